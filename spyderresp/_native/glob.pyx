@@ -1,0 +1,201 @@
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdlib cimport calloc, free
+
+cdef extern from "Python.h":
+    int PyUnicode_1BYTE_KIND
+    int PyUnicode_2BYTE_KIND
+    int PyUnicode_KIND(str text) noexcept
+    void* PyUnicode_DATA(str text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(str text) noexcept
+
+ctypedef fused unit:
+    uint8_t
+    uint16_t
+    uint32_t
+
+
+cdef bint _one(const Token* token, const Class* classes, const uint32_t* ranges, uint32_t code) noexcept nogil:
+    cdef const Class* group
+    cdef int32_t i
+    cdef bint found = False
+    if token.kind == TokenKind.CHAR:
+        return token.code == code
+    if token.kind == TokenKind.ANY:
+        return True
+    group = &classes[token.code]
+    for i in range(group.first, group.first + 2 * group.count, 2):
+        if ranges[i] <= code <= ranges[i + 1]:
+            found = True
+            break
+    return found != group.negated
+
+
+cdef bint _here(Glob glob, const Segment* segment, const unit* text) noexcept:
+    cdef int32_t i
+    cdef const Token* token = &glob.tokens[segment.first]
+    for i in range(segment.count):
+        if not _one(&token[i], glob.classes, glob.ranges, text[i]):
+            return False
+    return True
+
+
+cdef bint _test(Glob glob, const unit* text, Py_ssize_t length) noexcept:
+    cdef Segment* segment = glob.segments
+    cdef Segment* tail = &glob.segments[glob.segment_count - 1]
+    cdef Py_ssize_t at, end
+    if glob.segment_count == 1:
+        return length == glob.least and _here(glob, segment, text)
+    if length < glob.least or not _here(glob, segment, text):
+        return False
+    end = length - tail.count
+    if not _here(glob, tail, text + end):
+        return False
+    at = segment.count
+    segment += 1
+    while segment < tail:
+        # The leftmost place is as good as any: what follows only gains room.
+        while True:
+            if at + segment.count > end:
+                return False
+            if _here(glob, segment, text + at):
+                break
+            at += 1
+        at += segment.count
+        segment += 1
+    return True
+
+
+cdef class Glob:
+    def __cinit__(self, str pattern not None):
+        cdef list rows, classes
+        cdef int32_t i, j, at, range_count
+        self.pattern = pattern
+        rows, classes = _parse(pattern)
+        self.least = sum(len(row) for row in rows)
+        self.segment_count = len(rows)
+        range_count = sum(len(ranges) for _, ranges in classes)
+        self.tokens = <Token*>calloc(self.least + 1, sizeof(Token))
+        self.classes = <Class*>calloc(len(classes) + 1, sizeof(Class))
+        self.ranges = <uint32_t*>calloc(2 * range_count + 1, sizeof(uint32_t))
+        self.segments = <Segment*>calloc(self.segment_count, sizeof(Segment))
+        if not self.tokens or not self.classes or not self.ranges or not self.segments:
+            raise MemoryError
+        at = 0
+        for i, row in enumerate(rows):
+            self.segments[i].first = at
+            self.segments[i].count = len(row)
+            for kind, code in row:
+                self.tokens[at].kind = kind
+                self.tokens[at].code = code
+                at += 1
+        at = 0
+        for i, (negated, ranges) in enumerate(classes):
+            self.classes[i].first = at
+            self.classes[i].count = len(ranges)
+            self.classes[i].negated = negated
+            for low, high in ranges:
+                self.ranges[at] = low
+                self.ranges[at + 1] = high
+                at += 2
+
+    def __dealloc__(self):
+        free(self.tokens)
+        free(self.classes)
+        free(self.ranges)
+        free(self.segments)
+
+    cdef bint test(self, str value) noexcept:
+        cdef int kind = PyUnicode_KIND(value)
+        cdef Py_ssize_t length = PyUnicode_GET_LENGTH(value)
+        if kind == PyUnicode_1BYTE_KIND:
+            return _test(self, <const uint8_t*>PyUnicode_DATA(value), length)
+        if kind == PyUnicode_2BYTE_KIND:
+            return _test(self, <const uint16_t*>PyUnicode_DATA(value), length)
+        return _test(self, <const uint32_t*>PyUnicode_DATA(value), length)
+
+    def matches(self, str value not None):
+        return self.test(value)
+
+    def __repr__(self):
+        return f"Glob({self.pattern!r})"
+
+    def __reduce__(self):
+        return Glob, (self.pattern,)
+
+
+def literal(str pattern not None):
+    rows, _ = _parse(pattern)
+    if len(rows) > 1 or any(kind != TokenKind.CHAR for kind, _ in rows[0]):
+        return None
+    return "".join([chr(code) for _, code in rows[0]])
+
+
+cdef tuple _parse(str pattern):
+    """Return the token rows between stars, and the character classes as (negated, ranges)."""
+    cdef list row = []
+    cdef list rows = [row]
+    cdef list classes = []
+    cdef Py_ssize_t i = 0, end, length = len(pattern)
+    while i < length:
+        char = pattern[i]
+        i += 1
+        if char == "*":
+            # Stars in a row are one; an empty middle segment would match anywhere and change nothing.
+            if row or len(rows) == 1:
+                row = []
+                rows.append(row)
+        elif char == "?":
+            row.append((TokenKind.ANY, 0))
+        elif char == "[":
+            end = _closing(pattern, i)
+            if end < 0:
+                row.append((TokenKind.CHAR, ord("[")))
+                continue
+            negated, ranges = _class(pattern[i:end])
+            if not negated and len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
+                row.append((TokenKind.CHAR, ranges[0][0]))
+            else:
+                row.append((TokenKind.CLASS, len(classes)))
+                classes.append((negated, ranges))
+            i = end + 1
+        else:
+            row.append((TokenKind.CHAR, ord(char)))
+    return rows, classes
+
+
+cdef Py_ssize_t _closing(str pattern, Py_ssize_t start):
+    """Return where the class that begins at ``start`` ends, or -1: a first ``]`` is a member, after ``!`` too."""
+    cdef Py_ssize_t i = start
+    if pattern[i:i + 1] == "!":
+        i += 1
+    if pattern[i:i + 1] == "]":
+        i += 1
+    return pattern.find("]", i)
+
+
+cdef tuple _class(str stuff):
+    """Return (negated, ranges) of a class. A range that runs backwards is empty, as fnmatch has it since 3.10.6."""
+    cdef bint negated = stuff.startswith("!")
+    cdef list chunks = [], ranges = []
+    cdef Py_ssize_t i = 0, hyphen
+    # A hyphen can be a range only after one member: from the third place on where `!` stands first.
+    hyphen = stuff.find("-", 2 if negated else 1)
+    while hyphen >= 0:
+        chunks.append(stuff[i:hyphen])
+        i = hyphen + 1
+        hyphen = stuff.find("-", hyphen + 3)
+    if i < len(stuff):
+        chunks.append(stuff[i:])
+    else:
+        chunks[-1] += "-"
+    for i in range(len(chunks) - 1, 0, -1):
+        if chunks[i - 1][-1] > chunks[i][0]:
+            chunks[i - 1] = chunks[i - 1][:-1] + chunks[i][1:]
+            del chunks[i]
+    if negated:
+        chunks[0] = chunks[0][1:]
+    for i, chunk in enumerate(chunks):
+        ranges.extend([(ord(char), ord(char)) for char in chunk])
+        if i:
+            ranges.append((ord(chunks[i - 1][-1]), ord(chunk[0])))
+    return negated, ranges

@@ -1,0 +1,117 @@
+"""The stable codes of every kind of finding. Each has a page of its name under ``docs/codes/``; a test holds that."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from spyderresp.errors import Level
+
+
+class Code(NamedTuple):
+    """A kind of finding: its code, its level in lenient reading, and whether strict reading makes it an error."""
+
+    id: str
+    level: Level
+    title: str
+    repair: bool = False
+
+
+def _errors(*rows: tuple[str, str]) -> tuple[Code, ...]:
+    return tuple(Code(code, "error", title) for code, title in rows)
+
+
+_TEXT = _errors(
+    ("SR001", "no such file or directory"),
+    ("SR002", "the path cannot be read"),
+    ("SR003", "no document found"),
+    ("SR004", "the text is too large"),
+    ("SR005", "the text is not UTF-8"),
+    ("SR006", "the text is binary"),
+    ("SR007", "syntax error"),
+    ("SR008", "a tab is used as indentation"),
+    ("SR009", "nested too deeply"),
+    ("SR010", "too many values"),
+    ("SR011", "aliases expand to too many values"),
+    ("SR012", "duplicate key"),
+    ("SR013", "unknown alias"),
+    ("SR014", "an alias refers to what holds it"),
+    ("SR015", "unknown tag"),
+    ("SR016", "a key is not text"),
+    ("SR017", "a merge key has no mapping to merge"),
+    ("SR018", "lone surrogate"),
+    ("SR019", "a value of an unsupported type"),
+    ("SR020", "too many problems"),
+)
+_DOCUMENTS = _errors(
+    ("SR101", "the document is not a mapping"),
+    ("SR102", "apiVersion is missing"),
+    ("SR103", "kind is missing"),
+    ("SR104", "unknown kind"),
+    ("SR105", "a policy under another apiVersion"),
+    ("SR106", "unknown key in the document"),
+    ("SR110", "a value is needed and null is written"),
+    ("SR111", "a mapping is needed"),
+    ("SR112", "a list is needed"),
+    ("SR113", "a text is needed"),
+    ("SR114", "a boolean is needed"),
+    ("SR120", "metadata is missing"),
+    ("SR121", "metadata.name is missing"),
+    ("SR122", "metadata.type is missing"),
+    ("SR123", "unknown policy type"),
+    ("SR124", "duplicate uid"),
+    ("SR130", "spec is missing"),
+    ("SR131", "unknown key in spec"),
+    ("SR132", "unknown mode"),
+    ("SR133", "the policy type needs a selector that is missing"),
+)
+_SELECTORS = _errors(
+    ("SR201", "empty selector"),
+    ("SR202", "wrong primitive in a selector"),
+    ("SR203", "unknown field in a selector"),
+    ("SR204", "unknown key in an expression"),
+    ("SR205", "the expression has no key"),
+    ("SR206", "the expression has no operator"),
+    ("SR207", "unknown operator"),
+    ("SR208", "the operator needs values"),
+    ("SR209", "the operator takes no values"),
+    ("SR210", "empty list of values"),
+)
+_RESPONSE = _errors(
+    ("SR301", "unknown key in response"),
+    ("SR302", "an action is not a mapping"),
+    ("SR303", "no action in the list item"),
+    ("SR304", "unknown action"),
+    ("SR305", "more than one action in the list item"),
+    ("SR306", "unknown key in an action"),
+    ("SR307", "severity is missing"),
+    ("SR308", "unknown severity"),
+    ("SR309", "priority is missing"),
+    ("SR310", "priority is not an integer"),
+    ("SR311", "a default action has a selector"),
+    ("SR312", "an action has no selector"),
+    ("SR313", "agentKillPod has a serviceSelector"),
+    ("SR314", "unknown selector"),
+)
+_WARNINGS = (
+    Code("SR401", "warning", "an action's keys stand beside it", repair=True),
+    Code("SR402", "warning", "labels stand directly under the selector", repair=True),
+    Code("SR403", "warning", "priority is out of range", repair=True),
+    Code("SR404", "warning", "mode is missing", repair=True),
+    Code("SR451", "warning", "duplicate name"),
+    Code("SR452", "warning", "no document in the file"),
+)
+_NOTES = tuple(
+    Code(code, "note", title)
+    for code, title in (
+        ("SR501", "skipped: another apiVersion"),
+        ("SR502", "skipped: another kind"),
+        ("SR503", "skipped: a trace policy"),
+        ("SR511", "a text is longer than the vendor takes"),
+        ("SR512", "impact on makeOpsFlag"),
+        ("SR513", "serviceSelector in an action"),
+        ("SR514", "an action the vendor does not offer for the policy type"),
+        ("SR515", "a selector the vendor does not offer for the policy type"),
+    )
+)
+
+CODES: Final = {code.id: code for code in (*_TEXT, *_DOCUMENTS, *_SELECTORS, *_RESPONSE, *_WARNINGS, *_NOTES)}

@@ -1,0 +1,102 @@
+"""What can go wrong, as values and as exceptions.
+
+::
+
+    ValueError
+      SpyderrespError
+        PolicyError    a policy cannot be read; carries every diagnostic of the load
+        EventError     an event cannot be decided; names the path in the event
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+Level = Literal["error", "warning", "note"]
+_SHOWN_IN_ERROR = 20
+
+
+class Location(NamedTuple):
+    """A place in a policy text: its path, and line and column counted from 1 (0 where the whole file is meant)."""
+
+    path: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding about a policy text.
+
+    Attributes:
+        code: ``SR`` and three digits; stable, and documented one by one under ``docs/codes/``.
+        level: ``error``, ``warning`` or ``note``.
+        message: lower case, the author's own text in backticks.
+        location: where.
+        help: what to do about it, or an empty text.
+        source_line: the line of the source text that the location names (a window of it, if long), or an empty text.
+        source_column: where in ``source_line`` the place is, from 1.
+        width: how many columns of it are meant, at least 1.
+    """
+
+    code: str
+    level: Level
+    message: str
+    location: Location
+    help: str = ""
+    source_line: str = ""
+    source_column: int = 1
+    width: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.location}: {self.level}[{self.code}]: {self.message}"
+
+
+class SpyderrespError(ValueError):
+    """The root of this package's own exceptions."""
+
+
+class PolicyError(SpyderrespError):
+    """Policies cannot be read.
+
+    Attributes:
+        diagnostics: every finding of the load, in reading order, warnings and notes among them.
+    """
+
+    def __init__(self, diagnostics: Iterable[Diagnostic]) -> None:
+        self.diagnostics: tuple[Diagnostic, ...] = tuple(diagnostics)
+        errors = self.errors
+        lines = [str(error) for error in errors[:_SHOWN_IN_ERROR]]
+        if len(errors) > _SHOWN_IN_ERROR:
+            lines.append(f"... and {len(errors) - _SHOWN_IN_ERROR} more errors")
+        super().__init__("\n".join(lines))
+
+    @property
+    def errors(self) -> Sequence[Diagnostic]:
+        """The findings that made this an error."""
+        return [item for item in self.diagnostics if item.level == "error"]
+
+    def __reduce__(self) -> tuple[type[PolicyError], tuple[tuple[Diagnostic, ...]]]:
+        return type(self), (self.diagnostics,)
+
+
+class EventError(SpyderrespError):
+    """An event cannot be decided, as a whole.
+
+    Attributes:
+        path: where in the event, such as ``process.name`` or ``namespace.labels.env``; empty for the event itself.
+        reason: what is wrong there.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path}: {reason}" if path else reason)
+
+    def __reduce__(self) -> tuple[type[EventError], tuple[str, str]]:
+        return type(self), (self.path, self.reason)

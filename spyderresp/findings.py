@@ -1,0 +1,88 @@
+"""Collects the diagnostics of one load, and carries the places they speak of."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Final
+
+from spyderresp.codes import CODES
+from spyderresp.document import DocumentError, Node
+from spyderresp.errors import Diagnostic, Location
+from spyderresp.source import Source
+
+MAX_FINDINGS: Final = 10_000
+_SHOWN_TEXT: Final = 80
+
+
+class TooManyFindingsError(Exception):
+    """The load has passed ``MAX_FINDINGS``; it ends here."""
+
+
+class Findings:
+    """The diagnostics of one load. One object is made for a load, and is not shared."""
+
+    def __init__(self, *, strict: bool = False) -> None:
+        self.strict = strict
+        self.items: list[Diagnostic] = []
+        self.errors = 0
+
+    def add(
+        self, code: str, message: str, source: Source, start: int | None = None, end: int | None = None, help: str = ""
+    ) -> None:
+        """Record a finding; ``start`` is None where the text as a whole is meant."""
+        kind = CODES[code]
+        level = "error" if kind.repair and self.strict else kind.level
+        if start is None:
+            diagnostic = Diagnostic(code, level, message, Location(source.path, 0, 0), help)
+        else:
+            line, column = source.position(start)
+            snippet, shown, width = source.snippet(start, end if end is not None else start + 1)
+            diagnostic = Diagnostic(code, level, message, Location(source.path, line, column), help, snippet, shown, width)
+        self._append(diagnostic)
+
+    def about_path(self, code: str, message: str, path: str, help: str = "") -> None:
+        """Record a finding about a path of which there is no text."""
+        self._append(Diagnostic(code, CODES[code].level, message, Location(path, 0, 0), help))
+
+    def at(self, node: Node, code: str, message: str, source: Source, help: str = "") -> None:
+        """Record a finding about a node."""
+        self.add(code, message, source, node.start, node.end, help)
+
+    def unreadable(self, error: DocumentError, source: Source) -> None:
+        """Record why a text could not be made into nodes."""
+        self.add(error.code, error.message, source, error.start, error.end, error.help)
+
+    def sort_since(self, count: int) -> None:
+        """Put the findings after the first ``count`` in the order of their places; they are of one text."""
+        self.items[count:] = sorted(self.items[count:], key=lambda item: item.location[1:])
+
+    def _append(self, diagnostic: Diagnostic) -> None:
+        self.items.append(diagnostic)
+        self.errors += diagnostic.level == "error"
+        if len(self.items) >= MAX_FINDINGS:
+            where = diagnostic.location
+            message = f"more than {MAX_FINDINGS:,} problems; reading stopped here"
+            self.items.append(Diagnostic("SR020", "error", message, where))
+            self.errors += 1
+            raise TooManyFindingsError
+
+
+def quoted(text: str) -> str:
+    """Return the author's text in backticks, cut to a readable length."""
+    return f"`{text if len(text) <= _SHOWN_TEXT else text[:_SHOWN_TEXT] + '...'}`"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Return words in backticks, comma between."""
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def suggestion(word: str, valid: Iterable[str]) -> str:
+    """Return ``did you mean ...?`` for the nearest valid word, or the list of all valid ones."""
+    candidates = list(valid)
+    folded = {candidate.lower(): candidate for candidate in candidates}
+    near = difflib.get_close_matches(word[:200].lower(), folded, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean `{folded[near[0]]}`?"
+    return f"valid here: {listed(candidates)}"

@@ -1,0 +1,298 @@
+"""Paths, texts and host documents to a PolicySet. Finding files, decoding them, and one pass of diagnostics."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as AbstractMapping
+from pathlib import Path
+from typing import Any, Final
+
+from spyderresp.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, DocumentError, Node, Scalar
+from spyderresp.errors import PolicyError
+from spyderresp.findings import Findings, TooManyFindingsError, quoted
+from spyderresp.json_text import NotJsonError, read_json
+from spyderresp.policy import PolicySet
+from spyderresp.schema import PolicyReader
+from spyderresp.source import Source
+from spyderresp.yaml_text import read_yaml
+
+SUFFIXES: Final = (".yaml", ".yml", ".json")
+_BOMS: Final = (
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+
+
+def load(*paths: str | os.PathLike[str], strict: bool = False) -> PolicySet:
+    """Read policies from files and directories, in the order given; a directory in the order of its path parts.
+
+    Args:
+        paths: files, or directories that are walked for ``*.yaml``, ``*.yml`` and ``*.json``.
+        strict: make each lenient repair an error.
+
+    Raises:
+        PolicyError: anything is wrong with any of them; it carries every finding.
+        TypeError: no path is given.
+    """
+    if not paths:
+        raise TypeError("load() needs at least one path")
+    return _finish(Findings(strict=strict), (_Path(os.fspath(path)) for path in paths))
+
+
+def loads(text: str, *, strict: bool = False, path: str = "<text>") -> PolicySet:
+    """Read policies from a text, YAML or JSON. ``path`` is what diagnostics call it.
+
+    Raises:
+        PolicyError: anything is wrong with it; it carries every finding.
+    """
+    if not isinstance(text, str):
+        raise TypeError("loads() takes a str; decode bytes first, or use load() for a file")
+    return _finish(Findings(strict=strict), [_Text(path, text)])
+
+
+def from_documents(documents: Iterable[AbstractMapping[str, Any]], *, strict: bool = False) -> PolicySet:
+    """Read policies from documents that the host already holds, such as parsed JSON.
+
+    Numbers and booleans count as their JSON text. Diagnostics name a document ``<document N>``, from 0, and give line
+    and column in its JSON text, indented by two.
+
+    Raises:
+        PolicyError: anything is wrong with them; it carries every finding.
+    """
+    if isinstance(documents, (str, bytes, AbstractMapping)):
+        raise TypeError("from_documents() takes an iterable of mappings")
+    return _finish(Findings(strict=strict), (_Held(f"<document {i}>", item) for i, item in enumerate(documents)))
+
+
+def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> PolicySet:
+    reader = PolicyReader(findings)
+    try:
+        for item in inputs:
+            item.read(reader, findings)
+    except TooManyFindingsError:
+        pass
+    if findings.errors:
+        raise PolicyError(findings.items)
+    return PolicySet(reader.policies, findings.items)
+
+
+def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, nothing: str) -> bool:
+    """Read all documents of a text; tell whether there was any. ``nothing`` is the code to record where not."""
+    found = False
+    before = len(findings.items)
+    try:
+        for root in _documents(source):
+            if isinstance(root, Scalar) and root.text is None:
+                continue
+            found |= reader.read(root, source)
+    except DocumentError as error:
+        findings.unreadable(error, source)
+        found = True
+    findings.sort_since(before)
+    if not found:
+        findings.add(nothing, "no document found here: the text is empty", source)
+    return found
+
+
+def _documents(source: Source) -> Iterator[Node]:
+    """Yield the roots: of JSON where the text looks like it and is it, else of YAML."""
+    text = source.text
+    if text.lstrip(" \t\r\n")[:1] in ("{", "["):
+        try:
+            yield read_json(text)
+            return
+        except NotJsonError as error:
+            if source.path.endswith(".json"):
+                raise DocumentError("SR007", f"not valid JSON: {error.message}", error.offset) from None
+    yield from read_yaml(text)
+
+
+class _Text:
+    """A text in hand."""
+
+    def __init__(self, path: str, text: str) -> None:
+        self._path = path
+        self._text = text
+
+    def read(self, reader: PolicyReader, findings: Findings) -> None:
+        if len(self._text) > MAX_BYTES:
+            findings.about_path("SR004", f"larger than {MAX_BYTES:,} characters", self._path)
+            return
+        source = Source(self._path, self._text.removeprefix("\ufeff"))
+        surrogate = _first_surrogate(source.text)
+        if surrogate is not None:
+            findings.add("SR018", "a lone surrogate is no character", source, surrogate)
+            return
+        _read_source(source, reader, findings, nothing="SR003")
+
+
+def _first_surrogate(text: str) -> int | None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return error.start
+    return None
+
+
+class _Path:
+    """A file, or a directory of files."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+
+    def read(self, reader: PolicyReader, findings: Findings) -> None:
+        path = self._path
+        if "\0" in path:
+            findings.about_path("SR001", "no such file or directory", quoted(path.replace("\0", "\\0")))
+            return
+        try:
+            directory = stat.S_ISDIR(os.stat(path).st_mode)
+        except OSError as error:
+            code = "SR001" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else "SR002"
+            findings.about_path(code, _reason(error), path)
+            return
+        if not directory:
+            source = _decode(path, findings)
+            if source is not None:
+                _read_source(source, reader, findings, nothing="SR003")
+            return
+        before, found = findings.errors, False
+        for name in _walk(path, findings):
+            source = _decode(name, findings)
+            if source is not None:
+                found |= _read_source(source, reader, findings, nothing="SR452")
+        if not found and findings.errors == before:
+            wanted = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+            findings.about_path("SR003", f"no document found in this directory: no {wanted} holds one", path)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or "cannot be read").lower()
+
+
+def _walk(top: str, findings: Findings) -> Iterator[str]:
+    """Yield the files of a directory to read, by path parts; what cannot be listed is an error, never skipped."""
+
+    def failed(error: OSError) -> None:
+        findings.about_path("SR002", _reason(error), os.fspath(error.filename or top))
+
+    names = []
+    for directory, subdirectories, files in os.walk(top, onerror=failed, followlinks=False):
+        subdirectories[:] = [
+            name for name in subdirectories if not name.startswith(".") and not os.path.islink(f"{directory}/{name}")
+        ]
+        for name in files:
+            path = os.path.join(directory, name)
+            if not name.startswith(".") and name.endswith(SUFFIXES) and _is_file(path, findings):
+                names.append(path)
+    return iter(sorted(names, key=lambda name: Path(name).parts))
+
+
+def _is_file(path: str, findings: Findings) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError as error:
+        findings.about_path("SR002", _reason(error), path, help="a link must lead to a file that can be read")
+        return False
+
+
+def _decode(path: str, findings: Findings) -> Source | None:
+    """Return the text of a file, or None after recording why there is none."""
+    try:
+        data = _read_bytes(path)
+    except OSError as error:
+        findings.about_path("SR002", _reason(error), path)
+        return None
+    if data is None:
+        findings.about_path("SR002", "not a regular file", path)
+        return None
+    if len(data) > MAX_BYTES:
+        findings.about_path("SR004", f"larger than {MAX_BYTES:,} bytes", path, help="split it over several files")
+        return None
+    for bom, name in _BOMS:
+        if data.startswith(bom):
+            findings.about_path("SR005", f"the text is {name}, not UTF-8", path, help="save the file as UTF-8")
+            return None
+    try:
+        return Source(path, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        good = data[: error.start].decode("utf-8-sig", "replace")
+        byte = data[error.start]
+        source = Source(path, good + "\ufffd")
+        if b"\0" in data[:4096]:
+            findings.add("SR006", f"byte 0x{byte:02x} is not UTF-8: this looks like binary data", source, len(good))
+        else:
+            message = f"byte 0x{byte:02x} is not UTF-8"
+            findings.add("SR005", message, source, len(good), help="save the file as UTF-8")
+        return None
+
+
+def _read_bytes(path: str) -> bytes | None:
+    """Return the file's bytes, one more than the limit at most; None where it is no regular file.
+
+    Opened without blocking, so that a pipe in the place of a file cannot hang the load.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        return file.read(MAX_BYTES + 1)
+
+
+class _Held:
+    """A document that the host holds."""
+
+    def __init__(self, path: str, document: object) -> None:
+        self._path = path
+        self._document = document
+
+    def read(self, reader: PolicyReader, findings: Findings) -> None:
+        try:
+            text = json.dumps(_plain(self._document), indent=2, ensure_ascii=False, allow_nan=False)
+            source = Source(self._path, text)
+            reader.read(read_json(text, surrogates=True), source)
+        except DocumentError as error:
+            findings.about_path(error.code, error.message, self._path, help=error.help)
+
+
+def _plain(document: object) -> object:
+    """Copy a host's document into plain JSON values, or say which value is none."""
+    count = 0
+
+    def copy(value: object, where: str, depth: int) -> object:
+        nonlocal count
+        count += 1
+        if count > MAX_NODES:
+            raise DocumentError("SR010", f"more than {MAX_NODES:,} values in one document")
+        if depth > MAX_DEPTH:
+            raise DocumentError("SR009", f"nested more than {MAX_DEPTH} levels deep, or within itself")
+        if value is None or isinstance(value, (str, bool, int)):
+            return _scalar(value, where)
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+        if isinstance(value, AbstractMapping):
+            for key in value:
+                if not isinstance(key, str):
+                    raise DocumentError("SR016", f"a key must be a text, not {quoted(str(key))}, under {quoted(where)}")
+            return {str(key): copy(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [copy(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
+        raise DocumentError(
+            "SR019",
+            f"{quoted(where)} holds a value that JSON does not have",
+            help="texts, numbers, booleans, null, lists and mappings; write a date as a text",
+        )
+
+    return copy(document, "document", 0)
+
+
+def _scalar(value: str | bool | int | None, where: str) -> object:
+    if isinstance(value, int) and abs(value) >= 10**400:
+        raise DocumentError("SR019", f"{quoted(where)} holds a number of more than 400 digits")
+    return str(value) if isinstance(value, str) else value
