@@ -10,7 +10,7 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = ("glob",)
+MODULES = ("glob", "reader", "plan", "index")
 
 setup(
     cmdclass={"build_ext": build_ext},

@@ -6,7 +6,12 @@ Source of every table: the normative semantics (docs/POLICY.md); the vendor's po
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+#: What is to become of a planned action.
+Disposition = Literal["execute", "audit", "superseded", "not_applicable"]
+#: What became of an event's attribution to a policy.
+Outcome = Literal["matched", "unknown", "disabled"]
 
 API_VERSION: Final = "spyderbat/v1"
 TEST_API_VERSION: Final = "spyderresp/v1"

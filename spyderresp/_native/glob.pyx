@@ -174,12 +174,16 @@ cdef Py_ssize_t _closing(str pattern, Py_ssize_t start):
 
 
 cdef tuple _class(str stuff):
-    """Return (negated, ranges) of a class. A range that runs backwards is empty, as fnmatch has it since 3.10.6."""
-    cdef bint negated = stuff.startswith("!")
+    """Return (negated, ranges) of a class, with fnmatch's own quirks.
+
+    A range that runs backwards is empty, and removing it may bring a ``!`` to the front, which then negates; a hyphen
+    behind such a ``!`` is a member.
+    """
+    cdef bint negated
     cdef list chunks = [], ranges = []
     cdef Py_ssize_t i = 0, hyphen
     # A hyphen can be a range only after one member: from the third place on where `!` stands first.
-    hyphen = stuff.find("-", 2 if negated else 1)
+    hyphen = stuff.find("-", 2 if stuff.startswith("!") else 1)
     while hyphen >= 0:
         chunks.append(stuff[i:hyphen])
         i = hyphen + 1
@@ -192,8 +196,11 @@ cdef tuple _class(str stuff):
         if chunks[i - 1][-1] > chunks[i][0]:
             chunks[i - 1] = chunks[i - 1][:-1] + chunks[i][1:]
             del chunks[i]
+    negated = chunks[0].startswith("!")
     if negated:
         chunks[0] = chunks[0][1:]
+        if not chunks[0] and len(chunks) > 1:
+            chunks[0:2] = ["-" + chunks[1]]
     for i, chunk in enumerate(chunks):
         ranges.extend([(ord(char), ord(char)) for char in chunk])
         if i:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spyderresp.adapters import vendor
 from spyderresp.adapters.fields import Fields, filled
 from spyderresp.adapters.process_tree import deviating_process
 from spyderresp.adapters.services import service
+from spyderresp.adapters.vendor import DEVIATION, opened, process_uid, surroundings
 
 _KIND = "GuardianDeviation"
 
@@ -37,21 +37,19 @@ def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
 
     What the record says of itself stands above what the deviation inside it says, which fills the gaps.
     """
-    fields = vendor.opened(record, vendor.DEVIATION)
+    fields = opened(record, DEVIATION)
     deviation = fields.needed("deviation")
     metadata = deviation.within("metadata")
     scopes = _scopes(metadata.within("scopes"))
-    name = fields.text("namespace", "pod_namespace")
+    around = surroundings(fields)
     container = filled(containerID=fields.text("container", "container_id"))
     contained = bool(container or scopes["container"] or fields.text("container_uid"))
     own = {
-        "cluster": vendor.cluster(fields),
-        "machine": vendor.machine(fields),
-        "namespace": {**vendor.namespace(fields), **filled(name=name)},
-        "pod": vendor.pod(fields),
+        **around,
+        "namespace": {**around["namespace"], **filled(name=fields.text("namespace"))},
         "container": container,
         "service": service(fields.text("cgroup"), contained=contained),
-        "process": {**_process(deviation), **filled(uid=vendor.process_uid(fields))},
+        "process": {**_process(deviation), **filled(uid=process_uid(fields))},
     }
     return filled(
         id=_first(fields.text("id"), metadata.text("uid")),

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spyderresp.adapters import vendor
 from spyderresp.adapters.fields import Fields, filled
 from spyderresp.adapters.services import service
+from spyderresp.adapters.vendor import OPSFLAG, REDFLAG, opened, process_uid, surroundings
 
 
 def from_flag(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of a flag. Severity, tactics and the like are the flag's, not the event's, and are dropped."""
-    fields = vendor.opened(record, vendor.REDFLAG, vendor.OPSFLAG)
+    fields = opened(record, REDFLAG, OPSFLAG)
     container = fields.text("container", "container_id")
     return filled(
         id=fields.text("id"),
         time=fields.instant("time"),
-        cluster=vendor.cluster(fields),
-        machine=vendor.machine(fields),
-        namespace=vendor.namespace(fields),
-        pod=vendor.pod(fields),
+        **surroundings(fields),
         container=filled(containerID=container),
         service=service(fields.text("cgroup"), contained=bool(container)),
         process=_process(fields),
@@ -35,6 +32,6 @@ def _process(fields: Fields) -> dict[str, Any]:
         euser=fields.text("euser"),
         pid=fields.integer("pid"),
         ppid=fields.integer("ppid"),
-        uid=vendor.process_uid(fields),
+        uid=process_uid(fields),
     )
     return process if "name" in process or "uid" in process else {}

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spyderresp.adapters import vendor
 from spyderresp.adapters.fields import filled
 from spyderresp.adapters.services import service
+from spyderresp.adapters.vendor import CONTAINER, PROCESS, opened, surroundings
 
 
 def from_process(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -15,15 +15,12 @@ def from_process(record: Mapping[str, Any]) -> dict[str, Any]:
 
     The record's ``id`` (``proc:...``) is the vendor's uid of the process, and names the event too.
     """
-    fields = vendor.opened(record, vendor.PROCESS)
+    fields = opened(record, PROCESS)
     container = fields.text("container", "container_id")
     return filled(
         id=fields.text("id"),
         time=fields.instant("time"),
-        cluster=vendor.cluster(fields),
-        machine=vendor.machine(fields),
-        namespace=vendor.namespace(fields),
-        pod=vendor.pod(fields),
+        **surroundings(fields),
         container=filled(containerID=container),
         service=service(fields.text("cgroup"), contained=bool(container)),
         process=filled(
@@ -40,14 +37,11 @@ def from_process(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_container(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of a ``model_container`` record. It has no process."""
-    fields = vendor.opened(record, vendor.CONTAINER)
+    fields = opened(record, CONTAINER)
     return filled(
         id=fields.text("id"),
         time=fields.instant("time"),
-        cluster=vendor.cluster(fields),
-        machine=vendor.machine(fields),
-        namespace=vendor.namespace(fields),
-        pod=vendor.pod(fields),
+        **surroundings(fields),
         container=filled(
             image=fields.text("image"),
             imageID=fields.text("image_id"),

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from spyderresp.adapters import deviations, falco, tetragon
+from spyderresp.adapters.deviations import is_guardian
+from spyderresp.adapters.falco import is_alert
+from spyderresp.adapters.tetragon import is_event
 
 
 def is_normal(record: Mapping[str, Any]) -> bool:
@@ -13,12 +15,7 @@ def is_normal(record: Mapping[str, Any]) -> bool:
 
     Every object of the normal form may be missing, and other keys are carried along, so nothing marks it but that.
     """
-    return not (
-        isinstance(record.get("schema"), str)
-        or deviations.is_guardian(record)
-        or falco.is_alert(record)
-        or tetragon.is_event(record)
-    )
+    return not (isinstance(record.get("schema"), str) or is_guardian(record) or is_alert(record) or is_event(record))
 
 
 def copied(record: Mapping[str, Any]) -> dict[str, Any]:

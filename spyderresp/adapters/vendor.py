@@ -40,29 +40,19 @@ def opened(record: Mapping[str, Any], *kinds: str) -> Fields:
     return fields
 
 
-def cluster(fields: Fields) -> dict[str, Any]:
-    """Return the cluster of a vendor record."""
-    return filled(name=fields.text("cluster_name", "clustername"), uid=fields.text("cluster_uid"))
-
-
-def machine(fields: Fields) -> dict[str, Any]:
-    """Return the machine of a vendor record."""
-    return filled(hostname=fields.text("hostname"), uid=fields.text("muid"))
-
-
-def namespace(fields: Fields) -> dict[str, Any]:
-    """Return the namespace of a vendor record."""
-    return filled(name=fields.text("pod_namespace"), labels=fields.labels("pod_namespace_labels"))
-
-
-def pod(fields: Fields) -> dict[str, Any]:
-    """Return the pod of a vendor record."""
-    return filled(
-        name=fields.text("pod_name"),
-        uid=fields.text("pod_uid"),
-        kuid=fields.text("pod_kuid"),
-        labels=fields.labels("pod_labels"),
-    )
+def surroundings(fields: Fields) -> dict[str, dict[str, Any]]:
+    """Return where a vendor record happened, outermost first: its cluster, machine, namespace and pod."""
+    return {
+        "cluster": filled(name=fields.text("cluster_name", "clustername"), uid=fields.text("cluster_uid")),
+        "machine": filled(hostname=fields.text("hostname"), uid=fields.text("muid")),
+        "namespace": filled(name=fields.text("pod_namespace"), labels=fields.labels("pod_namespace_labels")),
+        "pod": filled(
+            name=fields.text("pod_name"),
+            uid=fields.text("pod_uid"),
+            kuid=fields.text("pod_kuid"),
+            labels=fields.labels("pod_labels"),
+        ),
+    }
 
 
 def process_uid(fields: Fields) -> str | None:

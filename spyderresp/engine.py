@@ -1,0 +1,197 @@
+"""The facade: policies in once, plans out for every event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, get_args, overload
+
+from spyderresp.compiler import Compiled, NotIn, Options, compile_policies
+from spyderresp.errors import EventError
+from spyderresp.explain import Explanation, explain
+from spyderresp.plan import ActionPlan, Defaults
+from spyderresp.policy import PolicySet
+
+_OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
+    "defaults": get_args(Defaults),
+    "not_in": get_args(NotIn),
+    "mode": (None, "audit"),
+}
+
+
+class Engine:
+    """Decides events against one policy set. Immutable but for ``replace``; safe to share between threads.
+
+    Args:
+        policies: what ``load``, ``loads`` or ``from_documents`` returned.
+        defaults: ``always`` takes default actions whenever a deviation occurs (the vendor's reference page);
+            ``unless-overridden`` sets a default aside where an entry of the same name under ``actions`` fired.
+        not_in: whether ``NotIn`` holds where the key is absent: ``kubernetes`` says yes, ``documented`` (the vendor's
+            selectors page) says no.
+        mode: ``audit`` makes every policy an audit policy: nothing is executed.
+
+    Raises:
+        TypeError: ``policies`` is not a PolicySet.
+        ValueError: an option has a value that is not listed here.
+    """
+
+    __slots__ = ("_compiled", "_mode", "_options")
+
+    def __init__(
+        self,
+        policies: PolicySet,
+        *,
+        defaults: Defaults = "always",
+        not_in: NotIn = "kubernetes",
+        mode: Literal["audit"] | None = None,
+    ) -> None:
+        for name, value in (("defaults", defaults), ("not_in", not_in), ("mode", mode)):
+            if value not in _OPTIONS[name]:
+                raise ValueError(f"{name} must be one of {', '.join(map(repr, _OPTIONS[name]))}, not {value!r}")
+        self._mode: Literal["audit"] | None = mode
+        self._options = Options(defaults, not_in, mode == "audit")
+        self._compiled = self._compile(policies)
+
+    def _compile(self, policies: PolicySet) -> Compiled:
+        if not isinstance(policies, PolicySet):
+            raise TypeError("an engine is made from a PolicySet: what load(), loads() or from_documents() return")
+        return compile_policies(policies, self._options)
+
+    @property
+    def policies(self) -> PolicySet:
+        """The policy set that decides now."""
+        return self._compiled.policy_set
+
+    def evaluate(self, event: Mapping[str, Any]) -> ActionPlan:
+        """Return what to do about one event in the normal form.
+
+        Raises:
+            EventError: the event is malformed where it is checked; it is refused whole.
+        """
+        return self._compiled.index.evaluate(event)
+
+    @overload
+    def evaluate_many(
+        self, events: Iterable[Mapping[str, Any]], *, on_error: Literal["raise"] = "raise"
+    ) -> list[ActionPlan]: ...
+    @overload
+    def evaluate_many(
+        self, events: Iterable[Mapping[str, Any]], *, on_error: Literal["collect"]
+    ) -> list[ActionPlan | EventError]: ...
+    def evaluate_many(self, events: Iterable[Mapping[str, Any]], *, on_error: str = "raise") -> Sequence[object]:
+        """Return the plans of events, in their order, all decided by one policy set.
+
+        Args:
+            events: events in the normal form.
+            on_error: ``raise`` the first EventError, or ``collect``: it stands in the plan's place.
+        """
+        index = self._compiled.index
+        if on_error == "raise":
+            return [index.evaluate(event) for event in events]
+        if on_error != "collect":
+            raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
+        return [_attempt(index.evaluate, event) for event in events]
+
+    def evaluate_json(self, data: bytes | bytearray | memoryview | str) -> ActionPlan:
+        """Return the plan for one event as JSON text; bytes are UTF-8.
+
+        Raises:
+            EventError: the text is not JSON, or the event is malformed where it is checked.
+        """
+        return self._compiled.index.evaluate(decode_event(data))
+
+    @overload
+    def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["raise"] = "raise") -> list[ActionPlan]: ...
+    @overload
+    def evaluate_jsonl(
+        self, buffer: bytes | str, *, on_error: Literal["collect"]
+    ) -> list[ActionPlan | EventError]: ...
+    def evaluate_jsonl(self, buffer: bytes | str, *, on_error: str = "raise") -> Sequence[object]:
+        """Return the plans of JSON lines, in their order; blank lines are passed over."""
+        index = self._compiled.index
+
+        def decide(line: bytes | str) -> ActionPlan:
+            return index.evaluate(decode_event(line))
+
+        if on_error == "raise":
+            return [decide(line) for line in _lines(buffer)]
+        if on_error != "collect":
+            raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
+        return [_attempt(decide, line) for line in _lines(buffer)]
+
+    def replace(self, policies: PolicySet) -> None:
+        """Decide by other policies from now on. Whole: no event sees a mixture.
+
+        A compile that fails raises, and the old policies keep deciding.
+        """
+        self._compiled = self._compile(policies)
+
+    def explain(self, event: Mapping[str, Any]) -> Explanation:
+        """Return why each policy and action did or did not fire for one event, clause by clause.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
+        """
+        return explain(self._compiled, event)
+
+    def stats(self) -> dict[str, Any]:
+        """Return counts since the policies were loaded, and the index's shape and sizes, for monitoring."""
+        compiled = self._compiled
+        index, spec = compiled.index, compiled.index.spec
+        return {
+            "policy_set": index.digest,
+            "policies": len(compiled.policy_set),
+            "enabled_policies": len(compiled.policies),
+            "enabled_entries": spec.first_entry[-1],
+            "attributes": len(spec.attributes),
+            "predicates": len(spec.predicate_attribute),
+            "selectors": len(spec.selector_scope),
+            "exact_values": sum(map(len, spec.values)),
+            "globs": sum(map(len, spec.globs)),
+            "evaluated": index.evaluated,
+            "memo_hits": index.memo_hits,
+            "fired_hits": index.fired_hits,
+            "unattributed": index.unattributed,
+            **index.memory(),
+        }
+
+    def __repr__(self) -> str:
+        return f"Engine({self.policies!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (self.policies, self._options.defaults, self._options.not_in, self._mode)
+
+
+def _rebuild(policies: PolicySet, defaults: Defaults, not_in: NotIn, mode: Literal["audit"] | None) -> Engine:
+    return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
+
+
+def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
+    """Return the JSON value of a text.
+
+    Raises:
+        EventError: it is not JSON, or nests beyond what the decoder takes.
+    """
+    if isinstance(data, memoryview):
+        data = data.tobytes()
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise EventError("", f"not valid JSON: {reason}") from None
+
+
+def _lines(buffer: bytes | str) -> Iterator[bytes | str]:
+    # Not splitlines(): JSON strings may hold U+2028 and its like raw, and only a newline ends a line.
+    if isinstance(buffer, str):
+        yield from (line for line in buffer.split("\n") if line.strip())
+    else:
+        yield from (line for line in bytes(buffer).split(b"\n") if line.strip())
+
+
+def _attempt(decide: Any, event: Any) -> ActionPlan | EventError:
+    try:
+        plan: ActionPlan = decide(event)
+    except EventError as error:
+        return error
+    return plan

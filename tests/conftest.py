@@ -1,0 +1,28 @@
+"""Fixtures that several rooms of the tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# Examples are drawn anew in each run; a failure prints how to replay it. `--hypothesis-profile=thorough` looks longer.
+settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5_000)
+settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Path:
+    """The directory with real policies, real events and worked cases; named by ``SPYDERRESP_CORPUS``."""
+    named = os.environ.get("SPYDERRESP_CORPUS")
+    if not named:
+        if os.environ.get("CI") == "true":
+            pytest.fail("SPYDERRESP_CORPUS is not set, and in CI the corpus tests must run")
+        pytest.skip("SPYDERRESP_CORPUS is not set: the corpus is no part of the package")
+    path = Path(named).resolve()
+    if not (path / "corpus").is_dir() or not (path / "conformance").is_dir():
+        pytest.fail(f"SPYDERRESP_CORPUS={named} holds no corpus/ and conformance/")
+    return path
