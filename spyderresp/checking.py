@@ -79,10 +79,12 @@ class Checker:
         """Record an error for each key that is not one of ``valid``; tell whether there was none."""
         fine = True
         valid = tuple(valid)
-        for key, _ in mapping.items():
+        for key, _ in mapping.pairs():
             if key.text not in valid:
                 fine = False
-                self.error(code, key, f"unknown key {quoted(key.text or '')} in {where}", suggestion(key.text or "", valid))
+                self.error(
+                    code, key, f"unknown key {quoted(key.text or '')} in {where}", suggestion(key.text or "", valid)
+                )
         return fine
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Generic, Literal, NamedTuple, TypeVar
 
 from spyderresp._native.glob import literal
@@ -56,7 +57,8 @@ class IndexSpec(NamedTuple):
     groups: Rows
 
 
-class Compiled(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Compiled:
     """An index, with what an explanation needs to find a clause's verdict in a trace.
 
     ``selectors`` and ``clauses`` lead from a selector or clause, by identity, to its place in the index.
@@ -269,13 +271,13 @@ class _Builder:
 
 
 def _named(enabled: Iterable[tuple[Policy, tuple[Entry, ...]]]) -> set[tuple[str, str]]:
-    return {
-        (selector.scope, clause.key)
+    selectors = (
+        selector
         for policy, entries in enabled
-        for holder in (policy, *entries)
-        for selector in holder.selectors
-        for clause in selector.clauses
-    }
+        for held in (policy.selectors, *(entry.selectors for entry in entries))
+        for selector in held
+    )
+    return {(selector.scope, clause.key) for selector in selectors for clause in selector.clauses}
 
 
 def _kind(scope: str, key: str) -> int:

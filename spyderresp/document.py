@@ -65,7 +65,7 @@ class Mapping:
         """Return the node of the key itself, for its place."""
         return self.entries[key][0]
 
-    def items(self) -> Iterator[tuple[Scalar, Node]]:
+    def pairs(self) -> Iterator[tuple[Scalar, Node]]:
         """Yield key node and value node, in order."""
         return iter(self.entries.values())
 
@@ -79,7 +79,9 @@ class DocumentError(Exception):
     ``start`` is None where the text as a whole is meant.
     """
 
-    def __init__(self, code: str, message: str, start: int | None = None, end: int | None = None, help: str = "") -> None:
+    def __init__(
+        self, code: str, message: str, start: int | None = None, end: int | None = None, help: str = ""
+    ) -> None:
         self.code = code
         self.message = message
         self.start = start
@@ -95,7 +97,9 @@ def too_deep(start: int) -> DocumentError:
 
 def too_many(start: int) -> DocumentError:
     """Build the error for more than ``MAX_NODES`` values."""
-    return DocumentError("SR010", f"more than {MAX_NODES:,} values in one text", start, help="split it over several files")
+    return DocumentError(
+        "SR010", f"more than {MAX_NODES:,} values in one text", start, help="split it over several files"
+    )
 
 
 def plain(node: Node) -> object:

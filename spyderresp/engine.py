@@ -103,9 +103,7 @@ class Engine:
     @overload
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["raise"] = "raise") -> list[ActionPlan]: ...
     @overload
-    def evaluate_jsonl(
-        self, buffer: bytes | str, *, on_error: Literal["collect"]
-    ) -> list[ActionPlan | EventError]: ...
+    def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["collect"]) -> list[ActionPlan | EventError]: ...
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: str = "raise") -> Sequence[object]:
         """Return the plans of JSON lines, in their order; blank lines are passed over."""
         index = self._compiled.index

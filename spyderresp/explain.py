@@ -46,8 +46,8 @@ class SelectorReason:
 
     Attributes:
         selector: such as ``processSelector``.
-        status: ``holds``; ``fails``; ``absent``: the event has no such object; ``excused``: it has none, and the event's
-            attribution says that the detector has checked it.
+        status: ``holds``; ``fails``; ``absent``: the event has no such object; ``excused``: it has none, and by its
+            attribution the detector has checked it.
         clauses: each clause; none where the object is absent.
         location: where the selector stands.
     """

@@ -38,7 +38,9 @@ class Findings:
         else:
             line, column = source.position(start)
             snippet, shown, width = source.snippet(start, end if end is not None else start + 1)
-            diagnostic = Diagnostic(code, level, message, Location(source.path, line, column), help, snippet, shown, width)
+            diagnostic = Diagnostic(
+                code, level, message, Location(source.path, line, column), help, snippet, shown, width
+            )
         self._append(diagnostic)
 
     def about_path(self, code: str, message: str, path: str, help: str = "") -> None:

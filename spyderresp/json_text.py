@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from json import JSONDecodeError
-from json.decoder import scanstring
+from json.decoder import scanstring  # type: ignore[attr-defined]  # typeshed does not list it
 from typing import Final
 
 from spyderresp.document import MAX_DEPTH, MAX_NODES, DocumentError, Mapping, Node, Scalar, Sequence, too_deep, too_many

@@ -56,7 +56,9 @@ class Arranger:
         audit: treat every policy as one in audit mode.
     """
 
-    def __init__(self, policies: Sequence[tuple[Policy, tuple[Entry, ...]]], defaults: Defaults, *, audit: bool) -> None:
+    def __init__(
+        self, policies: Sequence[tuple[Policy, tuple[Entry, ...]]], defaults: Defaults, *, audit: bool
+    ) -> None:
         self._policies = [policy for policy, _ in policies]
         self._entries = [
             Fired(order, policy, entry) for order, (policy, entries) in enumerate(policies) for entry in entries

@@ -32,6 +32,9 @@ class Options(NamedTuple):
     mode: Literal["audit"] | None = None
 
 
+DEFAULT = Options()
+
+
 class Fired(NamedTuple):
     """One entry that fired: the policy's place in the set, the policy, the entry, and whether it is set aside."""
 
@@ -41,7 +44,7 @@ class Fired(NamedTuple):
     set_aside: bool
 
 
-def evaluate(policies: Iterable[Policy], event: Mapping[str, Any], options: Options = Options()) -> dict[str, Any]:
+def evaluate(policies: Iterable[Policy], event: Mapping[str, Any], options: Options = DEFAULT) -> dict[str, Any]:
     """Return the plan for one event in JSON form: ``event``, ``policies`` and ``actions`` (section 5).
 
     Raises:
@@ -177,9 +180,7 @@ def fire(order: int, policy: Policy, event: Mapping[str, Any], options: Options)
     overridden = set()
     if options.defaults == "unless-overridden":
         overridden = {entry.action for entry in entries if entry.section == "actions"}
-    return [
-        Fired(order, policy, entry, entry.section == "default" and entry.action in overridden) for entry in entries
-    ]
+    return [Fired(order, policy, entry, entry.section == "default" and entry.action in overridden) for entry in entries]
 
 
 def source_key(item: Fired) -> tuple[int, int, int]:
@@ -212,8 +213,7 @@ def plan(fired: list[Fired], event: Mapping[str, Any], options: Options) -> list
             "parameters": dict(group[0].entry.parameters),
             "disposition": "superseded" if superseded(index, groups, first) else first[index],
             "sources": [
-                {"policy": item.policy.name, "section": item.entry.section, "index": item.entry.index}
-                for item in group
+                {"policy": item.policy.name, "section": item.entry.section, "index": item.entry.index} for item in group
             ],
         }
         for index, group in enumerate(groups)
@@ -244,7 +244,10 @@ def superseded(index: int, groups: list[list[Fired]], dispositions: list[str]) -
             continue
         if mine.action == "agentKillProcess" and other.action in ("agentKillProcessGroup", "agentKillProcessTree"):
             return True
-        if mine.action == other.action == "agentReniceProcess":
-            if int(dict(other.parameters)["priority"]) > int(dict(mine.parameters)["priority"]):
-                return True
+        if mine.action == other.action == "agentReniceProcess" and priority(other) > priority(mine):
+            return True
     return False
+
+
+def priority(entry: Entry) -> int:
+    return int(dict(entry.parameters)["priority"])

@@ -74,10 +74,10 @@ class _EntryReader:
         check = self._check
         if not isinstance(item, Mapping):
             word = item.text if isinstance(item, Scalar) else None
-            help = f"write {quoted(f'- {word}:')}" if word in ACTIONS else "write `- agentKillProcess:`, for example"
-            check.error("SR302", item, f"an item of `{self._section}` must be a mapping that names one action", help)
+            hint = f"write {quoted(f'- {word}:')}" if word in ACTIONS else "write `- agentKillProcess:`, for example"
+            check.error("SR302", item, f"an item of `{self._section}` must be a mapping that names one action", hint)
             return None
-        known = [key for key, _ in item.items() if key.text in ACTIONS]
+        known = [key for key, _ in item.pairs() if key.text in ACTIONS]
         if len(known) > 1:
             names = " and ".join(quoted(key.text or "") for key in known)
             check.error("SR305", known[1], f"one list item names {names}", help="give each action an item of its own")
@@ -104,7 +104,7 @@ class _EntryReader:
         return None if mapping is None else (key, mapping)
 
     def _unknown(self, item: Mapping) -> None:
-        first = next(iter(item.items()), None)
+        first = next(iter(item.pairs()), None)
         if first is None:
             self._check.error("SR303", item, f"an item of `{self._section}` names no action", help="remove it")
             return
@@ -113,7 +113,7 @@ class _EntryReader:
 
     def _check_keys(self, action: str, body: Mapping) -> None:
         fields = (*ACTION_FIELDS[action], "enabled")
-        for key, _ in body.items():
+        for key, _ in body.pairs():
             word = key.text or ""
             if word in fields or word in SELECTORS:
                 continue
@@ -126,8 +126,8 @@ class _EntryReader:
     def _unknown_selector(self, key: Scalar, word: str) -> None:
         # Compared without the common suffix, which would make every two selectors look alike.
         near = suggestion(word.removesuffix("Selector"), SELECTORS.values())
-        help = near.removesuffix("`?") + "Selector`?" if near.endswith("`?") else suggestion("", SELECTORS)
-        self._check.error("SR314", key, f"unknown selector {quoted(word)}", help)
+        hint = near.removesuffix("`?") + "Selector`?" if near.endswith("`?") else suggestion("", SELECTORS)
+        self._check.error("SR314", key, f"unknown selector {quoted(word)}", hint)
 
     def _enabled(self, body: Mapping) -> bool:
         node = body.get("enabled")
@@ -148,15 +148,15 @@ class _EntryReader:
 
     def _severity(self, key: Scalar, node: Node | None) -> str | None:
         if node is None:
-            help = f"one of {', '.join(SEVERITIES)}"
-            self._check.error("SR307", key, f"{quoted(key.text or '')} has no `severity`", help=help)
+            hint = f"one of {', '.join(SEVERITIES)}"
+            self._check.error("SR307", key, f"{quoted(key.text or '')} has no `severity`", help=hint)
             return None
         return self._check.choice(node, "severity", SEVERITIES, "SR308")
 
     def _priority(self, key: Scalar, node: Node | None) -> int | None:
         if node is None:
-            help = f"a nice value from {NICE_MIN} to {NICE_MAX}; higher yields more"
-            self._check.error("SR309", key, f"{quoted(key.text or '')} has no `priority`", help=help)
+            hint = f"a nice value from {NICE_MIN} to {NICE_MAX}; higher yields more"
+            self._check.error("SR309", key, f"{quoted(key.text or '')} has no `priority`", help=hint)
             return None
         text = self._check.text(node, "priority")
         if text is None:
@@ -186,13 +186,13 @@ class _EntryReader:
         return text
 
     def _selectors(self, key: Scalar, action: str, body: Mapping) -> Iterator[Selector]:
-        present = [(name, node) for name, node in body.items() if name.text in SELECTORS]
+        present = [(name, node) for name, node in body.pairs() if name.text in SELECTORS]
         if self._section == "default":
             for name, _ in present:
                 message = f"a default action takes no selector, and this one has {quoted(name.text or '')}"
                 self._check.error("SR311", name, message, help="move the action to `actions`")
             return
-        if not any(name.text.endswith("Selector") for name, _ in body.items() if name.text):
+        if not any(name.text.endswith("Selector") for name, _ in body.pairs() if name.text):
             message = f"{quoted(action)} under `actions` has no selector"
             self._check.error("SR312", key, message, help="add one, or move the action to `default`")
         for name, node in present:
@@ -214,5 +214,3 @@ class _EntryReader:
         if self._type is not None and action in VENDOR_REFUSED_ACTIONS[self._type]:
             message = f"the vendor offers no {quoted(action)} for policies of type {quoted(self._type)}"
             self._check.error("SR514", key, message)
-
-

@@ -63,15 +63,15 @@ class PolicyReader:
         if kind == POLICY_KIND and version == API_VERSION:
             self._policy(check, node)
         elif kind == POLICY_KIND:
-            help = suggestion(version, (API_VERSION,))
-            check.error("SR105", _value(node, "apiVersion"), f"a policy under apiVersion {quoted(version)}", help)
+            hint = suggestion(version, (API_VERSION,))
+            check.error("SR105", _value(node, "apiVersion"), f"a policy under apiVersion {quoted(version)}", hint)
         elif version != API_VERSION:
             check.error("SR501", node.key("kind"), f"skipped: {quoted(kind)} of apiVersion {quoted(version)}")
         elif kind in OTHER_KINDS:
             check.error("SR502", node.key("kind"), f"skipped: {quoted(kind)} holds no response policy")
         else:
-            help = suggestion(kind, (POLICY_KIND, *sorted(OTHER_KINDS)))
-            check.error("SR104", _value(node, "kind"), f"unknown kind {quoted(kind)}", help)
+            hint = suggestion(kind, (POLICY_KIND, *sorted(OTHER_KINDS)))
+            check.error("SR104", _value(node, "kind"), f"unknown kind {quoted(kind)}", hint)
 
     def _policy(self, check: Checker, node: Mapping) -> None:
         before = self._findings.errors
@@ -90,7 +90,9 @@ class PolicyReader:
             name = _text_of(check, metadata, "name", "SR121")
             type_node = metadata.get("type")
             if type_node is None:
-                check.error("SR122", node.key("metadata"), "`metadata` has no `type`", help=f"one of {', '.join(TYPES)}")
+                check.error(
+                    "SR122", node.key("metadata"), "`metadata` has no `type`", help=f"one of {', '.join(TYPES)}"
+                )
             else:
                 policy_type = check.choice(type_node, "policy type", TYPES, "SR123")
             uid = _optional_uid(check, metadata)
@@ -188,12 +190,12 @@ class _Spec:
         self.entries = read_response(check, spec.get("response"), policy_type)
 
     def _check_keys(self) -> None:
-        for key, _ in self._spec.items():
+        for key, _ in self._spec.pairs():
             word = key.text or ""
             if word in SPEC_KEYS or is_workload_key(word):
                 continue
-            help = "write `enabled: false`" if word in ("disable", "disabled") else suggestion(word, SPEC_KEYS)
-            self._check.error("SR131", key, f"unknown key {quoted(word)} in `spec`", help)
+            hint = "write `enabled: false`" if word in ("disable", "disabled") else suggestion(word, SPEC_KEYS)
+            self._check.error("SR131", key, f"unknown key {quoted(word)} in `spec`", hint)
 
     def _enabled(self) -> bool:
         node = self._spec.get("enabled")
@@ -210,7 +212,7 @@ class _Spec:
 
     def _selectors(self, key: Scalar) -> list[Selector]:
         selectors = []
-        for name, node in self._spec.items():
+        for name, node in self._spec.pairs():
             scope = SELECTORS.get(name.text or "")
             if scope is None:
                 continue

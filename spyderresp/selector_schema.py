@@ -41,7 +41,7 @@ class _SelectorReader:
         if mapping is None:
             return None
         clauses: list[Clause] = []
-        for key, value in mapping.items():
+        for key, value in mapping.pairs():
             clauses.extend(self._entry(key, value))
         if self._check.findings.errors > self._before:
             return None
@@ -51,7 +51,9 @@ class _SelectorReader:
         return Selector(self._scope, tuple(clauses), self._check.location(self._key))
 
     def _empty(self) -> None:
-        self._check.error("SR201", self._key, f"{quoted(self._name)} is empty", help="name what it selects, or leave it out")
+        self._check.error(
+            "SR201", self._key, f"{quoted(self._name)} is empty", help="name what it selects, or leave it out"
+        )
 
     def _entry(self, key: Scalar, value: Node) -> Iterator[Clause]:
         """Yield the clauses of one key of the selector: a primitive, or a field or label directly under it."""
@@ -83,7 +85,9 @@ class _SelectorReader:
 
     def _bare_label(self, key: Scalar, value: Node) -> Iterator[Clause]:
         word = key.text or ""
-        near = difflib.get_close_matches(word[:200].lower(), [name.lower() for name in _ALL_PRIMITIVES], n=1, cutoff=0.8)
+        near = difflib.get_close_matches(
+            word[:200].lower(), [name.lower() for name in _ALL_PRIMITIVES], n=1, cutoff=0.8
+        )
         shaped = isinstance(value, Scalar) or (
             isinstance(value, Sequence) and all(isinstance(item, Scalar) for item in value)
         )
@@ -106,7 +110,7 @@ class _SelectorReader:
         mapping = self._check.mapping(value, primitive)
         if mapping is None:
             return
-        for key, item in mapping.items():
+        for key, item in mapping.pairs():
             if self._known(key, key.text or ""):
                 yield from self._match(primitive, key, key.text or "", item)
 
@@ -114,10 +118,10 @@ class _SelectorReader:
         if self._labels or field in FIELDS[self._scope]:
             return True
         message = f"{quoted(self._name)} has no field {quoted(field)}"
-        help = suggestion(field, FIELDS[self._scope])
-        if help.startswith("did"):
-            help += f" its fields are {listed(FIELDS[self._scope])}"
-        self._check.error("SR203", node, message, help)
+        hint = suggestion(field, FIELDS[self._scope])
+        if hint.startswith("did"):
+            hint += f" its fields are {listed(FIELDS[self._scope])}"
+        self._check.error("SR203", node, message, hint)
         return False
 
     def _match(self, primitive: str, key: Scalar, field: str, value: Node) -> Iterator[Clause]:
@@ -132,7 +136,9 @@ class _SelectorReader:
 
     def _values(self, value: Sequence, what: str) -> tuple[str, ...] | None:
         if not value.items:
-            self._check.error("SR210", value, f"the list of values of {quoted(what)} is empty", help="name at least one")
+            self._check.error(
+                "SR210", value, f"the list of values of {quoted(what)} is empty", help="name at least one"
+            )
             return None
         texts = [self._check.text(item, what) for item in value]
         good = tuple(text for text in texts if text is not None)

@@ -25,10 +25,9 @@ from spyderresp.document import (
     too_many,
 )
 
-try:
-    from yaml import CSafeLoader as Loader
-except ImportError:  # PyYAML was built without libyaml: the same events, some twenty times slower
-    from yaml import SafeLoader as Loader  # type: ignore[assignment]
+# Without libyaml PyYAML's own parser gives the same events, some twenty times slower, and lets lone surrogates through.
+LIBYAML: Final[bool] = yaml.__with_libyaml__
+Loader: Final = yaml.CSafeLoader if LIBYAML else yaml.SafeLoader
 
 _NULLS: Final = frozenset({"", "~", "null"})
 _CORE_TAGS: Final = frozenset(
@@ -163,7 +162,7 @@ class _Builder:
         plain = not event.style
         if plain and text in _NULLS and event.tag not in _NON_NULL_TAGS:
             text = None
-        elif Loader is yaml.SafeLoader and text and _SURROGATE.search(text):
+        elif not LIBYAML and text and _SURROGATE.search(text):
             raise DocumentError("SR018", "a lone surrogate is no character", start, event.end_mark.index)
         kind = _MergeKey if plain and text == "<<" else Scalar
         node = kind(text, start, event.end_mark.index)

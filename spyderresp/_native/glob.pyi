@@ -4,7 +4,7 @@ from typing import final
 class Glob:
     """One compiled pattern. Immutable."""
 
-    def __init__(self, pattern: str) -> None: ...
+    def __new__(cls, pattern: str) -> Glob: ...
     @property
     def pattern(self) -> str:
         """The pattern as written."""

@@ -68,7 +68,7 @@ cdef bint _test(Glob glob, const unit* text, Py_ssize_t length) noexcept:
 cdef class Glob:
     def __cinit__(self, str pattern not None):
         cdef list rows, classes
-        cdef int32_t i, j, at, range_count
+        cdef int32_t i, at, range_count
         self.pattern = pattern
         rows, classes = _parse(pattern)
         self.least = sum(len(row) for row in rows)

@@ -17,10 +17,16 @@ class Trace(NamedTuple):
     attribution: tuple[str, str, str] | None
 
 @final
+class GlobField:
+    """The globs of one attribute; of no use outside this module."""
+
+    def __new__(cls, patterns: tuple[str, ...], known: int) -> GlobField: ...
+
+@final
 class DecisionIndex:
     """The compiled policy set. Its decisions never change; its memos may."""
 
-    def __init__(self, spec: IndexSpec, digest: str, shapes: Callable[[bytes], PlanShape]) -> None: ...
+    def __new__(cls, spec: IndexSpec, digest: str, shapes: Callable[[bytes], PlanShape]) -> DecisionIndex: ...
     @property
     def reader(self) -> EventReader: ...
     @property

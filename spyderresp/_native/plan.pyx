@@ -1,4 +1,5 @@
 import json
+import sys
 from collections.abc import Sequence
 
 from cpython.unicode cimport PyUnicode_CheckExact
@@ -253,10 +254,10 @@ cdef class ActionPlan:
     def __contains__(self, item):
         return any([action == item for action in self])
 
-    def index(self, value, start=0, stop=None):
-        return list(self).index(value, *slice(start, stop).indices(len(self))[:2])
+    def index(self, value, start=0, stop=sys.maxsize, /):
+        return list(self).index(value, start, stop)
 
-    def count(self, value):
+    def count(self, value, /):
         return list(self).count(value)
 
     def to_dict(self):
