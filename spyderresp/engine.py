@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, get_args, overload
+from typing import Any, Final, Literal, NoReturn, get_args, overload
 
 from spyderresp.compiler import Compiled, NotIn, Options, compile_policies
 from spyderresp.errors import EventError
@@ -173,10 +173,14 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
     if isinstance(data, memoryview):
         data = data.tobytes()
     try:
-        return json.loads(data)
+        return json.loads(data, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise EventError("", f"not valid JSON: {reason}") from None
+
+
+def _no_constant(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON value")
 
 
 def _lines(buffer: bytes | str) -> Iterator[bytes | str]:

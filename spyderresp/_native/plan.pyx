@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from cpython.unicode cimport PyUnicode_CheckExact
 
+from libc.math cimport isfinite
+
 from spyderresp._native.reader cimport is_mapping, lookup
 
 # What a target keeps, by scope: whatever finds the process, the pod, their host and their cluster again.
@@ -24,9 +26,11 @@ _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 cdef object _scalar(object value):
-    """Return a value that cannot change: a text or number as it is, None for anything else."""
-    if value is None or PyUnicode_CheckExact(value) or type(value) in (int, float, bool):
+    """Return a value that cannot change and that JSON has: a text or number as it is, None for anything else."""
+    if value is None or PyUnicode_CheckExact(value) or type(value) is int or type(value) is bool:
         return value
+    if type(value) is float:
+        return value if isfinite(<double>value) else None
     if isinstance(value, str):
         return str.__str__(value)
     return None
@@ -220,7 +224,7 @@ cdef object _identifier(object value):
     if kept is not None or value is None:
         return kept
     try:
-        return json.loads(json.dumps(value))
+        return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         return None
 

@@ -1,0 +1,7 @@
+"""``python -m spyderresp``."""
+
+import sys
+
+from spyderresp.cli import main
+
+sys.exit(main())

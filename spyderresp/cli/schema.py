@@ -1,0 +1,25 @@
+"""``spyderresp schema``: the JSON Schema that editors check policies by."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any
+
+from spyderresp.cli.output import Streams
+from spyderresp.json_schema import policy_schema
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    verbs.add_parser(
+        "schema",
+        help="print the JSON Schema for editors",
+        description="print the JSON Schema of policies, for an editor to complete and check by (docs/EDITOR.md)",
+    )
+
+
+def run(_: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    streams.write(json.dumps(policy_schema(), indent=2))
+    return 0

@@ -1,0 +1,2 @@
+def policy_schema():
+    return {}
