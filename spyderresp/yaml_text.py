@@ -33,6 +33,7 @@ _NULLS: Final = frozenset({"", "~", "null"})
 _CORE_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq")
 )
+_NULL_TAG: Final = "tag:yaml.org,2002:null"
 _NON_NULL_TAGS: Final = frozenset({"!", "tag:yaml.org,2002:str"})
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _QUOTE_HELP: Final = "quote a value that begins with a special character, a glob above all: `'*.sh'`"
@@ -160,7 +161,7 @@ class _Builder:
         if event.tag is not None:
             _check_tag(event)
         plain = not event.style
-        if plain and text in _NULLS and event.tag not in _NON_NULL_TAGS:
+        if text in _NULLS and (event.tag not in _NON_NULL_TAGS if plain else event.tag == _NULL_TAG):
             text = None
         elif not LIBYAML and text and _SURROGATE.search(text):
             raise DocumentError("SR018", "a lone surrogate is no character", start, event.end_mark.index)

@@ -22,11 +22,11 @@ cdef class EventReader:
     cdef int count
     cdef int* first                   # attributes of scope s: first[s] to first[s + 1]
     cdef int* checked                 # whether scope s is looked at, at all
+    cdef int implied                  # attribute of the label that a namespace's name implies, or -1
     cdef int slots                    # count, and two more: policy_uid, policy_name
     # Fills ``slots`` values, NULL where absent, and the bits of the scopes present. The caller starts with NULLs and
     # releases them, after an error too.
     cdef int read(self, object event, PyObject** values, unsigned int* present) except -1
-    cdef int name(self, object namespace, PyObject** slot) except -1
     cdef void release(self, PyObject** values) noexcept
 
 # A key of an exact dict, or of any other Mapping by its ``get``; None and missing are None.

@@ -66,6 +66,7 @@ cdef class EventReader:
         self.attributes = attributes
         self.count = len(attributes)
         self.slots = self.count + 2
+        self.implied = -1
         self.table = <Attribute*>calloc(self.count + 1, sizeof(Attribute))
         self.first = <int*>calloc(len(scopes) + 1, sizeof(int))
         self.checked = <int*>calloc(len(scopes) + 1, sizeof(int))
@@ -75,6 +76,8 @@ cdef class EventReader:
             self.table[i].scope = scope
             self.table[i].kind = kind
             self.table[i].key = <PyObject*>key
+            if kind == AttributeKind.READ_NAMESPACE_NAME:
+                self.implied = i
             self.checked[scope] = True
             self.first[scope + 1] = i + 1
         for i, name in enumerate(scopes):
@@ -91,6 +94,7 @@ cdef class EventReader:
     cdef int read(self, object event, PyObject** values, unsigned int* present) except -1:
         cdef int scope, i
         cdef object held, labels, value
+        cdef PyObject* implied
         cdef const Attribute* attribute
         present[0] = 0
         if not is_mapping(event):
@@ -106,28 +110,26 @@ cdef class EventReader:
                 continue
             present[0] |= 1u << scope
             labels = None
-            for i in range(self.first[scope], self.first[scope + 1]):
-                attribute = &self.table[i]
-                if attribute.kind == AttributeKind.READ_FIELD:
-                    _text(lookup(held, <object>attribute.key), &values[i], name, ".", <object>attribute.key)
-                    continue
-                if i == self.first[scope]:
-                    labels = _mapping(held, _LABELS, name)
-                if labels is not None:
-                    value = lookup(labels, <object>attribute.key)
-                    _text(value, &values[i], name, ".labels.", <object>attribute.key)
-                if attribute.kind == AttributeKind.READ_NAMESPACE_NAME:
-                    self.name(held, &values[i])
-        return 0
-
-    cdef int name(self, object namespace, PyObject** slot) except -1:
-        """Check the namespace's name, and store it where the label it implies was not given."""
-        cdef PyObject* name = NULL
-        _text(lookup(namespace, _NAME), &name, "namespace", ".", _NAME)
-        if slot[0] is NULL:
-            slot[0] = name
-        else:
-            Py_XDECREF(name)
+            implied = NULL
+            if self.first[scope] <= self.implied < self.first[scope + 1]:
+                _text(lookup(held, _NAME), &implied, name, ".", _NAME)
+            try:
+                for i in range(self.first[scope], self.first[scope + 1]):
+                    attribute = &self.table[i]
+                    if attribute.kind == AttributeKind.READ_FIELD:
+                        _text(lookup(held, <object>attribute.key), &values[i], name, ".", <object>attribute.key)
+                        continue
+                    if i == self.first[scope]:
+                        labels = _mapping(held, _LABELS, name)
+                    if labels is not None:
+                        value = lookup(labels, <object>attribute.key)
+                        _text(value, &values[i], name, ".labels.", <object>attribute.key)
+                    if i == self.implied and values[i] is NULL:
+                        # The label was not given: the namespace's name implies it.
+                        values[i] = implied
+                        implied = NULL
+            finally:
+                Py_XDECREF(implied)
         return 0
 
     cdef void release(self, PyObject** values) noexcept:

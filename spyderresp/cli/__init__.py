@@ -7,38 +7,100 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Iterable, Sequence
+from typing import IO, Any, Final, NoReturn
 
 from spyderresp.cli import check, explain, plan, schema
-from spyderresp.cli.output import CannotGoOnError, Streams
-from spyderresp.findings import suggestion
+from spyderresp.cli.output import CannotGoOnError, Streams, safe
+from spyderresp.findings import quoted, suggestion
 from spyderresp.version import VERSION
 
-_VERBS = {"check": check, "plan": plan, "explain": explain, "schema": schema}
-_INTERRUPTED = 130
+_VERBS: Final = {"check": check, "plan": plan, "explain": explain, "schema": schema}
+_USAGE: Final = 3
+_INTERRUPTED: Final = 130
 # What a shell reports of a program that a closed pipe ended; nothing is printed.
-_BROKEN_PIPE = 141
+_BROKEN_PIPE: Final = 141
+_LONGEST_METAVAR: Final = 40
+
+
+class _Answered(Exception):  # noqa: N818 - no error: the parser has found that help is wanted, and here it is
+    """The help text that was asked for."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose own errors exit with 3, and name the nearest verb."""
+    """A parser whose errors exit with 3 and name the nearest word, and whose help goes where all output goes.
+
+    Attributes:
+        options: every option it knows, such as ``--format``.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.options: list[str] = []
+        # An abbreviation in somebody's script would break with the next option that begins alike.
+        super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        """Add an argument; one with choices names the nearest, and lists them in its help where they are many."""
+        choices = settings.pop("choices", None)
+        if choices is not None:
+            settings["type"] = _one_of(tuple(choices))
+            metavar = f"{{{','.join(choices)}}}"
+            if len(metavar) > _LONGEST_METAVAR:
+                metavar = names[0].lstrip("-").upper()
+                settings["help"] = f"{settings.get('help', '')}; one of {', '.join(choices)}"
+            settings["metavar"] = metavar
+        action = super().add_argument(*names, **settings)
+        self.options.extend(action.option_strings)
+        return action
+
+    def print_help(self, file: IO[str] | None = None) -> NoReturn:  # type: ignore[override]
+        raise _Answered(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
-        raise CannotGoOnError(f"{self.prog}: {message}\n{self.format_usage().rstrip()}")
+        raise CannotGoOnError(f"{self.prog}: error: {safe(message)}\n`{self.prog} --help` shows how it is used")
+
+    def refuse_unknown(self, given: Iterable[str]) -> None:
+        """Name the nearest option for one that is not known, before a missing argument hides that."""
+        for word in given:
+            if word == "--":
+                return
+            option = word.partition("=")[0]
+            if option.startswith("--") and option not in self.options:
+                hint = suggestion(option, [name for name in self.options if name.startswith("--")])
+                self.error(f"unknown option {quoted(option)}; {hint}")
 
 
-def _parser() -> _Parser:
+def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
+    def chosen(word: str) -> str:
+        if word not in choices:
+            raise argparse.ArgumentTypeError(f"unknown value {quoted(word)}; {suggestion(word, choices)}")
+        return word
+
+    return chosen
+
+
+def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the whole command line, and that of each verb."""
     parser = _Parser(
         prog="spyderresp",
         description="decide which response actions Spyderbat policies demand for deviation events",
-        epilog="exit codes: 0 fine; 1 findings; 2 a policy cannot be read; 3 wrong usage, or input or output fails",
+        epilog=_EPILOG,
     )
-    parser.add_argument("--version", action="version", version=f"spyderresp {VERSION}")
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", parser_class=_Parser)
     for module in _VERBS.values():
         module.add_parser(verbs)
-    return parser
+    return parser, dict(verbs.choices)
+
+
+_EPILOG: Final = """\
+examples:
+  spyderresp check policies/
+  spyderresp plan --policies policies/ events.jsonl
+  spyderresp plan --policies policies/ --format text < events.jsonl
+  spyderresp explain --policies policies/ event.json
+
+exit codes: 0 fine; 1 findings; 2 a policy cannot be read; 3 wrong usage, or input or output fails"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,23 +108,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     streams = Streams()
     try:
-        if given and not given[0].startswith("-") and given[0] not in _VERBS:
-            hint = suggestion(given[0], _VERBS)
-            raise CannotGoOnError(f"spyderresp: unknown verb `{given[0]}`; {hint}")
-        parsed = _parser().parse_args(given)
-        if parsed.verb is None:
-            _parser().print_help(sys.stderr)
-            return 3
-        code = _VERBS[parsed.verb].run(parsed, streams)
+        code = _answer(given, streams)
         streams.flush()
-    except CannotGoOnError as error:
-        streams.complain(str(error))
-        return 3
     except BrokenPipeError:
         streams.abandon()
         return _BROKEN_PIPE
+    except CannotGoOnError as error:
+        streams.complain(str(error))
+        return _USAGE
     except KeyboardInterrupt:
-        streams.abandon()
         return _INTERRUPTED
-    else:
-        return code
+    return code
+
+
+def _answer(given: list[str], streams: Streams) -> int:
+    """Run one command; where it ends early, what it has written so far is still worth having."""
+    try:
+        return _dispatch(given, streams)
+    except (CannotGoOnError, KeyboardInterrupt):
+        streams.flush()
+        raise
+
+
+def _dispatch(given: list[str], streams: Streams) -> int:
+    parser, verbs = _parsers()
+    try:
+        if given and not given[0].startswith("-"):
+            if given[0] not in verbs:
+                parser.error(f"unknown verb {quoted(given[0])}; {suggestion(given[0], verbs)}")
+            verbs[given[0]].refuse_unknown(given[1:])
+        else:
+            parser.refuse_unknown(given[:1])
+        parsed, left = parser.parse_known_args(given)
+        if left and hasattr(parsed, "paths") and not any(word.startswith("-") for word in left):
+            # argparse gives up on a list of paths where an option stands among them.
+            parsed.paths += left
+        elif left:
+            verbs.get(parsed.verb, parser).error(f"unexpected argument {quoted(left[0])}")
+    except _Answered as answer:
+        streams.write(str(answer))
+        return 0
+    if parsed.version:
+        streams.write(f"spyderresp {VERSION}")
+        return 0
+    if parsed.verb is None:
+        streams.complain(parser.format_help().rstrip("\n"))
+        return _USAGE
+    return _VERBS[parsed.verb].run(parsed, streams)

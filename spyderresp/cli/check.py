@@ -5,13 +5,22 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from spyderresp.cli.output import Streams, safe
-from spyderresp.cli.render import counted, diagnostic_text, pages
+from spyderresp.cli.render import counted, diagnostic_text, pages, plural
 from spyderresp.errors import Diagnostic, PolicyError
 from spyderresp.loading import load
 from spyderresp.policy import PolicySet
+
+
+_EPILOG: Final = """\
+examples:
+  spyderresp check policies/
+  spyderresp check --strict --fail-on error policies/ more.yaml
+  spyderresp check --format github policies/    # annotations in a workflow
+
+exit codes: 0 fine, notes or not; 1 warnings; 2 a policy cannot be read; 3 wrong usage"""
 
 
 def add_parser(verbs: Any) -> None:
@@ -20,52 +29,59 @@ def add_parser(verbs: Any) -> None:
         "check",
         help="read policies and report errors, warnings and notes",
         description="read policies and report every error, warning and note, in one pass",
-        epilog="exit codes: 0 fine, notes or not; 1 warnings; 2 a policy cannot be read; 3 wrong usage",
+        epilog=_EPILOG,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
     parser.add_argument(
-        "--fail-on", choices=("warning", "error"), default="warning", help="the least level that changes the exit code"
+        "--fail-on", choices=("warning", "error"), default="warning", help="the least level that changes the exit code (default: warning)"
     )
-    parser.add_argument("--format", choices=("text", "json", "github"), default="text", help="how to report")
+    parser.add_argument("--format", choices=_FORMATS, default="text", help="default: text")
 
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    policies: PolicySet | None
     try:
         policies = load(*args.paths, strict=args.strict)
-        diagnostics: Sequence[Diagnostic] = policies.diagnostics
+        report = _Report(len(args.paths), policies, policies.diagnostics)
     except PolicyError as error:
-        policies, diagnostics = None, error.diagnostics
-    {"text": _text, "json": _json, "github": _github}[args.format](policies, diagnostics, streams)
-    if policies is None:
+        report = _Report(len(args.paths), None, error.diagnostics)
+    _FORMATS[args.format](report, streams)
+    if report.policies is None:
         return 2
-    return 1 if args.fail_on == "warning" and any(item.level == "warning" for item in diagnostics) else 0
+    return 1 if args.fail_on == "warning" and any(item.level == "warning" for item in report.found) else 0
 
 
-def _text(policies: PolicySet | None, diagnostics: Sequence[Diagnostic], streams: Streams) -> None:
+class _Report(NamedTuple):
+    """What one check found: in how many paths, in which policies (None where they cannot be read)."""
+
+    paths: int
+    policies: PolicySet | None
+    found: Sequence[Diagnostic]
+
+
+def _text(report: _Report, streams: Streams) -> None:
     paint = streams.paint()
-    for diagnostic in diagnostics:
-        streams.write(diagnostic_text(diagnostic, paint))
-    if diagnostics:
-        streams.write("")
-    found = counted(diagnostics)
-    if policies is None:
-        streams.write(paint("red", f"cannot be read: {found}"))
+    for diagnostic in report.found:
+        streams.write(diagnostic_text(diagnostic, paint) + "\n")
+    if report.found:
+        streams.write(f"docs: {pages(report.found)}")
+    if report.policies is None:
+        # How many policies there are is not known where one cannot be read.
+        what, colour = plural(report.paths, "path"), "red"
     else:
-        noun = "policy" if len(policies) == 1 else "policies"
-        clean = not any(item.level == "warning" for item in diagnostics)
-        streams.write(paint("green" if clean else "yellow", f"{len(policies)} {noun}: {found}"))
-    if diagnostics:
-        streams.write(f"see {pages(diagnostics)}")
+        count = len(report.policies)
+        what = "1 policy" if count == 1 else f"{count:,} policies"
+        colour = "yellow" if any(item.level == "warning" for item in report.found) else "green"
+    streams.write(paint(colour, f"checked {what}: {counted(report.found)}"))
 
 
-def _json(policies: PolicySet | None, diagnostics: Sequence[Diagnostic], streams: Streams) -> None:
-    report = {
+def _json(report: _Report, streams: Streams) -> None:
+    policies = report.policies
+    said = {
         "version": 1,
         "policies": None if policies is None else len(policies),
-        "policy_set": None if policies is None else policies.digest,
+        "digest": None if policies is None else policies.digest,
         "diagnostics": [
             {
                 "code": item.code,
@@ -76,20 +92,20 @@ def _json(policies: PolicySet | None, diagnostics: Sequence[Diagnostic], streams
                 "column": item.location.column or None,
                 "help": item.help or None,
             }
-            for item in diagnostics
+            for item in report.found
         ],
     }
-    streams.write(json.dumps(report))
+    streams.write(json.dumps(said, indent=2))
 
 
-def _github(_: PolicySet | None, diagnostics: Sequence[Diagnostic], streams: Streams) -> None:
+def _github(report: _Report, streams: Streams) -> None:
     """Write workflow commands, escaped as GitHub's own toolkit does."""
-    for item in diagnostics:
+    for item in report.found:
         level = "notice" if item.level == "note" else item.level
         path, line, column = item.location
         place = f"file={_property(path)}" + (f",line={line},col={column}" if line else "")
-        message = item.message + (f" ({item.help})" if item.help else "")
-        streams.write(f"::{level} {place},title={item.code}::{_data(safe(message))}")
+        message = safe(item.message) + (f"\nhelp: {safe(item.help)}" if item.help else "")
+        streams.write(f"::{level} {place},title={item.code}::{_data(message)}")
 
 
 def _data(text: str) -> str:
@@ -98,3 +114,6 @@ def _data(text: str) -> str:
 
 def _property(text: str) -> str:
     return safe(_data(text)).replace(":", "%3A").replace(",", "%2C")
+
+
+_FORMATS: Final = {"text": _text, "json": _json, "github": _github}

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
-from typing import Any
+import sys
+from typing import Any, Final
 
-from spyderresp.cli.output import CannotGoOnError, Paint, Streams, safe
-from spyderresp.cli.plan import plan_text
+from spyderresp.cli.output import CannotGoOnError, Streams, safe
+from spyderresp.cli.plan import event_of, input_name
 from spyderresp.cli.policies import add_options, make_engine
-from spyderresp.cli.records import MAX_LINE, opened, to_event
+from spyderresp.cli.records import MAX_LINE, opened
+from spyderresp.cli.render_explanation import explanation_text
+from spyderresp.cli.render_plan import plan_text
 from spyderresp.errors import EventError
-from spyderresp.explain import EntryReason, Explanation, PolicyReason, SelectorReason, clause_text
-from spyderresp.findings import suggestion
+from spyderresp.explain import Explanation
+from spyderresp.findings import quoted, suggestion
+
+_EPILOG: Final = """\
+examples:
+  spyderresp explain --policies policies/ event.json
+  sed -n 12p events.jsonl | spyderresp explain --policies policies/ --policy production-cluster
+
+exit codes: 0 fine; 1 the event is bad; 2 a policy cannot be read; 3 wrong usage, or input or output fails"""
 
 
 def add_parser(verbs: Any) -> None:
@@ -22,72 +31,64 @@ def add_parser(verbs: Any) -> None:
         "explain",
         help="say why each policy and action did or did not fire",
         description="read one event and say of every policy and action why it fired or not, clause by clause",
-        epilog="exit codes: 0 fine; 1 the event is bad; 2 a policy cannot be read; 3 wrong usage",
+        epilog=_EPILOG,
     )
     add_options(parser)
     parser.add_argument("--policy", metavar="NAME", help="explain this policy only")
-    parser.add_argument("--format", choices=("text", "json"), default="text", help="for people or for machines")
-    parser.add_argument("event", nargs="?", default="-", metavar="EVENT.json", help="a file, or - for standard input")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument(
+        "event", nargs="?", default="-", metavar="EVENT.json", help="a file, or - for standard input (default)"
+    )
 
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
+    name = input_name(args.event)
     engine = make_engine(args, streams)
     if engine is None:
         return 2
     names = [policy.name for policy in engine.policies]
     if args.policy is not None and args.policy not in names:
-        raise CannotGoOnError(
-            f"spyderresp explain: no policy `{safe(args.policy)}`; {safe(suggestion(args.policy, names))}"
-        )
-    name = "<stdin>" if args.event == "-" else args.event
+        hint = suggestion(args.policy, names) if names else "there is none"
+        raise CannotGoOnError(f"spyderresp explain: error: no policy is named {safe(quoted(args.policy))}; {safe(hint)}")
+    if args.event == "-" and sys.stdin.isatty():
+        streams.complain("reading one event from the terminal, as JSON; Ctrl-D ends")
     with opened(args.event) as file:
         data = file.read(MAX_LINE + 1)
     try:
-        if len(data) > MAX_LINE:
-            raise EventError("", f"the event is longer than {MAX_LINE:,} bytes")
-        explanation = engine.explain(to_event(data, args.form))
+        event = _one_event(data, args.form)
+        explanation = engine.explain(event)
+        if args.policy is not None:
+            chosen = tuple(policy for policy in explanation.policies if policy.policy == args.policy)
+            explanation = Explanation(explanation.plan, chosen)
+        if args.format == "json":
+            streams.write(_json(explanation))
+            return 0
     except EventError as error:
-        streams.complain(f"{safe(name)}: error: {safe(str(error))}")
+        streams.complain(f"{name}: error: {safe(str(error))}")
         return 1
-    if args.policy is not None:
-        chosen = tuple(policy for policy in explanation.policies if policy.policy == args.policy)
-        explanation = Explanation(explanation.plan, chosen)
-    if args.format == "json":
-        streams.write(json.dumps(explanation.to_dict()))
-        return 0
     paint = streams.paint()
-    streams.write(plan_text(explanation.plan, 1, paint))
-    for policy in explanation.policies:
-        for line in _policy(policy, paint):
-            streams.write(line)
+    streams.write(plan_text(explanation.plan, event, paint))
+    for line in explanation_text(explanation, paint):
+        streams.write(line)
     return 0
 
 
-def _policy(policy: PolicyReason, paint: Paint) -> Iterator[str]:
-    mark = paint("green", "+") if policy.in_scope else paint("dim", "-")
-    yield f"{mark} {paint('bold', safe(policy.policy))} ({policy.mode}): {safe(policy.reason)}"
-    where = policy.deciding.location if policy.deciding is not None else policy.location
-    yield safe(f"    at {where}")
-    if policy.in_scope:
-        for selector in policy.selectors:
-            yield from _selector(selector, "    ", paint)
-        for entry in policy.entries:
-            yield from _entry(entry, paint)
+def _one_event(data: bytes, form: str | None) -> Any:
+    if len(data) > MAX_LINE:
+        raise EventError("", f"the event is longer than {MAX_LINE:,} bytes")
+    if not data.strip():
+        raise EventError("", "there is no event: the input is empty")
+    try:
+        return event_of(data, form)
+    except EventError as error:
+        if not error.path and "Extra data" in error.reason:
+            raise EventError("", "more than one JSON value; `explain` takes one event, `plan` takes many") from None
+        raise
 
 
-def _entry(entry: EntryReason, paint: Paint) -> Iterator[str]:
-    mark = paint("green", "+") if entry.fired else paint("dim", "-")
-    yield f"  {mark} {entry.section}[{entry.index}] {entry.action}: {safe(entry.reason)}"
-    where = entry.deciding.location if entry.deciding is not None else entry.location
-    yield safe(f"      at {where}")
-    for selector in entry.selectors:
-        yield from _selector(selector, "      ", paint)
-
-
-def _selector(selector: SelectorReason, indent: str, paint: Paint) -> Iterator[str]:
-    colour = "green" if selector.holds else "yellow"
-    yield f"{indent}{selector.selector}: {paint(colour, selector.status)}"
-    for clause in selector.clauses:
-        verdict = "holds" if clause.holds else "fails"
-        yield f"{indent}  {paint('green' if clause.holds else 'yellow', verdict)}: {safe(clause_text(clause))}"
+def _json(explanation: Explanation) -> str:
+    try:
+        return json.dumps(explanation.to_dict(), indent=2)
+    except RecursionError:
+        raise EventError("id", "nested too deeply") from None

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
 import stat
 import sys
 import time
-from typing import Final, TextIO
+from typing import IO, Any, Final, TextIO
 
 _SGR: Final = {"red": "31;1", "yellow": "33;1", "blue": "34;1", "green": "32;1", "bold": "1", "dim": "2"}
-# Control characters, what reorders text on the screen, line separators, and surrogates that no stream can encode.
+# Control characters; what reorders or hides text on the screen; line separators; surrogates, which no stream can
+# encode. The joiners U+200C and U+200D stay: scripts need them.
 _UNSAFE: Final = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
+    "\U000e0000-\U000e007f]"
 )
+_SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PROGRESS_AFTER: Final = 1.0
+_PROGRESS_EVERY: Final = 0.25
+# How wide a line that may be cut is, where no terminal says.
+_WIDTH: Final = 120
 
 
 class CannotGoOnError(Exception):
@@ -27,17 +35,30 @@ def safe(text: str) -> str:
 
 
 def _escape(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    char = match[0]
+    code = ord(char)
+    if char in _SHORT:
+        return _SHORT[char]
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def reason_of(error: OSError) -> str:
+    """Return why an operation of the system failed, in lower case."""
+    reason = error.strerror or "it failed"
+    return reason[:1].lower() + reason[1:]
 
 
 class Streams:
-    """Standard output and error, as one command uses them."""
+    """Standard output and error, as one command uses them. Either may be closed."""
 
     def __init__(self) -> None:
-        self._out = sys.stdout
-        self._err = sys.stderr
-        self._prompt = not _is_file(self._out)
+        self._out: TextIO | None = sys.stdout
+        self._err: TextIO | None = sys.stderr
+        self._prompt = not is_regular_file(self._out)
+
+    def live(self, source: IO[bytes]) -> None:
+        """Say where input comes from: what is read from anything but a regular file is answered at once."""
+        self._prompt = self._prompt or not is_regular_file(source)
 
     def write(self, text: str) -> None:
         """Write a line to standard output; at once where somebody may be waiting for it.
@@ -45,8 +66,10 @@ class Streams:
         Raises:
             CannotGoOnError: it cannot be written, for a full disk perhaps.
         """
+        if self._out is None:
+            raise CannotGoOnError("spyderresp: standard output is closed")
         try:
-            self._out.write(text + "\n")
+            _put(self._out, text + "\n")
             if self._prompt:
                 self._out.flush()
         except BrokenPipeError:
@@ -55,7 +78,13 @@ class Streams:
             self._lost(error)
 
     def flush(self) -> None:
-        """Write out what is held back."""
+        """Write out what is held back.
+
+        Raises:
+            CannotGoOnError: it cannot be written.
+        """
+        if self._out is None:
+            return
         try:
             self._out.flush()
         except BrokenPipeError:
@@ -65,73 +94,106 @@ class Streams:
 
     def _lost(self, error: OSError) -> None:
         self.abandon()
-        raise CannotGoOnError(f"spyderresp: standard output cannot be written: {error.strerror}") from None
+        raise CannotGoOnError(f"spyderresp: standard output cannot be written: {reason_of(error)}") from None
 
     def complain(self, text: str) -> None:
         """Write a line to standard error. Where that fails there is nobody left to tell."""
-        try:
-            self._err.write(text + "\n")
+        self.say(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Write text to standard error as it stands, without a line's end."""
+        if self._err is None:
+            return
+        with contextlib.suppress(OSError):
+            _put(self._err, text)
             self._err.flush()
-        except OSError:
-            pass
 
     def abandon(self) -> None:
         """Give up standard output, so that the interpreter does not try to flush it once more at its end."""
-        try:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
-        except (OSError, ValueError):
-            pass
+        if self._out is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            place = self._out.fileno()
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, place)
+            os.close(nothing)
 
     def paint(self, *, errors: bool = False) -> Paint:
         """Return the colours for standard output, or for standard error."""
-        return Paint(enabled=_colourful(self._err if errors else self._out))
+        stream = self._err if errors else self._out
+        width = shutil.get_terminal_size((_WIDTH, 24)).columns if _is_terminal(stream) else _WIDTH
+        return Paint(enabled=_colourful(stream), width=width)
 
     def progress(self, noun: str) -> Progress:
-        """Return a counter that shows itself on standard error, where that is a terminal and the work is long."""
-        return Progress(self._err, noun)
+        """Return a counter that shows itself on standard error, where that is a terminal and the work is long.
+
+        Where standard output is a terminal too, the results themselves are the progress.
+        """
+        return Progress(self, noun, enabled=_is_terminal(self._err) and not _is_terminal(self._out))
 
 
-def _is_file(stream: TextIO) -> bool:
+def _put(stream: TextIO, text: str) -> None:
+    """Write text; what the stream's encoding lacks is escaped."""
     try:
-        return stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+        stream.write(text)
+    except UnicodeEncodeError:
+        encoding = stream.encoding or "ascii"
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def is_regular_file(stream: IO[Any] | None) -> bool:
+    """Tell whether a stream is a regular file, at whose other end nobody waits."""
+    try:
+        return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
         return False
 
 
-def _colourful(stream: TextIO) -> bool:
-    return stream.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+def _is_terminal(stream: TextIO | None) -> bool:
+    return stream is not None and stream.isatty()
+
+
+def _colourful(stream: TextIO | None) -> bool:
+    return _is_terminal(stream) and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
 
 
 class Paint:
-    """Colours, or nothing."""
+    """Colours, or nothing; and how wide a line may be before it is cut.
 
-    def __init__(self, *, enabled: bool) -> None:
+    Attributes:
+        width: in columns.
+    """
+
+    def __init__(self, *, enabled: bool, width: int = _WIDTH) -> None:
         self._enabled = enabled
+        self.width = width
 
     def __call__(self, colour: str, text: str) -> str:
         return f"\x1b[{_SGR[colour]}m{text}\x1b[0m" if self._enabled else text
 
 
 class Progress:
-    """Counts, and shows the count now and then on a terminal."""
+    """Counts, and shows the count now and then on a terminal, on one line that is erased at the end."""
 
-    def __init__(self, stream: TextIO, noun: str) -> None:
-        self._stream = stream
+    def __init__(self, streams: Streams, noun: str, *, enabled: bool) -> None:
+        self._streams = streams
         self._noun = noun
-        self._shown = False
-        self._next = time.monotonic() + _PROGRESS_AFTER if stream.isatty() else float("inf")
+        self._shown = 0
+        self._begun = time.monotonic()
+        self._next = self._begun + _PROGRESS_AFTER if enabled else float("inf")
 
     def update(self, count: int) -> None:
-        """Show the count, at most about once a second."""
-        if time.monotonic() >= self._next:
-            self._next += _PROGRESS_AFTER
-            self._shown = True
-            self._stream.write(f"\r{count:,} {self._noun}")
-            self._stream.flush()
+        """Show the count, if the work is long by now and it was not shown a moment ago."""
+        now = time.monotonic()
+        if now < self._next:
+            return
+        self._next = now + _PROGRESS_EVERY
+        text = f"{count:,} {self._noun}, {count / (now - self._begun):,.0f} a second"
+        self._streams.say(f"\r{text:<{self._shown}}")
+        self._shown = len(text)
 
     def clear(self) -> None:
-        """Take the count off the screen."""
+        """Take the count off the screen. With spaces, which every terminal knows."""
         if self._shown:
-            self._shown = False
-            self._stream.write("\r\x1b[K")
-            self._stream.flush()
+            self._streams.say(f"\r{' ' * self._shown}\r")
+            self._shown = 0

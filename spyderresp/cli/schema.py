@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from typing import Any, Final
 
 from spyderresp.cli.output import Streams
 from spyderresp.json_schema import policy_schema
+
+_EPILOG: Final = """\
+examples:
+  spyderresp schema > spyderbat-policy.schema.json"""
 
 
 def add_parser(verbs: Any) -> None:
@@ -15,7 +19,8 @@ def add_parser(verbs: Any) -> None:
     verbs.add_parser(
         "schema",
         help="print the JSON Schema for editors",
-        description="print the JSON Schema of policies, for an editor to complete and check by (docs/EDITOR.md)",
+        description="print the JSON Schema of policies, for an editor to complete and check by",
+        epilog=_EPILOG,
     )
 
 

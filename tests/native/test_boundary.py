@@ -1,0 +1,259 @@
+"""The native boundary: odd objects, mutation, re-entrancy, references, bounds."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import sys
+import tracemalloc
+from collections import UserDict
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from plans import core
+from strategies import Text
+
+import spyderresp
+from spyderresp import reference
+
+POLICY = {
+    "apiVersion": "spyderbat/v1",
+    "kind": "SpyderbatPolicy",
+    "metadata": {"name": "p", "type": "cluster", "uid": "u"},
+    "spec": {
+        "mode": "enforce",
+        "clusterSelector": {"name": ["a", "b*"]},
+        "response": {
+            "default": [{"makeRedFlag": {"severity": "low"}}, {"agentKillProcess": None}],
+            "actions": [{"agentKillPod": {"podSelector": {"matchLabels": {"app": "x*"}}}}],
+        },
+    },
+}
+
+
+def event() -> dict[str, Any]:
+    return {
+        "id": "e",
+        "cluster": {"name": "bb"},
+        "pod": {"name": "pod-1", "kuid": "k", "labels": {"app": "xy"}},
+        "process": {"name": "sh", "pid": 7, "start_ticks": 9},
+        "namespace": {"labels": {"kubernetes.io/metadata.name": "ns"}},
+    }
+
+
+@pytest.fixture
+def engine() -> spyderresp.Engine:
+    return spyderresp.Engine(spyderresp.from_documents([POLICY]))
+
+
+def many(fields: dict[str, list[str]], count: int = 1) -> spyderresp.PolicySet:
+    """Return policies of which each has one red flag for each label and pattern."""
+    actions = [
+        {
+            "makeRedFlag": {
+                "severity": "low",
+                "impact": f"{key} {pattern}",
+                "podSelector": {"matchLabels": {key: pattern}},
+            }
+        }
+        for key, patterns in fields.items()
+        for pattern in patterns
+    ]
+    return spyderresp.from_documents(
+        {
+            **POLICY,
+            "metadata": {"name": f"p{number}", "type": "cluster"},
+            "spec": {"mode": "audit", "clusterSelector": {"name": "*"}, "response": {"actions": actions}},
+        }
+        for number in range(count)
+    )
+
+
+def test_a_text_subclass_is_its_text(engine: spyderresp.Engine) -> None:
+    odd = event()
+    odd["cluster"]["name"] = Text("bb")
+    odd["process"]["name"] = Text("sh")
+    plan = engine.evaluate(odd)
+    assert plan == engine.evaluate(event())
+    assert type(plan.target["process.name"]) is str
+
+
+def test_a_mapping_that_raises(engine: spyderresp.Engine) -> None:
+    class Broken(UserDict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            raise RuntimeError("disk on fire")
+
+    for scope in ("cluster", "pod", "process"):
+        odd = event() | {scope: Broken(event()[scope])}
+        with pytest.raises(RuntimeError, match="disk on fire"):
+            engine.evaluate(odd)
+    assert engine.evaluate(event()).policies == ("p",)
+
+
+def test_a_key_that_cannot_be_compared(engine: spyderresp.Engine) -> None:
+    class Key(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            raise RuntimeError("compared")
+
+    with pytest.raises(RuntimeError, match="compared"):
+        engine.evaluate({"cluster": {Key("name"): "a"}})
+
+
+def test_a_mapping_that_decides_another_event_meanwhile(engine: spyderresp.Engine) -> None:
+    other = {"cluster": {"name": "zz"}}
+
+    class Nested(UserDict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            assert engine.evaluate(other).policies == ()
+            engine._compiled.index.forget()
+            engine.replace(spyderresp.from_documents([]) if key == "labels" else engine.policies)
+            return self.data.get(key, default)
+
+    wanted = core(engine.evaluate(event()).to_dict())
+    odd = {key: Nested(value) if isinstance(value, dict) else value for key, value in event().items()}
+    assert core(engine.evaluate(odd).to_dict()) == wanted
+
+
+def test_an_event_that_changes_while_it_is_read(engine: spyderresp.Engine) -> None:
+    class Shrinking(UserDict[str, Any]):
+        def get(self, key: str, default: Any = None) -> Any:
+            value = self.data.pop(key, default)
+            held.clear()
+            gc.collect()
+            return value
+
+    held = {"name": "b" * 1000}
+    assert engine.evaluate({"cluster": Shrinking(held)}).policies == ("p",)
+
+
+def test_a_change_after_the_decision_alters_nothing(engine: spyderresp.Engine) -> None:
+    changing = event()
+    plan = engine.evaluate(changing)
+    before = plan.to_json()
+    changing["process"]["pid"] = 1
+    changing["pod"].clear()
+    changing["id"] = "other"
+    changing["cluster"] = None
+    assert plan.to_json() == before
+    assert plan[0].target["process.pid"] == 7
+
+
+def test_no_reference_is_lost_or_kept(engine: spyderresp.Engine) -> None:
+    good, bad = event(), event() | {"pod": {"labels": {"app": 7}}}
+    values = [good["cluster"]["name"], good["pod"]["labels"]["app"], good["pod"], bad["cluster"]["name"], bad["pod"]]
+
+    def counts() -> list[int]:
+        gc.collect()
+        return [sys.getrefcount(value) for value in values]
+
+    def run() -> None:
+        for _ in range(2_000):
+            engine.evaluate(good)
+            with pytest.raises(spyderresp.EventError):
+                engine.evaluate(bad)
+
+    run()
+    before = counts()
+    run()
+    assert counts() == before
+
+
+def test_values_never_seen_cost_no_memory(engine: spyderresp.Engine) -> None:
+    def run(start: int, count: int) -> None:
+        for number in range(start, start + count):
+            engine.evaluate({"cluster": {"name": f"b{number}"}, "pod": {"labels": {"app": f"x{number}"}}})
+
+    tracemalloc.start()
+    try:
+        run(0, 20_000)
+        first = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        run(20_000, 40_000)
+        second = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The caches fill up once, below 20,000 texts; after that they only swap old for new.
+    assert second < 1.1 * first
+    stats = engine.stats()
+    assert stats["glob_texts"] <= 8192 * 2
+    assert stats["shapes"] < 10
+
+
+def test_long_values_are_not_remembered(engine: spyderresp.Engine) -> None:
+    for number in range(50):
+        assert engine.evaluate({"cluster": {"name": f"b{number}" + "x" * 1_000_000}}).policies == ("p",)
+    assert engine.stats()["glob_texts"] == 0
+
+
+def test_more_attributes_than_fit_the_stack() -> None:
+    policies = many({f"key-{number}": ["a", "b*"] for number in range(120)})
+    engine = spyderresp.Engine(policies)
+    labels = {f"key-{number}": ("a", "bc", "c")[number % 3] for number in range(120)}
+    for pod in ({"labels": labels}, {"labels": None}, {}):
+        for _ in range(2):
+            assert core(engine.evaluate({"cluster": {"name": "x"}, "pod": pod}).to_dict()) == reference.evaluate(
+                policies, {"cluster": {"name": "x"}, "pod": pod}
+            )
+
+
+def test_more_globs_than_a_word_has_bits() -> None:
+    policies = many({"app": [f"*{number:03}*" for number in range(200)]})
+    engine = spyderresp.Engine(policies)
+    for text in ("063", "064", "x127x128x", "199", "zzz"):
+        one = {"cluster": {"name": "x"}, "pod": {"labels": {"app": text}}}
+        assert core(engine.evaluate(one).to_dict()) == reference.evaluate(policies, one)
+
+
+def test_more_sets_of_globs_than_are_remembered() -> None:
+    policies = many({"app": [f"*{letter}*" for letter in "abcdefghijklm"]})
+    engine = spyderresp.Engine(policies)
+    for number in range(2**13):
+        text = "".join(letter for place, letter in enumerate("abcdefghijklm") if number >> place & 1)
+        one = {"cluster": {"name": "x"}, "pod": {"labels": {"app": text}}}
+        assert len(engine.evaluate(one)) == len(text)
+    assert engine.stats()["glob_sets"] <= 4096 + 1
+
+
+def test_plans_cannot_be_changed(engine: spyderresp.Engine) -> None:
+    plan = engine.evaluate(event())
+    for thing, name in ((plan, "event"), (plan, "policies"), (plan[0], "name"), (plan[0].sources[0], "index")):
+        with pytest.raises(AttributeError):
+            setattr(thing, name, "x")
+    plan[0].parameters["severity"] = "critical"
+    plan.to_dict()["policies"].append("x")
+    assert plan == engine.evaluate(event())
+
+
+def test_plans_are_sequences_and_values(engine: spyderresp.Engine) -> None:
+    plan = engine.evaluate(event())
+    assert isinstance(plan, Sequence)
+    assert [action.name for action in plan] == ["makeRedFlag", "agentKillProcess", "agentKillPod"]
+    assert plan[-1] == list(plan)[2] == plan[0:3][2]
+    assert plan[0] in plan
+    assert plan.index(plan[1]) == 1
+    assert plan.count(plan[1]) == 1
+    assert list(reversed(plan)) == list(plan)[::-1]
+    with pytest.raises(IndexError):
+        plan[3]
+    for same in (pickle.loads(pickle.dumps(plan)), copy.copy(plan), copy.deepcopy(plan)):
+        assert same == plan
+        assert hash(same) == hash(plan)
+        assert same.to_json() == plan.to_json()
+    assert plan != engine.evaluate(event() | {"id": "other"})
+
+
+def test_an_event_must_be_a_mapping(engine: spyderresp.Engine) -> None:
+    for odd in (None, 7, "text", [event()]):
+        with pytest.raises(spyderresp.EventError, match="must be a mapping") as caught:
+            engine.evaluate(odd)  # type: ignore[arg-type]
+        assert caught.value.path == ""
+
+
+def test_ids_that_are_no_text(engine: spyderresp.Engine) -> None:
+    for given, kept in ((7, 7), (None, None), ([1, {"a": 2}], [1, {"a": 2}]), (object(), None), (float("nan"), None)):
+        assert engine.evaluate({"id": given}).event == kept

@@ -1,0 +1,209 @@
+"""Hypothesis strategies: policy documents over small alphabets, so that things collide, and events that nearly match."""
+
+from __future__ import annotations
+
+import json
+from collections import ChainMap, OrderedDict, UserDict, defaultdict
+from types import MappingProxyType
+from typing import Any
+
+from hypothesis import strategies as st
+
+from spyderresp.vocabulary import ACTION_FIELDS, FIELDS, LABEL_SCOPES, NAMESPACE_NAME_LABEL, REQUIRED_SELECTOR, SCOPES
+
+LABELS = ("app", "env", NAMESPACE_NAME_LABEL, "name")
+WORDS = ("a", "ab", "b", "ba", "/bin/sh", "", "no", "007", "A", "é", "\U0001f600", "a\nb", "[", "]", "-", "!")
+GLOBS = (
+    "*",
+    "a*",
+    "*b",
+    "?",
+    "??",
+    "[ab]",
+    "[!a]",
+    "[a-b]*",
+    "[",
+    "[a",
+    "a[",
+    "**",
+    "*a*b*",
+    "[]]",
+    "[!]]",
+    "[b-a]",
+    "\\*",
+)
+HOSTILE = ("\ud800", "\x00", "e\u0301", "a\u202eb", "\u2028", "a" * 1_000_000, "aab" * 300_000)
+OPTIONS = [
+    {"defaults": defaults, "not_in": not_in, "mode": mode}
+    for defaults in ("always", "unless-overridden")
+    for not_in in ("kubernetes", "documented")
+    for mode in (None, "audit")
+]
+
+words = st.sampled_from(WORDS)
+patterns = st.sampled_from(WORDS + GLOBS)
+names = st.sampled_from(("p0", "p1", "p2"))
+uids = st.sampled_from(("u0", "u1", "u2", "u3", "u4", "u5", "u6", "u7"))
+
+
+def one_or_list(values: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
+    return values | st.lists(values, min_size=1, max_size=3)
+
+
+def keys_of(scope: str) -> st.SearchStrategy[str]:
+    return st.sampled_from(LABELS if scope in LABEL_SCOPES else FIELDS[scope])
+
+
+@st.composite
+def expressions(draw: st.DrawFn, scope: str) -> dict[str, Any]:
+    operator = draw(st.sampled_from(("In", "NotIn", "Exists", "DoesNotExist")))
+    expression: dict[str, Any] = {"key": draw(keys_of(scope)), "operator": operator}
+    if operator in ("In", "NotIn"):
+        expression["values"] = draw(st.lists(patterns, min_size=1, max_size=3))
+    elif draw(st.booleans()):
+        expression["values"] = draw(st.sampled_from(([], None)))
+    return expression
+
+
+@st.composite
+def selectors(draw: st.DrawFn, scope: str) -> dict[str, Any]:
+    """Draw one selector, in any of its spellings."""
+    matches = st.dictionaries(keys_of(scope), one_or_list(patterns), min_size=1, max_size=2)
+    primitive, several = (
+        ("matchLabels", "matchExpressions") if scope in LABEL_SCOPES else ("matchFields", "matchFieldsExpressions")
+    )
+    selector: dict[str, Any] = {}
+    shape = draw(st.sampled_from(("match", "expressions", "both", "bare")))
+    if shape in ("match", "both"):
+        selector[primitive] = draw(matches)
+    if shape in ("expressions", "both"):
+        selector[several] = draw(st.lists(expressions(scope), min_size=1, max_size=2))
+    if shape == "bare":
+        selector.update(draw(matches))
+    return selector
+
+
+@st.composite
+def entries(draw: st.DrawFn, section: str) -> dict[str, Any]:
+    """Draw one item of a response."""
+    action = draw(st.sampled_from(tuple(ACTION_FIELDS)))
+    body: dict[str, Any] = {}
+    if "severity" in ACTION_FIELDS[action]:
+        body["severity"] = draw(st.sampled_from(("high", "low")))
+        if draw(st.booleans()):
+            body["content"] = draw(st.sampled_from(("x", "y")))
+    if "priority" in ACTION_FIELDS[action]:
+        body["priority"] = draw(st.sampled_from(("-40", "-20", "0", "7", 7, "19", "20", "+5")))
+    if draw(st.integers(0, 5)) == 0:
+        body["enabled"] = draw(st.sampled_from((True, False, "no", "YES")))
+    if section == "actions":
+        allowed = [scope for scope in SCOPES if not (action == "agentKillPod" and scope == "service")]
+        for scope in draw(st.lists(st.sampled_from(allowed), min_size=1, max_size=2, unique=True)):
+            body[f"{scope}Selector"] = draw(selectors(scope))
+        if draw(st.integers(0, 5)) == 0:
+            return {action: None, **body}
+    return {action: body or None}
+
+
+@st.composite
+def policies(draw: st.DrawFn, uid: st.SearchStrategy[str | None] = st.none()) -> dict[str, Any]:
+    """Draw one policy document that loads."""
+    kind = draw(st.sampled_from(tuple(REQUIRED_SELECTOR)))
+    needed = REQUIRED_SELECTOR[kind].removesuffix("Selector")
+    scopes = [needed, *draw(st.lists(st.sampled_from(SCOPES), max_size=2, unique=True))]
+    spec: dict[str, Any] = {f"{scope}Selector": draw(selectors(scope)) for scope in dict.fromkeys(scopes)}
+    spec["mode"] = draw(st.sampled_from(("audit", "enforce")))
+    if draw(st.integers(0, 6)) == 0:
+        spec["enabled"] = draw(st.booleans())
+    spec["response"] = {
+        "default": draw(st.lists(entries("default"), max_size=3)),
+        "actions": draw(st.lists(entries("actions"), max_size=3)),
+    }
+    metadata: dict[str, Any] = {"name": draw(names), "type": kind}
+    bearer = draw(uid)
+    if bearer is not None:
+        metadata["uid"] = bearer
+    return {"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy", "metadata": metadata, "spec": spec}
+
+
+@st.composite
+def policy_sets(draw: st.DrawFn, min_size: int = 0, max_size: int = 6) -> list[dict[str, Any]]:
+    """Draw documents with unique uids, or none, and colliding names."""
+    bearers = draw(
+        st.lists(st.none() | uids, min_size=min_size, max_size=max_size, unique_by=lambda uid: uid or object())
+    )
+    return [draw(policies(st.just(bearer))) for bearer in bearers]
+
+
+wrong = st.sampled_from((7, 1.5, True, [], ["a"], {"a": "b"}, b"a"))
+wrong_scope = st.sampled_from((7, "text", [], ["a"], True))
+
+
+def texts(*, bad: bool) -> st.SearchStrategy[Any]:
+    good = st.none() | words | words | words
+    return good | wrong if bad else good
+
+
+@st.composite
+def events(draw: st.DrawFn, *, bad: bool = False) -> dict[str, Any]:
+    """Draw an event over the policies' own alphabets: most nearly match something."""
+    event: dict[str, Any] = {}
+    for scope in SCOPES:
+        if draw(st.integers(0, 3)) == 0:
+            if draw(st.booleans()):
+                event[scope] = None
+            continue
+        if bad and draw(st.integers(0, 15)) == 0:
+            event[scope] = draw(wrong_scope)
+            continue
+        held: dict[str, Any] = draw(
+            st.dictionaries(st.sampled_from((*FIELDS[scope], "name")), texts(bad=bad), max_size=4)
+        )
+        if scope in LABEL_SCOPES and draw(st.integers(0, 3)):
+            labels = st.dictionaries(st.sampled_from((*LABELS, "other")), texts(bad=bad), max_size=4)
+            held["labels"] = draw(labels | wrong_scope if bad else labels | st.none())
+        event[scope] = held
+    if draw(st.integers(0, 3)) == 0:
+        event["policy_uid"] = draw(uids | st.just("") | st.none() | (wrong if bad else st.nothing()))
+    if draw(st.integers(0, 3)) == 0:
+        event["policy_name"] = draw(names | st.just("unknown") | st.none() | (wrong if bad else st.nothing()))
+    if draw(st.booleans()):
+        event["id"] = draw(st.sampled_from(("e1", "", 7, None, "\ud800")))
+    return event
+
+
+class Text(str):
+    """A subclass that lies about itself."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError("compared")
+
+    def __hash__(self) -> int:
+        raise RuntimeError("hashed")
+
+
+WRAPPERS = (
+    dict,
+    OrderedDict,
+    MappingProxyType,
+    UserDict,
+    ChainMap,
+    lambda held: defaultdict(lambda: "made up", held),
+)
+
+
+def wrapped(value: Any, wrap: Any) -> Any:
+    """Return an event with every mapping of another kind, and every text a subclass."""
+    if isinstance(value, dict):
+        return wrap({key: wrapped(item, wrap) for key, item in value.items()})
+    return Text(value) if isinstance(value, str) else value
+
+
+def is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
