@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import IO, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from spyderresp.cli import check, explain, plan, schema
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
         self.options.extend(action.option_strings)
         return action
 
-    def print_help(self, file: IO[str] | None = None) -> NoReturn:  # type: ignore[override]
+    def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 - the base class's signature
         raise _Answered(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
@@ -154,4 +154,5 @@ def _dispatch(given: list[str], streams: Streams) -> int:
     if parsed.verb is None:
         streams.complain(parser.format_help().rstrip("\n"))
         return _USAGE
-    return _VERBS[parsed.verb].run(parsed, streams)
+    run: Callable[[argparse.Namespace, Streams], int] = _VERBS[parsed.verb].run
+    return run(parsed, streams)

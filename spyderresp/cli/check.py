@@ -13,7 +13,6 @@ from spyderresp.errors import Diagnostic, PolicyError
 from spyderresp.loading import load
 from spyderresp.policy import PolicySet
 
-
 _EPILOG: Final = """\
 examples:
   spyderresp check policies/
@@ -34,7 +33,10 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
     parser.add_argument(
-        "--fail-on", choices=("warning", "error"), default="warning", help="the least level that changes the exit code (default: warning)"
+        "--fail-on",
+        choices=("warning", "error"),
+        default="warning",
+        help="the least level that changes the exit code (default: warning)",
     )
     parser.add_argument("--format", choices=_FORMATS, default="text", help="default: text")
 

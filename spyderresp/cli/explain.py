@@ -50,7 +50,9 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     names = [policy.name for policy in engine.policies]
     if args.policy is not None and args.policy not in names:
         hint = suggestion(args.policy, names) if names else "there is none"
-        raise CannotGoOnError(f"spyderresp explain: error: no policy is named {safe(quoted(args.policy))}; {safe(hint)}")
+        raise CannotGoOnError(
+            f"spyderresp explain: error: no policy is named {safe(quoted(args.policy))}; {safe(hint)}"
+        )
     if args.event == "-" and sys.stdin.isatty():
         streams.complain("reading one event from the terminal, as JSON; Ctrl-D ends")
     with opened(args.event) as file:

@@ -31,16 +31,20 @@ def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | 
     where = "" if line is None else f"  (line {line})"
     yield paint("bold", safe(name)) + safe(when + where)
     for label, said in _subject(_Event(event)):
-        yield f"  {paint('dim', f'{label:<{_LABEL}}')}  {safe(said)}"
+        yield _row(label, said, paint)
     if plan.attribution is not None:
         key, value, outcome = plan.attribution
         if outcome == "matched":
-            yield f"  {paint('dim', f'{"attributed":<{_LABEL}}')}  {safe(f'{key} {value}')}"
+            yield _row("attributed", f"{key} {value}", paint)
         else:
             why = f"no policy here has {key} `{value}`"
             if outcome == "disabled":
                 why = f"every policy with {key} `{value}` is disabled"
             yield paint("red", safe(f"  ATTRIBUTION {outcome.upper()}: {why}; nothing was decided"))
+
+
+def _row(label: str, said: str, paint: Paint) -> str:
+    return f"  {paint('dim', f'{label:<{_LABEL}}')}  {safe(said)}"
 
 
 def _moment(time: str | float) -> str:
@@ -79,8 +83,8 @@ class _Event:
 def _subject(value: _Event) -> Iterator[tuple[str, str]]:
     """Yield where it happened and what did it: label and text."""
     cluster = value("cluster", "name", "uid")
-    host = [value("machine", "hostname", "sourceName", "uid"), cluster and f"cluster {cluster}"]
-    yield from _said("host", host)
+    host = value("machine", "hostname", "sourceName", "uid")
+    yield from _said("host", [host, cluster and f"cluster {cluster}"]) if host else _said("cluster", [cluster])
     pod, namespace = value("pod", "name", "kuid", "uid"), value.namespace()
     container, image = value("container", "containerName", "containerID"), value("container", "image")
     pieces = [f"{namespace or '?'}/{pod}" if pod else namespace and f"(unknown) in namespace {namespace}"]
@@ -104,9 +108,9 @@ def _body(plan: ActionPlan, paint: Paint) -> Iterator[str]:
     fired = {source.policy for action in plan for source in action.sources}
     silent = [name for name in plan.policies if name not in fired]
     if silent:
-        yield f"  {paint('dim', f'{"nothing fired":<{_LABEL}}')}  {safe(', '.join(silent))}"
+        yield _row("nothing fired", ", ".join(silent), paint)
     if not plan.policies and (plan.attribution is None or plan.attribution[2] == "matched"):
-        yield f"  {paint('dim', f'{"nothing":<{_LABEL}}')}  no policy is in scope"
+        yield _row("nothing", "no policy is in scope", paint)
 
 
 def _action(action: PlannedAction, paint: Paint) -> Iterator[str]:
