@@ -27,7 +27,7 @@ from spyderresp.errors import Diagnostic, EventError, Location, PolicyError, Spy
 from spyderresp.explain import Explanation
 from spyderresp.loading import from_documents, load, loads
 from spyderresp.policy import Policy, PolicySet
-from spyderresp.version import VERSION as __version__
+from spyderresp.version import __version__
 
 __all__ = [
     "ActionPlan",

@@ -1,4 +1,4 @@
-"""Hypothesis strategies: policy documents over small alphabets, so that things collide, and events that nearly match."""
+"""Hypothesis strategies: policy documents over small alphabets, where things collide, and events that nearly match."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def entries(draw: st.DrawFn, section: str) -> dict[str, Any]:
 
 
 @st.composite
-def policies(draw: st.DrawFn, uid: st.SearchStrategy[str | None] = st.none()) -> dict[str, Any]:
+def policies(draw: st.DrawFn, uid: st.SearchStrategy[str] | None = None) -> dict[str, Any]:
     """Draw one policy document that loads."""
     kind = draw(st.sampled_from(tuple(REQUIRED_SELECTOR)))
     needed = REQUIRED_SELECTOR[kind].removesuffix("Selector")
@@ -120,9 +120,8 @@ def policies(draw: st.DrawFn, uid: st.SearchStrategy[str | None] = st.none()) ->
         "actions": draw(st.lists(entries("actions"), max_size=3)),
     }
     metadata: dict[str, Any] = {"name": draw(names), "type": kind}
-    bearer = draw(uid)
-    if bearer is not None:
-        metadata["uid"] = bearer
+    if uid is not None:
+        metadata["uid"] = draw(uid)
     return {"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy", "metadata": metadata, "spec": spec}
 
 
@@ -132,7 +131,7 @@ def policy_sets(draw: st.DrawFn, min_size: int = 0, max_size: int = 6) -> list[d
     bearers = draw(
         st.lists(st.none() | uids, min_size=min_size, max_size=max_size, unique_by=lambda uid: uid or object())
     )
-    return [draw(policies(st.just(bearer))) for bearer in bearers]
+    return [draw(policies(None if bearer is None else st.just(bearer))) for bearer in bearers]
 
 
 wrong = st.sampled_from((7, 1.5, True, [], ["a"], {"a": "b"}, b"a"))

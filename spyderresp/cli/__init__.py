@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 from spyderresp.cli import check, explain, plan, schema
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.findings import quoted, suggestion
-from spyderresp.version import VERSION
+from spyderresp.version import __version__
 
 _VERBS: Final = {"check": check, "plan": plan, "explain": explain, "schema": schema}
 _USAGE: Final = 3
@@ -149,7 +149,7 @@ def _dispatch(given: list[str], streams: Streams) -> int:
         streams.write(str(answer))
         return 0
     if parsed.version:
-        streams.write(f"spyderresp {VERSION}")
+        streams.write(f"spyderresp {__version__}")
         return 0
     if parsed.verb is None:
         streams.complain(parser.format_help().rstrip("\n"))

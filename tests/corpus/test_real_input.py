@@ -24,7 +24,7 @@ def events(corpus: Path) -> list[dict[str, Any]]:
                 try:
                     found.append(spyderresp.adapt(json.loads(line)))
                 except spyderresp.EventError as error:
-                    assert error.path == "schema"  # noqa: PT017
+                    assert error.path == "schema"
     return found
 
 

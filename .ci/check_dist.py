@@ -1,0 +1,29 @@
+"""Checks what a release would ship: sources in the sdist, binaries in the wheel, and neither in the other."""
+
+import sys
+import tarfile
+import zipfile
+
+sdist, wheel = sys.argv[1:]
+with tarfile.open(sdist) as archive:
+    sources = archive.getnames()
+with zipfile.ZipFile(wheel) as archive:
+    binaries = archive.namelist()
+
+NATIVE = ("glob", "reader", "plan", "index")
+failures = []
+for name in NATIVE:
+    for suffix in (".pyx", ".pxd", ".pyi"):
+        if not any(path.endswith(f"/spyderresp/_native/{name}{suffix}") for path in sources):
+            failures.append(f"sdist lacks {name}{suffix}")
+    if not any(path.startswith(f"spyderresp/_native/{name}.") and path.endswith(".so") for path in binaries):
+        failures.append(f"wheel lacks {name}.so")
+    if f"spyderresp/_native/{name}.pyi" not in binaries:
+        failures.append(f"wheel lacks {name}.pyi")
+failures += [f"sdist has {path}" for path in sources if path.endswith((".c", ".so"))]
+failures += [f"wheel has {path}" for path in binaries if path.endswith((".c", ".pyx")) or path.startswith("tests")]
+failures += [
+    f"wheel lacks {name}" for name in ("spyderresp/py.typed", "spyderresp/cli/plan.py") if name not in binaries
+]
+print("\n".join(failures) or f"sdist: {len(sources)} files; wheel: {len(binaries)} files")
+sys.exit(bool(failures))
