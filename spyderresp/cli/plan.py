@@ -14,6 +14,7 @@ from spyderresp.cli.render_plan import plan_text
 from spyderresp.errors import EventError
 from spyderresp.plan import ActionPlan
 
+_encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _EPILOG: Final = """\
 examples:
   spyderresp plan --policies policies/ events.jsonl
@@ -110,6 +111,6 @@ def json_line(plan: ActionPlan, line: int) -> str:
         EventError: the event's id nests too deeply to be said.
     """
     try:
-        return json.dumps({**plan.to_dict(), "line": line}, separators=(",", ":"))
+        return _encode({**plan.to_dict(), "line": line})
     except RecursionError:
         raise EventError("id", "nested too deeply") from None

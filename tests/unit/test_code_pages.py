@@ -1,0 +1,108 @@
+"""Every code has a page, every page's examples do what it says, and every code can happen."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import spyderresp
+from spyderresp import document, findings, loading, yaml_text
+from spyderresp.codes import CODES
+
+PAGES = Path(__file__).parents[2] / "docs" / "codes"
+FENCE = re.compile(r"```yaml (wrong|right)\n(.*?)```", re.DOTALL)
+POLICY = "apiVersion: spyderbat/v1\nkind: SpyderbatPolicy\nmetadata: {name: a, type: cluster}\nspec: {mode: audit, clusterSelector: {name: a}}\n"
+
+
+def found(read: Callable[[], spyderresp.PolicySet]) -> tuple[spyderresp.Diagnostic, ...]:
+    try:
+        return read().diagnostics
+    except spyderresp.PolicyError as error:
+        return error.diagnostics
+
+
+def fences(code: str) -> dict[str, str]:
+    return dict(FENCE.findall((PAGES / f"{code}.md").read_text()))
+
+
+def test_there_is_a_page_for_each_code_and_no_other() -> None:
+    assert {path.stem for path in PAGES.glob("SR*.md")} == set(CODES)
+    index = (PAGES / "README.md").read_text()
+    assert re.findall(r"^\| \[(SR\d+)\]", index, re.MULTILINE) == list(CODES) == sorted(CODES)
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_page_begins_with_its_title(code: str) -> None:
+    page = (PAGES / f"{code}.md").read_text()
+    assert page.startswith(f"# {code}: {CODES[code].title}\n\nLevel: {CODES[code].level}")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_examples(code: str) -> None:
+    examples = fences(code)
+    if not examples:
+        assert code in UNWRITTEN
+        return
+    wrong = examples["wrong"]
+    here = 1 + wrong[: wrong.index("# <-- here")].count("\n")
+    diagnostics = found(lambda: spyderresp.loads(wrong))
+    mine = [item for item in diagnostics if item.code == code]
+    assert [(item.level, item.location.line) for item in mine] == [(CODES[code].level, here)]
+    assert {item.code for item in diagnostics if item.level == "error"} <= {code}
+    if CODES[code].repair:
+        strict = found(lambda: spyderresp.loads(wrong, strict=True))
+        assert [item.level for item in strict if item.code == code] == ["error"]
+    assert found(lambda: spyderresp.loads(examples["right"], strict=True)) == ()
+
+
+def write(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def directory_with_an_empty_file(path: Path) -> Path:
+    write(path / "a.yaml", POLICY.encode())
+    write(path / "b.yaml", b"# later\n")
+    return path
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path / "pipe.yaml")
+    return path / "pipe.yaml"
+
+
+# What no example on a page can show.
+UNWRITTEN: dict[str, Callable[[Path], Callable[[], spyderresp.PolicySet]]] = {
+    "SR001": lambda path: lambda: spyderresp.load(path / "missing"),
+    "SR002": lambda path: lambda: spyderresp.load(pipe(path)),
+    "SR003": lambda path: lambda: spyderresp.load(path),
+    "SR004": lambda path: lambda: spyderresp.load(write(path / "a.yaml", b"a" * 1001)),
+    "SR005": lambda path: lambda: spyderresp.load(write(path / "a.yaml", POLICY.encode("utf-16"))),
+    "SR006": lambda path: lambda: spyderresp.load(write(path / "a.yaml", b"\x7fELF\x00\x01")),
+    "SR009": lambda path: lambda: spyderresp.loads("[" * 100_000),
+    "SR010": lambda path: lambda: spyderresp.loads("[" + "a," * 200 + "]"),
+    "SR011": lambda path: (
+        lambda: spyderresp.loads("a: &a [x,x,x]\nb: &b [*a,*a,*a]\nc: &c [*b,*b,*b]\nd: [*c,*c,*c]\n")
+    ),
+    "SR018": lambda path: lambda: spyderresp.loads('[{"kind": "\\ud800"}]'),
+    "SR019": lambda path: lambda: spyderresp.from_documents([{"kind": b"x"}]),
+    "SR020": lambda path: lambda: spyderresp.loads("- x\n" * 100),
+    "SR452": lambda path: lambda: spyderresp.load(directory_with_an_empty_file(path)),
+}
+
+
+@pytest.mark.parametrize("code", UNWRITTEN)
+def test_what_no_page_can_show(code: str, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(loading, "MAX_BYTES", 1000 if code == "SR004" else loading.MAX_BYTES)
+    monkeypatch.setattr(yaml_text, "MAX_NODES", 100 if code == "SR010" else yaml_text.MAX_NODES)
+    monkeypatch.setattr(yaml_text, "MAX_ALIASED", 50)
+    monkeypatch.setattr(findings, "MAX_FINDINGS", 50)
+    diagnostics = found(UNWRITTEN[code](tmp_path))
+    assert code in {item.code for item in diagnostics}
+    assert all(item.message and item.location.path for item in diagnostics)
+    assert document.MAX_DEPTH == 200, "the page says so"
