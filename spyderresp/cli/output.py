@@ -104,19 +104,16 @@ class Streams:
         """Write text to standard error as it stands, without a line's end."""
         if self._err is None:
             return
-        with contextlib.suppress(OSError):
+        try:
             _put(self._err, text)
             self._err.flush()
+        except OSError:
+            _abandon(self._err)
 
     def abandon(self) -> None:
         """Give up standard output, so that the interpreter does not try to flush it once more at its end."""
-        if self._out is None:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            place = self._out.fileno()
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, place)
-            os.close(nothing)
+        if self._out is not None:
+            _abandon(self._out)
 
     def paint(self, *, errors: bool = False) -> Paint:
         """Return the colours for standard output, or for standard error."""
@@ -139,6 +136,15 @@ def _put(stream: TextIO, text: str) -> None:
     except UnicodeEncodeError:
         encoding = stream.encoding or "ascii"
         stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def _abandon(stream: TextIO) -> None:
+    """Lead a stream to nowhere: what its buffer holds must not fail again when the interpreter ends."""
+    with contextlib.suppress(OSError, ValueError):
+        place = stream.fileno()
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, place)
+        os.close(nothing)
 
 
 def is_regular_file(stream: IO[Any] | None) -> bool:

@@ -26,7 +26,9 @@ def plan_text(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: in
 
 
 def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | None) -> Iterator[str]:
-    name = "event without an id" if plan.event is None else f"event {plan.event}"
+    # An id is not checked: it may be a list, nested deeper than it can be said.
+    known = isinstance(plan.event, (str, int, float))
+    name = f"event {plan.event}" if known else "event without an id" if plan.event is None else "event of an odd id"
     when = "" if plan.time is None else f"  {_moment(plan.time)}"
     where = "" if line is None else f"  (line {line})"
     yield paint("bold", safe(name)) + safe(when + where)

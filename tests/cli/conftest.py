@@ -155,8 +155,9 @@ def run(place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """The environment of a program of its own: this very package, no colours asked for or refused."""
-    kept = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "TERM", "COLUMNS")}
+    """The environment of a program of its own: this very package, and nothing that changes how streams behave."""
+    dropped = ("NO_COLOR", "COLUMNS", "PYTHONUNBUFFERED", "PYTHONIOENCODING", "PYTHONUTF8", "PYTHONWARNINGS")
+    kept = {key: value for key, value in os.environ.items() if key not in dropped}
     root = str(Path(spyderresp.__file__).parents[1])
     return kept | {"PYTHONPATH": os.pathsep.join(filter(None, [root, kept.get("PYTHONPATH")])), "TERM": "xterm"}
 

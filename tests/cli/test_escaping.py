@@ -131,9 +131,16 @@ def test_bad_events_and_words_of_the_command_line(run):
     ]
     data = "\n".join(events).encode("utf-8", "surrogatepass")
     assert_harmless(run("plan", "--policies", "policies", stdin=data).err)
-    for arguments in ([EVIL], ["check", "--x" + EVIL], ["check", "--format", EVIL, "x"], ["schema", EVIL],
-                      ["plan", "--policies", "policies", EVIL.replace("\x00", "").replace("\ud800", "\udce9")], ["-" + EVIL],
-                      ["explain", "--policies", "policies", "--policy", EVIL]):  # fmt: skip
+    path = EVIL.replace("\x00", "").replace("\ud800", "\udce9")
+    for arguments in (
+        [EVIL],
+        ["-" + EVIL],
+        ["schema", EVIL],
+        ["check", "--x" + EVIL],
+        ["check", "--format", EVIL, "x"],
+        ["plan", "--policies", "policies", path],
+        ["explain", "--policies", "policies", "--policy", EVIL],
+    ):
         result = run(*arguments)
         assert result.code == 3
         assert_harmless(result.err)

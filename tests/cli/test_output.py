@@ -99,8 +99,8 @@ def test_bad_events_are_named_and_all_others_planned(run, expect):
 def test_an_id_of_any_depth_is_planned_or_refused(program, depth):
     """At some depth the decoder takes it and the encoder does not."""
     line = b'{"id":' + b"[" * depth + b"]" * depth + b"}\n"
-    for verb in ("plan", "explain"):
-        result = program(verb, "--policies", "policies", "--format", "json", stdin=line)
+    for verb, form in (("plan", "json"), ("plan", "text"), ("explain", "json"), ("explain", "text")):
+        result = program(verb, "--policies", "policies", "--format", form, stdin=line)
         assert result.code in (0, 1), result.err
         assert (result.code == 1) == (result.err != "")
         assert "Traceback" not in result.err
