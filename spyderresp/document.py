@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 
 MAX_BYTES: Final = 96_000_000
 MAX_DEPTH: Final = 200
-MAX_NODES: Final = 12_000_000
+# What some ten seconds of reading make.
+MAX_NODES: Final = 5_000_000
 MAX_ALIASED: Final = 1_000_000
 
 

@@ -9,7 +9,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from spyderresp.vocabulary import ACTION_FIELDS, FIELDS, LABEL_SCOPES, NAMESPACE_NAME_LABEL, REQUIRED_SELECTOR, SCOPES
+import spyderresp
+from spyderresp.vocabulary import (
+    ACTION_FIELDS,
+    FIELD_ALIASES,
+    FIELDS,
+    LABEL_SCOPES,
+    NAMESPACE_NAME_LABEL,
+    REQUIRED_SELECTOR,
+    SCOPES,
+)
 
 LABELS = ("app", "env", NAMESPACE_NAME_LABEL, "name")
 WORDS = ("a", "ab", "b", "ba", "/bin/sh", "", "no", "007", "A", "é", "\U0001f600", "a\nb", "[", "]", "-", "!")
@@ -79,7 +88,9 @@ def selectors(draw: st.DrawFn, scope: str) -> dict[str, Any]:
     if shape in ("expressions", "both"):
         selector[several] = draw(st.lists(expressions(scope), min_size=1, max_size=2))
     if shape == "bare":
-        selector.update(draw(matches))
+        # Under the scope's other names too: `machineUID`.
+        aliases = {field: alias for (of, alias), field in FIELD_ALIASES.items() if of == scope}
+        selector.update({draw(st.sampled_from((key, aliases.get(key, key)))): v for key, v in draw(matches).items()})
     return selector
 
 
@@ -112,7 +123,9 @@ def policies(draw: st.DrawFn, uid: st.SearchStrategy[str] | None = None) -> dict
     needed = REQUIRED_SELECTOR[kind].removesuffix("Selector")
     scopes = [needed, *draw(st.lists(st.sampled_from(SCOPES), max_size=2, unique=True))]
     spec: dict[str, Any] = {f"{scope}Selector": draw(selectors(scope)) for scope in dict.fromkeys(scopes)}
-    spec["mode"] = draw(st.sampled_from(("audit", "enforce")))
+    mode = draw(st.sampled_from(("audit", "enforce", "enforce", "missing")))
+    if mode != "missing":
+        spec["mode"] = mode
     if draw(st.integers(0, 6)) == 0:
         spec["enabled"] = draw(st.booleans())
     spec["response"] = {
@@ -169,6 +182,101 @@ def events(draw: st.DrawFn, *, bad: bool = False) -> dict[str, Any]:
     if draw(st.booleans()):
         event["id"] = draw(st.sampled_from(("e1", "", 7, None, "\ud800")))
     return event
+
+
+def concrete(draw: st.DrawFn, pattern: str) -> str:
+    """Draw a text that the pattern matches, or nearly."""
+    text, rest = "", pattern
+    while rest:
+        char, rest = rest[0], rest[1:]
+        end = rest.find("]", 1)
+        if char == "*":
+            text += draw(st.sampled_from(("", "a", "b", "/", "ab")))
+        elif char == "?" or (char == "[" and end > 0):
+            text += draw(st.sampled_from("ab-" + (rest[:end] if char == "[" else "c")))
+            rest = rest[end + 1 :] if char == "[" else rest
+        else:
+            text += char
+    if draw(st.integers(0, 5)) == 0:
+        # One character more, fewer or other.
+        at = draw(st.integers(0, len(text)))
+        text = text[:at] + draw(st.sampled_from(("", "a", "b", "A", "\n"))) + text[at + draw(st.integers(0, 1)) :]
+    return text
+
+
+def satisfy(draw: st.DrawFn, event: dict[str, Any], selectors: Any) -> None:
+    """Give an event what the selectors ask for, where they can be pleased at all."""
+    for selector in selectors:
+        scope = selector.scope
+        held = event.setdefault(scope, {})
+        for clause in selector.clauses:
+            where = held.setdefault("labels", {}) if scope in LABEL_SCOPES else held
+            if clause.operator == "DoesNotExist":
+                where.pop(clause.key, None)
+            elif clause.operator == "In":
+                where[clause.key] = concrete(draw, draw(st.sampled_from(clause.values)))
+            elif clause.operator == "Exists" or draw(st.booleans()):
+                where.setdefault(clause.key, draw(words))
+            if clause.key == NAMESPACE_NAME_LABEL and scope == "namespace" and draw(st.booleans()):
+                # A name implies the label.
+                held["name"] = where.pop(clause.key, None)
+
+
+def spoil(draw: st.DrawFn, event: dict[str, Any], *, bad: bool) -> None:
+    """Take away, empty or replace one thing."""
+    scopes = [scope for scope in SCOPES if isinstance(event.get(scope), dict)]
+    if not scopes:
+        return
+    scope = draw(st.sampled_from(scopes))
+    held = event[scope]
+    if isinstance(held.get("labels"), dict) and draw(st.booleans()):
+        held = held["labels"]
+    key = draw(st.sampled_from((*held, "other")))
+    what = draw(
+        st.sampled_from(("drop", "null", "other", "empty", "no scope", *(("wrong", "wrong scope") if bad else ())))
+    )
+    if what == "drop":
+        held.pop(key, None)
+    elif what == "null":
+        held[key] = None
+    elif what == "other":
+        held[key] = draw(words) if key != "labels" else {}
+    elif what == "wrong":
+        held[key] = draw(wrong)
+    else:
+        event[scope] = draw({"empty": st.just({}), "no scope": st.none(), "wrong scope": wrong_scope}[what])
+
+
+@st.composite
+def near_events(draw: st.DrawFn, loaded: spyderresp.PolicySet, *, bad: bool = False) -> dict[str, Any]:
+    """Draw an event made to match some of the policies and their entries, and spoilt in few places or none."""
+    event: dict[str, Any] = {}
+    for policy in draw(st.lists(st.sampled_from(loaded), max_size=2)) if len(loaded) else ():
+        satisfy(draw, event, policy.selectors)
+        for entry in draw(st.lists(st.sampled_from(policy.entries), max_size=2)) if policy.entries else ():
+            satisfy(draw, event, entry.selectors)
+        if draw(st.integers(0, 3)) == 0:
+            event[draw(st.sampled_from(("policy_uid", "policy_name")))] = draw(
+                st.sampled_from((policy.uid, policy.name, "unknown", None))
+            )
+    for scope in draw(st.lists(st.sampled_from(("pod", "process")), max_size=2)):
+        event.setdefault(scope, {})
+    for _ in range(draw(st.sampled_from((0, 0, 1, 2)))):
+        spoil(draw, event, bad=bad)
+    if draw(st.booleans()):
+        event["id"] = draw(st.sampled_from(("e1", 7, None)))
+    return event
+
+
+@st.composite
+def cases(
+    draw: st.DrawFn, *, bad: bool = False, min_size: int = 1, max_size: int = 6, max_events: int = 6
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Draw documents, and events of which most nearly match them."""
+    documents = draw(policy_sets(min_size=min_size, max_size=max_size))
+    loaded = spyderresp.from_documents(documents)
+    near = near_events(loaded, bad=bad)
+    return documents, draw(st.lists(near | near | events(bad=bad), min_size=1, max_size=max_events))
 
 
 class Text(str):

@@ -16,7 +16,12 @@ from spyderresp.codes import CODES
 
 PAGES = Path(__file__).parents[2] / "docs" / "codes"
 FENCE = re.compile(r"```yaml (wrong|right)\n(.*?)```", re.DOTALL)
-POLICY = "apiVersion: spyderbat/v1\nkind: SpyderbatPolicy\nmetadata: {name: a, type: cluster}\nspec: {mode: audit, clusterSelector: {name: a}}\n"
+POLICY = """\
+apiVersion: spyderbat/v1
+kind: SpyderbatPolicy
+metadata: {name: a, type: cluster}
+spec: {mode: audit, clusterSelector: {name: a}}
+"""
 
 
 def found(read: Callable[[], spyderresp.PolicySet]) -> tuple[spyderresp.Diagnostic, ...]:

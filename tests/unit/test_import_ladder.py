@@ -1,0 +1,87 @@
+"""The package's imports form a ladder, read off the syntax trees of what is installed."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import spyderresp
+
+ROOT = Path(spyderresp.__file__).parent
+# Each rung imports from rungs above it in this list only; modules of one rung do not import each other.
+LADDER = (
+    {"vocabulary", "version", "source"},
+    {"errors"},
+    {"codes", "document", "policy", "adapters"},
+    {"yaml_text", "findings", "json_schema", "_native", "reference"},
+    {"json_text", "checking", "plan"},
+    {"selector_schema", "compiler"},
+    {"response_schema", "explain"},
+    {"schema"},
+    {"loading"},
+    {"engine"},
+    {"__init__"},
+    {"cli"},
+    {"__main__"},
+)
+RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0]
+
+
+def imported(tree: ast.AST) -> list[tuple[str, ast.stmt]]:
+    """Return the rooms of this package that a module imports, and where."""
+    rooms = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "spyderresp":
+            inner = (node.module or "").split(".")[1:]
+            rooms += [(inner[0] if inner else alias.name, node) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            rooms += [
+                (name.split(".")[1], node) for name in (a.name for a in node.names) if name.startswith("spyderresp.")
+            ]
+    return rooms
+
+
+def test_every_room_has_a_rung() -> None:
+    assert {room(path) for path in FILES} == set(RUNG)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports(path: Path) -> None:
+    tree = ast.parse(path.read_text())
+    mine = room(path)
+    for other, node in imported(tree):
+        inside = other == mine and mine in ("adapters", "cli", "_native")
+        assert inside or RUNG[other] < RUNG[mine], f"{mine} imports {other} at line {node.lineno}"
+    functions = [node for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    inner = [
+        node for function in functions for node in ast.walk(function) if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    assert not inner, "a function-level import"
+    foreign = {
+        name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
+    }
+    assert "yaml" not in foreign or path.name == "yaml_text.py"
+
+
+def test_nothing_on_the_way_to_a_plan_imports_the_oracle() -> None:
+    importers = {
+        room(path) for path in FILES for other, _ in imported(ast.parse(path.read_text())) if other == "reference"
+    }
+    assert importers == set()
+
+
+def test_no_module_holds_state_that_changes() -> None:
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            assert not isinstance(node, ast.Global), path
