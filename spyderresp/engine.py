@@ -170,17 +170,29 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
     Raises:
         EventError: it is not JSON, or nests beyond what the decoder takes.
     """
-    if isinstance(data, memoryview):
-        data = data.tobytes()
     try:
-        return json.loads(data, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise EventError("", f"not valid JSON: {reason}") from None
+        # Decoded here: the decoder would guess at UTF-16 and let coded surrogates through.
+        text = data if isinstance(data, str) else str(data, "utf-8-sig")
+        return json.loads(text, parse_constant=_no_constant)
+    except UnicodeDecodeError as error:
+        reason = f"byte {error.start} is not UTF-8"
+    except json.JSONDecodeError as error:
+        reason = f"{error.msg.lower()}, line {error.lineno} column {error.colno}"
+    except RecursionError:
+        reason = "nested too deeply"
+    except _NotJsonError as error:
+        reason = str(error)
+    except ValueError:
+        reason = "a number has too many digits"
+    raise EventError("", f"not valid JSON: {reason}")
+
+
+class _NotJsonError(ValueError):
+    """A word that the decoder takes and JSON does not have."""
 
 
 def _no_constant(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON value")
+    raise _NotJsonError(f"{word} is no JSON value")
 
 
 def _lines(buffer: bytes | str) -> Iterator[bytes | str]:

@@ -148,14 +148,15 @@ class _Path:
 
     def read(self, reader: PolicyReader, findings: Findings) -> None:
         path = self._path
-        if "\0" in path:
-            findings.about_path("SR001", "no such file or directory", quoted(path.replace("\0", "\\0")))
-            return
         try:
             directory = stat.S_ISDIR(os.stat(path).st_mode)
         except OSError as error:
             code = "SR001" if isinstance(error, (FileNotFoundError, NotADirectoryError)) else "SR002"
             findings.about_path(code, _reason(error), path)
+            return
+        except ValueError:
+            # It holds a NUL, or a character that no file name can hold.
+            findings.about_path("SR001", "no such file or directory", ascii(path))
             return
         if not directory:
             source = _decode(path, findings)

@@ -68,6 +68,7 @@ def test_pipes_do_not_hang(tmp_path: Path) -> None:
 
 def test_odd_paths() -> None:
     assert codes("a\0b.yaml") == ["SR001"]
+    assert codes("a\ud800.yaml") == ["SR001"]
     assert codes("") == ["SR001"]
     with pytest.raises(TypeError):
         spyderresp.load()
