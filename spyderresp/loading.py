@@ -103,14 +103,20 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
 def _documents(source: Source) -> Iterator[Node]:
     """Yield the roots: of JSON where the text looks like it and is it, else of YAML."""
     text = source.text
+    not_json: NotJsonError | None = None
     if text.lstrip(" \t\r\n")[:1] in ("{", "["):
         try:
             yield read_json(text)
             return
         except NotJsonError as error:
-            if source.path.endswith(".json"):
-                raise DocumentError("SR007", f"not valid JSON: {error.message}", error.offset) from None
-    yield from read_yaml(text)
+            not_json = error
+    try:
+        yield from read_yaml(text)
+    except DocumentError:
+        if not_json is None or not source.path.endswith(".json"):
+            raise
+        # It is neither; its author meant JSON.
+        raise DocumentError("SR007", f"not valid JSON: {not_json.message}", not_json.offset) from None
 
 
 class _Text:

@@ -89,6 +89,16 @@ def test_a_bom_is_no_text(tmp_path: Path) -> None:
     assert len(spyderresp.loads("\ufeff" + policy("a"))) == 1
 
 
+def test_json_is_tried_first_and_then_yaml(tmp_path: Path) -> None:
+    flow = "{apiVersion: spyderbat/v1, kind: SpyderbatPolicy, metadata: {name: a, type: cluster},"
+    path = tmp_path / "a.json"
+    path.write_text(flow + " spec: {mode: audit, clusterSelector: {name: a}}} # YAML\n")
+    assert names(path) == ["a"]
+    path.write_text('{"apiVersion": "spyderbat/v1",\n "kind": "x" "y"}')
+    with pytest.raises(spyderresp.PolicyError, match=r"a\.json:2:14: error\[SR007\]: not valid JSON: expected `,`"):
+        spyderresp.load(path)
+
+
 # Each in a process of its own, with 6 GB of address space and a minute: enough for a clear error, not for harm.
 HOSTILE = {
     "nested brackets": (lambda: b"[" * 100_000, "SR009"),
