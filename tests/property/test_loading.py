@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
+import re
+from collections import OrderedDict, UserDict
+from collections.abc import Iterator
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 import strategies as s
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.document import DocumentError, Mapping, Node, Scalar, Sequence
+from spyderresp.document import DocumentError, Node, Scalar, Sequence
 from spyderresp.json_text import NotJsonError, read_json
-from spyderresp.yaml_text import read_yaml
+from spyderresp.yaml_text import Loader, read_yaml
 
 FRAGMENTS = (
     "apiVersion: spyderbat/v1\n",
@@ -49,15 +55,24 @@ def damaged(draw: st.DrawFn) -> str:
     return text[:at] + draw(st.sampled_from(FRAGMENTS) | st.text(max_size=3)) + text[at + draw(st.integers(0, 8)) :]
 
 
+BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+
+
 def check_diagnostics(diagnostics: Any, text: str) -> None:
-    lines = text.count("\n") + text.count("\r") + text.count("\x85") + text.count("\u2028") + text.count("\u2029") + 1
+    """Every place is inside the text, and shows what stands there."""
+    lines = BREAK.split(text.removeprefix("\ufeff"))
     for item in diagnostics:
-        assert 0 <= item.location.line <= lines
-        assert item.location.column <= len(text) + 1
         assert item.message
-        if item.source_line:
+        assert item.level in ("error", "warning", "note")
+        assert 0 <= item.location.line <= len(lines)
+        if item.location.line:
+            line = lines[item.location.line - 1]
+            assert 1 <= item.location.column <= len(line) + 1
+            assert item.source_line in line
             assert 1 <= item.source_column <= len(item.source_line) + 1
             assert item.width >= 1
+            # The window of a long line shows the place itself.
+            assert item.source_line[item.source_column - 1 :][:1] == line[item.location.column - 1 :][:1]
     json.dumps([str(item) for item in diagnostics])
 
 
@@ -98,25 +113,103 @@ odd = (
     | st.floats()
     | st.text()
     | st.binary()
-    | st.just(date(2026, 1, 1))
-    | st.just({1})
+    | st.sampled_from((date(2026, 1, 1), {1}, Decimal(1), ..., object, 10**400, "\ud800"))
 )
-host_documents = st.recursive(odd, lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner))
+odd_keys = st.text() | st.integers() | st.sampled_from((None, True, 1.5, (1, 2), b"a", date(2026, 1, 1), "\ud800"))
+host_documents = st.recursive(odd, lambda inner: st.lists(inner) | st.dictionaries(odd_keys, inner))
 
 
-@given(st.lists(host_documents, max_size=4))
-def test_any_host_documents(documents: list[Any]) -> None:
-    try:
-        spyderresp.from_documents(documents)
-    except spyderresp.PolicyError as error:
-        assert error.errors
+@st.composite
+def odd_somewhere(draw: st.DrawFn) -> dict[str, Any]:
+    """Draw a good document with something odd put in, somewhere."""
+    document: dict[str, Any] = draw(s.policies())
+    held: Any = document
+    while True:
+        keys = list(held) if isinstance(held, dict) else list(range(len(held)))
+        key = draw(st.sampled_from(keys)) if keys else None
+        inner = held[key] if keys else None
+        if not isinstance(inner, (dict, list)) or draw(st.integers(0, 3)) == 0:
+            break
+        held = inner
+    if isinstance(held, list):
+        held.insert(0, draw(host_documents))
+    else:
+        held[draw(odd_keys) if key is None or draw(st.booleans()) else key] = draw(host_documents)
+    return document
+
+
+@given(st.lists(host_documents | odd_somewhere(), max_size=4), st.booleans())
+def test_any_host_documents(documents: list[Any], strict: bool) -> None:
+    seen = []
+    for _ in range(2):
+        try:
+            policies = spyderresp.from_documents(documents, strict=strict)
+            seen.append((policies.digest, policies.diagnostics))
+        except spyderresp.PolicyError as error:
+            assert error.errors
+            assert pickle.loads(pickle.dumps(error)).diagnostics == error.diagnostics
+            seen.append(("", error.diagnostics))
+    assert seen[0] == seen[1]
+    assert all(item.location.path.startswith("<document ") for item in seen[0][1])
+
+
+GOOD: dict[str, Any] = {
+    "apiVersion": "spyderbat/v1",
+    "kind": "SpyderbatPolicy",
+    "metadata": {"name": "a", "type": "cluster"},
+    "spec": {"mode": "audit", "clusterSelector": {"name": "a"}},
+}
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (math.nan, "SR019"),
+        (math.inf, "SR019"),
+        (b"a", "SR019"),
+        ({1}, "SR019"),
+        (date(2026, 1, 1), "SR019"),
+        (10**400, "SR019"),
+        (object(), "SR019"),
+        ({7: "a"}, "SR016"),
+        ({None: "a"}, "SR016"),
+        ({10**399: "a"}, "SR016"),
+    ],
+    ids=str,
+)
+def test_values_that_json_does_not_have(value: Any, code: str) -> None:
+    with pytest.raises(spyderresp.PolicyError) as caught:
+        spyderresp.from_documents([GOOD | {"metadata": {**GOOD["metadata"], "owner": value}}])
+    assert [item.code for item in caught.value.diagnostics] == [code]
+
+
+@pytest.mark.xfail(reason="an int key of more than 4300 digits ends in the interpreter's own ValueError")
+def test_a_key_too_long_to_be_said() -> None:
+    with pytest.raises(spyderresp.PolicyError, match="SR016"):
+        spyderresp.from_documents([GOOD | {"metadata": {10**5000: "a"}}])
+
+
+@pytest.mark.parametrize("wrap", [OrderedDict, UserDict, MappingProxyType])
+def test_documents_of_other_mappings(wrap: Any) -> None:
+    def wrapped(value: Any) -> Any:
+        return wrap({key: wrapped(item) for key, item in value.items()}) if isinstance(value, dict) else value
+
+    assert spyderresp.from_documents((wrapped(GOOD),)).digest == spyderresp.from_documents([GOOD]).digest
+
+
+def test_a_text_subclass_in_a_document_is_its_text() -> None:
+    odd = {**GOOD, "kind": s.Text("SpyderbatPolicy"), "metadata": {"name": s.Text("a"), "type": s.Text("cluster")}}
+    assert spyderresp.from_documents([odd]).digest == spyderresp.from_documents([GOOD]).digest
 
 
 def test_documents_that_hold_themselves() -> None:
     loop: list[Any] = []
-    loop.append(loop)
-    with pytest.raises(spyderresp.PolicyError, match="SR009"):
-        spyderresp.from_documents([{"spec": loop}])
+    loop.extend((loop, loop))
+    ring: dict[str, Any] = {}
+    ring["spec"] = {"response": ring}
+    for document in ({"spec": loop}, loop, ring):
+        with pytest.raises(spyderresp.PolicyError, match="SR009"):
+            spyderresp.from_documents([document])
 
 
 @given(s.policy_sets())
@@ -179,9 +272,44 @@ def test_json_is_what_the_json_module_takes(text: str) -> None:
     except NotJsonError:
         assert not good
     except DocumentError as error:
+        assert good
         assert error.code == "SR012"
+        assert duplicates(text)
     else:
         assert good
+        assert not duplicates(text)
+
+
+def duplicates(text: str) -> bool:
+    """Tell whether any object of a JSON text has a key twice, by the json module."""
+    found = []
+
+    def pairs(items: list[tuple[str, Any]]) -> None:
+        found.append(len(items) != len({key for key, _ in items}))
+
+    json.loads(text, object_pairs_hook=pairs)
+    return any(found)
+
+
+keys_that_collide = st.sampled_from(("a", "\\u0061", "b", "", "\\/", "/"))
+
+
+@given(
+    st.recursive(
+        st.just("1"),
+        lambda inner: st.lists(st.tuples(keys_that_collide, inner), max_size=3).map(
+            lambda pairs: "{" + ",".join(f'"{key}": {value}' for key, value in pairs) + "}"
+        ),
+    )
+)
+def test_duplicate_keys_are_refused_however_spelt(text: str) -> None:
+    try:
+        read_json(text)
+    except DocumentError as error:
+        assert error.code == "SR012"
+        assert duplicates(text)
+    else:
+        assert not duplicates(text)
 
 
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.booleans())
@@ -192,15 +320,121 @@ def test_yaml_texts_are_what_was_written(document: Any, flow: bool) -> None:
     assert as_null(plain(node)) == yaml.load(text, Loader=yaml.BaseLoader)
 
 
+plain_text = st.text("abé\U0001f600", min_size=1)
+
+
 @given(
-    st.dictionaries(st.text("abé\U0001f600", min_size=1), st.text("abé\U0001f600", min_size=1), min_size=1),
-    st.sampled_from(("\n", "\r\n")),
+    st.dictionaries(plain_text, plain_text | st.lists(plain_text, min_size=1, max_size=3), min_size=1),
+    st.sampled_from(("\n", "\r\n", "\r")),
+    st.sampled_from(("", "# é\U0001f600\n", "---\n")),
 )
-def test_places_are_where_the_text_is(document: dict[str, str], newline: str) -> None:
-    text = "".join(f"{key}: {value}{newline}" for key, value in document.items())
+def test_places_are_where_the_text_is(document: dict[str, Any], newline: str, head: str) -> None:
+    text = head + "".join(
+        f"{key}: {value}{newline}"
+        if isinstance(value, str)
+        else f"{key}:{newline}" + "".join(f"- {item}{newline}" for item in value)
+        for key, value in document.items()
+    )
     (node,) = read_yaml(text)
-    assert isinstance(node, Mapping)
-    for key, value in node.pairs():
-        assert text[key.start : key.end] == key.text
-        assert isinstance(value, Scalar)
-        assert text[value.start : value.end] == value.text
+    assert plain(node) == document
+    for scalar in every_scalar(node):
+        assert text[scalar.start : scalar.end] == scalar.text
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=repr)
+@pytest.mark.parametrize("head", ["", "\ufeff"], ids=["no mark", "byte order mark"])
+@pytest.mark.parametrize("word", ["é", "\U0001f600", "a"], ids=ascii)
+def test_lines_and_columns(tmp_path: Path, newline: str, head: str, word: str) -> None:
+    line = f"metadata: {{name: {word}, {word}{word}: x, type: huge}}"
+    text = head + newline.join((f"# {word}", "apiVersion: spyderbat/v1", "kind: SpyderbatPolicy", line, "spec: {}", ""))
+    path = tmp_path / "policy.yaml"
+    path.write_bytes(text.encode())
+    for read in (lambda: spyderresp.load(path), lambda: spyderresp.loads(text, path=str(path))):
+        with pytest.raises(spyderresp.PolicyError) as caught:
+            read()
+        (item,) = caught.value.errors
+        assert item.code == "SR123"
+        assert item.location == (str(path), 4, line.index("huge") + 1)
+        assert item.source_line == line
+        assert line[item.source_column - 1 :][: item.width] == "huge"
+
+
+def every_scalar(node: Node) -> Iterator[Scalar]:
+    if isinstance(node, Scalar):
+        yield node
+    elif isinstance(node, Sequence):
+        for item in node:
+            yield from every_scalar(item)
+    else:
+        for key, value in node.pairs():
+            yield key
+            yield from every_scalar(value)
+
+
+def composed(node: Any) -> Any:
+    """Return PyYAML's own nodes as kinds, texts and places; keys twice are kept twice."""
+    place = (node.start_mark.index, node.end_mark.index)
+    if isinstance(node, yaml.ScalarNode):
+        return node.value, place
+    if isinstance(node, yaml.SequenceNode):
+        return [composed(item) for item in node.value], place
+    return {"pairs": [(composed(key), composed(value)) for key, value in node.value]}, place
+
+
+def ours(node: Node) -> Any:
+    place = (node.start, node.end)
+    if isinstance(node, Scalar):
+        return node.text, place
+    if isinstance(node, Sequence):
+        return [ours(item) for item in node], place
+    return {"pairs": [(ours(key), ours(value)) for key, value in node.pairs()]}, place
+
+
+def null_as_written(said: Any, theirs: Any) -> Any:
+    """Return ours with null as its author wrote it, which only the other side kept."""
+    value, place = said
+    other = theirs[0]
+    if value is None and other in ("", "~", "null", "Null", "NULL"):
+        return other, place
+    if isinstance(value, list) and isinstance(other, list) and len(value) == len(other):
+        return [null_as_written(*pair) for pair in zip(value, other, strict=True)], place
+    if isinstance(value, dict) and isinstance(other, dict) and len(value["pairs"]) == len(other["pairs"]):
+        pairs = [
+            (null_as_written(mine[0], yours[0]), null_as_written(mine[1], yours[1]))
+            for mine, yours in zip(value["pairs"], other["pairs"], strict=True)
+        ]
+        return {"pairs": pairs}, place
+    return said
+
+
+without_merges = st.lists(st.sampled_from([item for item in FRAGMENTS if "<<" not in item]), max_size=20).map("".join)
+snippets = ("~", "'a''b'", '"\\u00e9\\n"', "[a, {b: c}]", "{}", "&x a", "!!str 1", "|\n    é\n    b")
+block_texts = st.recursive(
+    plain_text | st.sampled_from(snippets),
+    lambda inner: st.lists(inner, min_size=1, max_size=3).map(
+        lambda items: "".join(f"\n- {item}" for item in items).replace("\n", "\n  ")
+    ),
+)
+
+
+@given(without_merges | block_texts.map("k: {}\n".format), st.sampled_from(("\n", "\r\n")), st.booleans())
+def test_nodes_are_those_that_pyyaml_composes(text: str, newline: str, bom: bool) -> None:
+    """Texts and places equal those of the library's own composer, wherever both take the text."""
+    text = "\ufeff" * bom + text.replace("\n", newline)
+    try:
+        theirs = [composed(node) for node in yaml.compose_all(text, Loader=Loader) if node is not None]
+    except yaml.YAMLError as error:
+        # YAML lets an anchor move on to another node; only PyYAML's composer does not.
+        assume("found duplicate anchor" not in str(error))
+        with pytest.raises(DocumentError):
+            list(read_yaml(text))
+        return
+    try:
+        nodes = list(read_yaml(text))
+    except DocumentError as error:
+        # What the composer takes, and a policy may not hold: a key twice, a key that is no text, a tag, an empty alias.
+        assert error.code in ("SR012", "SR014", "SR015", "SR016")
+        return
+    said = [ours(node) for node in nodes]
+    assert len(said) == len(theirs)
+    assert [null_as_written(*pair) for pair in zip(said, theirs, strict=True)] == theirs
