@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import pickle
+import subprocess
+import sys
 import threading
 from typing import Any
 
+from plans import core
+
 import spyderresp
+from spyderresp import reference
 
 EVENT = {"cluster": {"name": "a"}, "process": {"name": "sh"}}
 
@@ -27,32 +33,56 @@ def policies(name: str, count: int) -> spyderresp.PolicySet:
     )
 
 
+EVENTS = [
+    {"cluster": {"name": name}, "process": {"name": "sh", "pid": 7}, "id": f"e{number}", **more}
+    for number, name in enumerate(("a", "ab", "b", "abc"))
+    for more in ({}, {"policy_name": "x1"}, {"policy_name": "y4"}, {"process": None})
+]
+
+
 def test_every_plan_is_of_one_policy_set() -> None:
-    sets = [policies("x", 3), policies("y", 5)]
-    engine = spyderresp.Engine(sets[0])
-    wanted = {each.digest: spyderresp.Engine(each).evaluate(EVENT).to_json() for each in sets}
+    """Each is the oracle's for the set that it names: never of a mixture of the two."""
+    sets = {each.digest: each for each in (policies("x", 3), policies("y", 5))}
+    wanted = {digest: [reference.evaluate(each, event) for event in EVENTS] for digest, each in sets.items()}
+    engine = spyderresp.Engine(next(iter(sets.values())))
     stop = threading.Event()
     failures: list[Any] = []
     seen: set[str] = set()
+    decided = [0] * 4
 
-    def decide() -> None:
-        while not stop.is_set():
-            for plan in engine.evaluate_many([EVENT] * 50):
-                seen.add(plan.policy_set)
-                if plan.to_json() != wanted[plan.policy_set]:
-                    failures.append(plan)
-                    return
+    def decide(thread: int) -> None:
+        try:
+            while not stop.is_set():
+                for place, event in enumerate(EVENTS):
+                    plan = engine.evaluate(event)
+                    seen.add(plan.policy_set)
+                    assert core(plan.to_dict()) == wanted[plan.policy_set][place]
+                # All of one batch, and an explanation with its plan, are decided by one set.
+                (digest,) = {plan.policy_set for plan in engine.evaluate_many(EVENTS)}
+                said = engine.explain(EVENTS[0])
+                assert len(said.policies) == len(sets[said.plan.policy_set])
+                assert len(sets[digest]) in (3, 5)
+                decided[thread] += 1
+        except Exception as error:  # noqa: BLE001  (handed to the test's own thread)
+            failures.append(error)
 
-    threads = [threading.Thread(target=decide) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for number in range(300):
-        engine.replace(sets[number % 2])
-    stop.set()
-    for thread in threads:
-        thread.join()
-    assert not failures
-    assert seen <= set(wanted)
+    threads = [threading.Thread(target=decide, args=(number,)) for number in range(4)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        for thread in threads:
+            thread.start()
+        swaps = 0
+        while not failures and (swaps < 300 or min(decided) < 20):
+            engine.replace(list(sets.values())[swaps % 2])
+            swaps += 1
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        sys.setswitchinterval(interval)
+    assert failures == []
+    assert seen == set(sets)
 
 
 def test_a_failed_replace_leaves_the_old_policies() -> None:
@@ -70,8 +100,30 @@ def test_a_failed_replace_leaves_the_old_policies() -> None:
 
 def test_a_fork_decides_the_same() -> None:
     engine = spyderresp.Engine(policies("x", 2))
-    wanted = engine.evaluate(EVENT).to_json()
+    wanted = [engine.evaluate(event).to_json() for event in EVENTS]
     child = os.fork()
     if child == 0:
-        os._exit(0 if engine.evaluate(EVENT).to_json() == wanted else 1)
+        code = 1
+        try:
+            same = [engine.evaluate(event).to_json() for event in EVENTS] == wanted
+            engine.replace(policies("y", 5))
+            code = 0 if same and engine.evaluate(EVENTS[0]).policies == ("y0", "y1", "y2", "y3", "y4") else 1
+        finally:
+            os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert [engine.evaluate(event).to_json() for event in EVENTS] == wanted
+
+
+def test_a_pickled_engine_decides_the_same_in_another_process() -> None:
+    engine = spyderresp.Engine(policies("x", 2), defaults="unless-overridden", not_in="documented", mode="audit")
+    wanted = [engine.evaluate(event).to_json() for event in EVENTS]
+    data = pickle.dumps((engine, EVENTS))
+    # Policies and options, not the index.
+    assert len(pickle.dumps(engine)) < 10_000
+    program = """
+import pickle, sys
+engine, events = pickle.load(sys.stdin.buffer)
+print("\\n".join(engine.evaluate(event).to_json() for event in events))
+"""
+    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=True, timeout=60)
+    assert done.stdout.decode().splitlines() == wanted
