@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 
+# Children import the package that is installed, not the one in the directory where the tests are run.
+os.environ["PYTHONSAFEPATH"] = "1"
+
 # Examples are drawn anew in each run; a failure prints how to replay it. `--hypothesis-profile=thorough` looks longer.
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink]
 settings.register_profile("default", deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])

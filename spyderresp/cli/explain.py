@@ -84,7 +84,7 @@ def _one_event(data: bytes, form: str | None) -> Any:
     try:
         return event_of(data, form)
     except EventError as error:
-        if not error.path and "Extra data" in error.reason:
+        if not error.path and "extra data" in error.reason:
             raise EventError("", "more than one JSON value; `explain` takes one event, `plan` takes many") from None
         raise
 

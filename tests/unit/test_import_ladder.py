@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
@@ -72,6 +73,31 @@ def test_imports(path: Path) -> None:
         for name in ([node.module or ""] if isinstance(node, ast.ImportFrom) else [alias.name for alias in node.names])
     }
     assert "yaml" not in foreign or path.name == "yaml_text.py"
+
+
+def module(path: Path) -> str:
+    parts = path.relative_to(ROOT.parent).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    """Within a room too, where the rungs say nothing."""
+    modules = {module(path): ast.parse(path.read_text()) for path in FILES}
+    graph: dict[str, set[str]] = {}
+    for name, tree in modules.items():
+        graph[name] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{name} imports relatively at line {node.lineno}"
+                # From a package its modules, or the names that it holds itself.
+                for alias in node.names:
+                    inner = f"{node.module}.{alias.name}"
+                    graph[name].add(inner if inner in modules else node.module or "")
+            elif isinstance(node, ast.Import):
+                graph[name] |= {alias.name for alias in node.names}
+    # raises CycleError, which names the cycle
+    order = list(graphlib.TopologicalSorter({name: held & set(modules) for name, held in graph.items()}).static_order())
+    assert set(order) == set(modules)
 
 
 def test_nothing_on_the_way_to_a_plan_imports_the_oracle() -> None:
