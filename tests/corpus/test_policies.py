@@ -58,7 +58,7 @@ def test_vendor_policies(corpus: Path) -> None:
     policies = spyderresp.load(corpus / "corpus" / "vendor_policies")
     assert len(policies) == 64
     assert Counter(policy.type for policy in policies) == {"container": 25, "linux-service": 39}
-    assert Counter(item.code for item in policies.diagnostics) == {"SR404": 64}
+    assert Counter((item.code, item.level) for item in policies.diagnostics) == {("SR404", "warning"): 64}
     with pytest.raises(spyderresp.PolicyError) as caught:
         spyderresp.load(corpus / "corpus" / "vendor_policies", strict=True)
     assert len(caught.value.errors) == 64

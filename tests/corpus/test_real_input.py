@@ -45,5 +45,13 @@ def test_plans_of_real_events(corpus: Path, events: list[dict[str, Any]]) -> Non
         "systemd-tmpfiles-clean.service-policy": 1,
     }
     assert {action.disposition for plan in plans for action in plan} == {"audit"}
-    for event, plan in list(zip(events, plans, strict=True))[::10]:
+    for event, plan in zip(events, plans, strict=True):
         assert core(plan.to_dict()) == reference.evaluate(policies, event)
+
+
+def test_plans_of_real_events_as_written(corpus: Path, events: list[dict[str, Any]]) -> None:
+    """From JSON lines, remembered and explained, the same plans."""
+    engine = spyderresp.Engine(spyderresp.load(corpus / "corpus" / "vendor_policies"))
+    plans = engine.evaluate_many(events)
+    assert engine.evaluate_jsonl("\n".join(map(json.dumps, events))) == plans
+    assert [engine.explain(event).plan for event in events[::50]] == plans[::50]
