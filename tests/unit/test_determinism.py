@@ -79,9 +79,9 @@ def test_errors_are_the_same_bytes_in_every_process(tmp_path: Path) -> None:
     program = """
 import spyderresp
 try:
-    spyderresp.from_documents([{"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy",
-        "metadata": {"type": "clutser"},
-        "spec": {"clusterSelector": {"nmae": "a"}, "respons": {}, "mode": "enforced", "x": [], "podSelector": {}}}])
+    spec = {"clusterSelector": {"nmae": "a"}, "respons": {}, "mode": "enforced", "x": [], "podSelector": {}}
+    document = {"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy", "metadata": {"type": "clutser"}, "spec": spec}
+    spyderresp.from_documents([document])
 except spyderresp.PolicyError as error:
     print(*map(repr, error.diagnostics), sep="\\n")
 document = {"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy", "metadata": {"name": "a", "type": "cluster"},
