@@ -286,7 +286,7 @@ def _plain(document: object) -> object:
         if isinstance(value, AbstractMapping):
             for key in value:
                 if not isinstance(key, str):
-                    raise DocumentError("SR016", f"a key must be a text, not {quoted(str(key))}, under {quoted(where)}")
+                    raise DocumentError("SR016", f"a key under {quoted(where)} is not a text")
             return {str(key): copy(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
         if isinstance(value, (list, tuple)):
             return [copy(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]

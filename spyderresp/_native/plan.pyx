@@ -235,7 +235,15 @@ def make_plan(PlanShape shape not None, event, str digest not None, attribution,
     return plan
 
 
+cdef PlanShape _NOTHING = PlanShape((), ())
+
+
 cdef class ActionPlan:
+    def __cinit__(self):
+        # However a plan comes about, there is a shape to look at.
+        self.shape = _NOTHING
+        self.policy_set = ""
+
     @property
     def policies(self):
         return self.shape.policies
