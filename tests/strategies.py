@@ -279,6 +279,60 @@ def cases(
     return documents, draw(st.lists(near | near | events(bad=bad), min_size=1, max_size=max_events))
 
 
+@st.composite
+def firing_cases(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Draw policies that are nearly all in scope, with many entries, so that much fires and little is decided.
+
+    What is drawn is what merging, ordering and dispositions look at: actions and their few parameters, sections, modes,
+    what is disabled, attribution, and whether the events have a pod and a process.
+    """
+    bodies = {
+        "makeRedFlag": ({"severity": "high"}, {"severity": "low"}),
+        "makeOpsFlag": ({"severity": "high"},),
+        "agentReniceProcess": ({"priority": "5"}, {"priority": "7"}, {"priority": "07"}, {"priority": "19"}),
+    }
+    # Few kinds of action in one case, so that they meet.
+    kinds = draw(st.lists(st.sampled_from(tuple(ACTION_FIELDS)), min_size=1, max_size=3, unique=True))
+    kinds += [kind for kind in ("agentKillProcessTree",) if "agentKillProcess" in kinds]
+    body = st.sampled_from([(kind, some) for kind in kinds for some in bodies.get(kind, ({},))])
+    off = st.sampled_from(({}, {}, {}, {}, {"enabled": "no"}))
+    match = st.sampled_from(({"name": "*"}, {"name": "*"}, {"uid": "u"}))
+    default = st.lists(st.builds(lambda item, no: {item[0]: item[1] | no}, body, off), max_size=3)
+    under = st.lists(
+        st.builds(lambda item, no, where: {item[0]: item[1] | no | {"clusterSelector": where}}, body, off, match),
+        max_size=3,
+    )
+    spec = st.fixed_dictionaries(
+        {
+            "mode": st.sampled_from(("audit", "enforce")),
+            "enabled": st.sampled_from(("true", "true", "true", "false")),
+            "clusterSelector": match,
+            "response": st.fixed_dictionaries({"default": default, "actions": under}),
+        }
+    )
+    documents = [
+        {
+            "apiVersion": "spyderbat/v1",
+            "kind": "SpyderbatPolicy",
+            "metadata": {"name": draw(names), "type": "cluster", "uid": f"u{number}"},
+            "spec": one,
+        }
+        for number, one in enumerate(draw(st.lists(spec, min_size=1, max_size=4)))
+    ]
+    clusters: tuple[dict[str, Any], ...] = ({"name": "a", "uid": "u"}, {"name": "a", "uid": "v"})
+    attributions: tuple[dict[str, Any], ...] = (
+        {},
+        {},
+        {"policy_name": "p0"},
+        {"policy_uid": "u1"},
+        {"policy_uid": "u2"},
+    )
+    attribution = draw(st.sampled_from(attributions))
+    cluster = draw(st.sampled_from(clusters))
+    objects: tuple[dict[str, Any], ...] = ({}, {"pod": {}}, {"process": {}}, {"pod": {}, "process": {}})
+    return documents, [{"cluster": cluster, **attribution, **held} for held in objects]
+
+
 class Text(str):
     """A subclass that lies about itself."""
 

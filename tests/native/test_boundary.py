@@ -254,6 +254,23 @@ def test_no_reference_is_lost_or_kept(engine: spyderresp.Engine) -> None:
     assert counts() == before
 
 
+@pytest.mark.parametrize("given", ["given", None, 7])
+def test_a_namespaces_name_is_not_kept_whatever_becomes_of_its_label(given: Any) -> None:
+    label = "kubernetes.io/metadata.name"
+    spec = {**POLICY["spec"], "namespaceSelector": {"matchLabels": {label: "n*"}}}
+    engine = spyderresp.Engine(spyderresp.from_documents([{**POLICY, "spec": spec}]))
+    name = "n" * 30
+    odd = {"cluster": {"name": "a"}, "namespace": {"name": name, "labels": {label: given}}}
+
+    def run() -> int:
+        for _ in range(1_000):
+            with contextlib.suppress(spyderresp.EventError):
+                engine.evaluate(odd)
+        return sys.getrefcount(name)
+
+    assert run() == run()
+
+
 def test_values_never_seen_cost_no_memory(engine: spyderresp.Engine) -> None:
     def run(start: int, count: int) -> None:
         for number in range(start, start + count):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
 import pytest
 import strategies as s
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from plans import core
 
@@ -55,6 +56,17 @@ def raised(value: Any) -> Any:
     if isinstance(value, spyderresp.EventError):
         raise value
     return value
+
+
+@given(s.firing_cases())
+@settings(max_examples=3 * settings().max_examples)
+def test_what_fired_is_merged_ordered_and_disposed_of_as_the_oracle_does(case: Case) -> None:
+    documents, events = case
+    policies = spyderresp.from_documents(documents)
+    for options in s.OPTIONS:
+        engine = spyderresp.Engine(policies, **options)
+        for event in events:
+            assert outcome(engine.evaluate, event) == expected(policies, event, options)
 
 
 @given(s.cases(max_events=2), st.sampled_from(s.WRAPPERS), st.sampled_from(s.OPTIONS))
@@ -211,21 +223,24 @@ PIVOTS = {
 
 @pytest.mark.parametrize("pivot", PIVOTS)
 @pytest.mark.parametrize("first", [0, 1], ids=["alone", "among others"])
-def test_each_way_to_post_a_policy_finds_it(pivot: str, first: int) -> None:
+@pytest.mark.parametrize("not_in", ["kubernetes", "documented"])
+def test_each_way_to_post_a_policy_finds_it(pivot: str, first: int, not_in: Any) -> None:
     """Each loop of the compiler's `_post` is needed, as tried by taking it out.
 
     Without `posts.values[...].append` the exact values fail, without `posts.globs[...].append` the globs and the
     mixed ones, without `posts.scopes[...].append` NotIn, Exists, DoesNotExist; and with `exact` true of a predicate
-    that holds of other values, or of absence, NotIn, Exists and DoesNotExist fail as well.
+    that holds of other values, or of absence, NotIn, Exists and DoesNotExist fail as well (NotIn as documented alone
+    shows the former).
     """
     selector, inside, outside = PIVOTS[pivot]
     others = [policy(f"o{number}", {"uid": "other"}) for number in range(first)]
     policies = spyderresp.from_documents([*others, policy("p", selector), *others])
-    engine = spyderresp.Engine(policies)
+    engine = spyderresp.Engine(policies, not_in=not_in)
     for names, found in ((inside, ("p",)), (outside, ())):
         for name in names:
+            absent = name is None and pivot == "NotIn only" and not_in == "documented"
             for _ in range(2):
-                assert engine.evaluate({"cluster": {"name": name}}).policies == found, name
+                assert engine.evaluate({"cluster": {"name": name}}).policies == (() if absent else found), name
     for absent in ({"cluster": None}, {}, {"machine": {"name": "a"}}):
         assert engine.evaluate(absent).policies == ()
 
@@ -239,6 +254,54 @@ def test_the_rarest_value_is_the_pivot_and_the_rest_is_verified() -> None:
         assert engine.evaluate(event).policies == (f"p{host}",)
         assert engine.evaluate({**event, "cluster": {"name": "other"}}).policies == ()
         assert engine.evaluate({"machine": event["machine"]}).policies == ()
+
+
+def test_policies_in_scope_are_in_policy_order_however_they_were_found() -> None:
+    """Scope postings are looked at before values, values before globs: none of that shows in the plan."""
+    selectors = (
+        {"name": "a*"},
+        {"name": "a"},
+        {"matchFieldsExpressions": [{"key": "name", "operator": "Exists"}]},
+        {"uid": "u"},
+        {"name": ["?", "b"]},
+        {"matchFieldsExpressions": [{"key": "uid", "operator": "NotIn", "values": ["v"]}]},
+    )
+    event = {"cluster": {"name": "a", "uid": "u"}}
+    for order in itertools.permutations(selectors):
+        policies = spyderresp.from_documents(policy(f"p{place}", selector) for place, selector in enumerate(order))
+        assert spyderresp.Engine(policies).evaluate(event).policies == tuple(f"p{place}" for place in range(6))
+
+
+def test_a_given_label_outranks_what_the_name_implies() -> None:
+    label = "kubernetes.io/metadata.name"
+    documents = [policy("p", {"name": "c"}, namespaceSelector={"matchLabels": {label: "a"}})]
+    policies = spyderresp.from_documents(documents)
+    engine = spyderresp.Engine(policies)
+    for name in ("a", "b", None):
+        for said in ("a", "b", None):
+            event = {"cluster": {"name": "c"}, "namespace": {"name": name, "labels": {label: said}}}
+            assert outcome(engine.evaluate, event) == expected(policies, event, {})
+            assert engine.evaluate(event).policies == (("p",) if (said or name) == "a" else ())
+
+
+def test_the_memo_tells_attributions_apart() -> None:
+    """Equal values but for what the event is attributed to: by uid, by name, to none, to one unknown or disabled."""
+    documents = [policy(f"p{number}", {"name": "a"}) for number in range(3)]
+    documents.append(policy("off", {"name": "a"}, enabled="false"))
+    for number, document in enumerate(documents):
+        document["metadata"]["uid"] = f"u{number}"
+    policies = spyderresp.from_documents(documents)
+    engine = spyderresp.Engine(policies)
+    attributions: list[dict[str, Any]] = [
+        {},
+        *({"policy_uid": f"u{number}"} for number in range(5)),
+        *({"policy_name": name} for name in ("p0", "p1", "p2", "off", "unknown")),
+        {"policy_uid": "u0", "policy_name": "p1"},
+    ]
+    for _ in range(3):
+        for attribution in attributions:
+            event = {"cluster": {"name": "a"}, **attribution}
+            assert outcome(engine.evaluate, event) == expected(policies, event, {})
 
 
 def test_the_memos_are_hit_and_bounded() -> None:
