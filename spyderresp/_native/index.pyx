@@ -384,6 +384,7 @@ cdef class DecisionIndex:
             shape = self.remembered(&probe, key)
             if probe.group != NO_GROUP:
                 attribution = self.attribute(values, &probe)
+                self.unattributed += probe.group == UNKNOWN_GROUP
         finally:
             self.reader.release(values)
             free(heap)
@@ -394,7 +395,6 @@ cdef class DecisionIndex:
         cdef Py_ssize_t by_uid = self.reader.count, by_name = by_uid + 1
         cdef str outcome = "matched"
         if probe.group == UNKNOWN_GROUP:
-            self.unattributed += 1
             outcome = "unknown"
         elif self.groups.start[probe.group] == self.groups.start[probe.group + 1]:
             outcome = "disabled"

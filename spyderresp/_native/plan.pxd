@@ -24,7 +24,7 @@ cdef class PlanShape:
 
 cdef class ActionPlan:
     cdef PlanShape shape
-    cdef readonly object event
+    cdef object identifier    # the event's id; only ever handed out as a value of its own
     cdef readonly object time
     cdef readonly str policy_set
     cdef readonly tuple attribution    # (key, value, outcome), or None

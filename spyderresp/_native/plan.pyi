@@ -1,4 +1,4 @@
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, final, overload
 
 from spyderresp.errors import Location
@@ -132,8 +132,3 @@ class ActionPlan(Sequence[PlannedAction]):
     def __iter__(self) -> Iterator[PlannedAction]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
-
-def make_plan(
-    shape: PlanShape, event: Any, digest: str, attribution: tuple[str, str, Outcome] | None, source: Mapping[str, Any]
-) -> ActionPlan:
-    """Return a plan over a shape, with id, time and target taken from the event ``source``."""

@@ -210,7 +210,7 @@ cdef class PlanShape:
 cdef ActionPlan new_plan(PlanShape shape, object event, str digest, tuple attribution):
     cdef ActionPlan plan = ActionPlan.__new__(ActionPlan)
     plan.shape = shape
-    plan.event = _identifier(lookup(event, "id"))
+    plan.identifier = _identifier(lookup(event, "id"))
     plan.time = _scalar(lookup(event, "time"))
     plan.policy_set = digest
     plan.attribution = attribution
@@ -229,12 +229,6 @@ cdef object _identifier(object value):
         return None
 
 
-def make_plan(PlanShape shape not None, event, str digest not None, attribution, source):
-    cdef ActionPlan plan = new_plan(shape, source, digest, attribution)
-    plan.event = event
-    return plan
-
-
 cdef PlanShape _NOTHING = PlanShape((), ())
 
 
@@ -243,6 +237,11 @@ cdef class ActionPlan:
         # However a plan comes about, there is a shape to look at.
         self.shape = _NOTHING
         self.policy_set = ""
+
+    @property
+    def event(self):
+        # An id that is a list or mapping can be changed by whoever holds it; a plan can not.
+        return _identifier(self.identifier)
 
     @property
     def policies(self):
@@ -291,7 +290,7 @@ cdef class ActionPlan:
         return _encode(self.to_dict())
 
     cdef tuple identity(self):
-        return self.event, self.time, self.policy_set, self.attribution, self.target, self.policies, self.shape.actions
+        return self.identifier, self.time, self.policy_set, self.attribution, self.target, self.policies, self.shape.actions
 
     def __eq__(self, other):
         return isinstance(other, ActionPlan) and self.identity() == (<ActionPlan>other).identity()
@@ -304,13 +303,13 @@ cdef class ActionPlan:
         return f"ActionPlan({self.event!r}, [{names}])"
 
     def __reduce__(self):
-        return _restore, (self.shape, self.event, self.time, self.policy_set, self.attribution, self.target)
+        return _restore, (self.shape, self.identifier, self.time, self.policy_set, self.attribution, self.target)
 
 
 def _restore(PlanShape shape not None, event, time, str policy_set not None, attribution, Target target):
     cdef ActionPlan plan = ActionPlan.__new__(ActionPlan)
     plan.shape = shape
-    plan.event = event
+    plan.identifier = event
     plan.time = time
     plan.policy_set = policy_set
     plan.attribution = attribution

@@ -29,9 +29,9 @@ def engine() -> spyderresp.Engine:
     [
         (b"", "line 1 column 1"),
         (b"{", "line 1 column 2"),
-        (b"\xff", "byte 0 is not UTF-8"),
-        (b"\xed\xa0\x80", "byte 0 is not UTF-8"),
-        ('{"id": 1}'.encode("utf-16"), "byte 0 is not UTF-8"),
+        (b"\xff", "not valid UTF-8: byte 0x.. at column 1"),
+        (b"\xed\xa0\x80", "not valid UTF-8: byte 0x.. at column 1"),
+        ('{"id": 1}'.encode("utf-16"), "not valid UTF-8: byte 0x.. at column 1"),
         (b'{"id": NaN}', "NaN is no JSON value"),
         (b"[" * 100_000, "nested too deeply"),
         (b'{"id": ' + b"9" * 10_000 + b"}", "too many digits"),
@@ -102,3 +102,16 @@ def test_a_plan_says_who_supersedes_whom(engine: spyderresp.Engine) -> None:
     assert kill.superseded_by is not None
     assert plan[kill.superseded_by].name == "agentKillProcessTree"
     assert kill.reason == "agentKillProcessTree kills the process too"
+
+
+def test_an_explanation_is_counted_once(engine: spyderresp.Engine) -> None:
+    engine.explain({"policy_uid": "x"})
+    assert engine.stats()["unattributed"] == engine.stats()["evaluated"] == 1
+
+
+def test_an_id_that_is_a_list_cannot_change_its_plan(engine: spyderresp.Engine) -> None:
+    plan = engine.evaluate({"id": [1]})
+    plan.event.append(2)
+    plan.to_dict()["event"].append(3)
+    assert plan.event == plan.to_dict()["event"] == [1]
+    assert plan == engine.evaluate({"id": [1]})
