@@ -96,7 +96,7 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
         found = True
     findings.sort_since(before)
     if not found:
-        findings.add(nothing, "no document found here: the text is empty", source)
+        findings.add(nothing, "no document found here", source)
     return found
 
 
@@ -130,7 +130,7 @@ class _Text:
         if len(self._text) > MAX_BYTES:
             findings.about_path("SR004", f"larger than {MAX_BYTES:,} characters", self._path)
             return
-        source = Source(self._path, self._text.removeprefix("\ufeff"))
+        source = Source(self._path, self._text.lstrip("\ufeff"))
         surrogate = _first_surrogate(source.text)
         if surrogate is not None:
             findings.add("SR018", "a lone surrogate is no character", source, surrogate)
@@ -227,9 +227,9 @@ def _decode(path: str, findings: Findings) -> Source | None:
             findings.about_path("SR005", f"the text is {name}, not UTF-8", path, help="save the file as UTF-8")
             return None
     try:
-        return Source(path, data.decode("utf-8-sig"))
+        return Source(path, data.decode().lstrip("\ufeff"))
     except UnicodeDecodeError as error:
-        good = data[: error.start].decode("utf-8-sig", "replace")
+        good = data[: error.start].decode().lstrip("\ufeff")
         byte = data[error.start]
         source = Source(path, good + "\ufffd")
         if b"\0" in data[:4096]:

@@ -41,15 +41,16 @@ class PolicyReader:
         self._names: dict[str, tuple[Policy, Source, Node]] = {}
 
     def read(self, root: Node, source: Source) -> bool:
-        """Read a root node: one document, or a list of them. Tell whether there was any document."""
+        """Read a root node: one document, or a list of them. Tell whether there was any document, or a faulty list."""
         check = Checker(source, self._findings)
+        before = self._findings.errors
         items = _listed_documents(check, root)
         if items is None:
             self._document(check, root)
             return True
         for item in items:
             self._document(check, item)
-        return bool(items)
+        return bool(items) or self._findings.errors > before
 
     def _document(self, check: Checker, node: Node) -> None:
         if not isinstance(node, Mapping):

@@ -89,6 +89,13 @@ def test_a_bom_is_no_text(tmp_path: Path) -> None:
     assert len(spyderresp.loads("\ufeff" + policy("a"))) == 1
 
 
+def test_a_faulty_list_is_not_called_empty() -> None:
+    for text, code in (('{"items": [{}]}', "SR102"), ('{"apiVersion": "v1", "items": {}}', "SR112"), ("[]", "SR003")):
+        with pytest.raises(spyderresp.PolicyError) as caught:
+            spyderresp.loads(text)
+        assert [item.code for item in caught.value.diagnostics] == [code]
+
+
 def test_json_is_tried_first_and_then_yaml(tmp_path: Path) -> None:
     flow = "{apiVersion: spyderbat/v1, kind: SpyderbatPolicy, metadata: {name: a, type: cluster},"
     path = tmp_path / "a.json"
