@@ -172,10 +172,11 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
     """
     try:
         # Decoded here: the decoder would guess at UTF-16 and let coded surrogates through.
-        text = data if isinstance(data, str) else str(data, "utf-8-sig")
-        return json.loads(text, parse_constant=_no_constant)
+        text = data if isinstance(data, str) else str(data, "utf-8")
+        return json.loads(text.removeprefix("\ufeff"), parse_constant=_no_constant)
     except UnicodeDecodeError as error:
-        reason = f"byte {error.start} is not UTF-8"
+        byte = error.object[error.start]
+        raise EventError("", f"not valid UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from None
     except json.JSONDecodeError as error:
         reason = f"{error.msg.lower()}, line {error.lineno} column {error.colno}"
     except RecursionError:

@@ -8,9 +8,9 @@ import sys
 from typing import Any, Final
 
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.plan import event_of, input_name
+from spyderresp.cli.plan import input_name
 from spyderresp.cli.policies import add_options, make_engine
-from spyderresp.cli.records import MAX_LINE, opened
+from spyderresp.cli.records import MAX_LINE, opened, to_event
 from spyderresp.cli.render_explanation import explanation_text
 from spyderresp.cli.render_plan import plan_text
 from spyderresp.errors import EventError
@@ -82,7 +82,7 @@ def _one_event(data: bytes, form: str | None) -> Any:
     if not data.strip():
         raise EventError("", "there is no event: the input is empty")
     try:
-        return event_of(data, form)
+        return to_event(data, form)
     except EventError as error:
         if not error.path and "extra data" in error.reason:
             raise EventError("", "more than one JSON value; `explain` takes one event, `plan` takes many") from None

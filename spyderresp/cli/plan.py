@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
                 try:
                     if isinstance(data, EventError):
                         raise data
-                    event = event_of(data.rstrip(b"\r\n"), args.form)
+                    event = to_event(data.rstrip(b"\r\n"), args.form)
                     plan = engine.evaluate(event)
                     said = json_line(plan, line) if args.format == "json" else plan_text(plan, event, paint, line)
                 except EventError as error:
@@ -86,22 +86,6 @@ def input_name(path: str) -> str:
     if sys.stdin is None:
         raise CannotGoOnError("spyderresp: standard input is closed; name a file")
     return "<stdin>"
-
-
-def event_of(data: bytes, form: str | None) -> Any:
-    """Return the normal-form event of a JSON record.
-
-    Raises:
-        EventError: it is not JSON in UTF-8, or no adapter takes it.
-    """
-    # The decoder itself would guess at UTF-16 and let coded surrogates pass.
-    try:
-        data.decode()
-    except UnicodeDecodeError as error:
-        raise EventError("", f"not valid UTF-8: byte 0x{data[error.start]:02x} at column {error.start + 1}") from None
-    if b"\0" in data:
-        raise EventError("", f"not valid JSON: a null byte at column {data.index(0) + 1}")
-    return to_event(data, form)
 
 
 def json_line(plan: ActionPlan, line: int) -> str:

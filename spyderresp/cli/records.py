@@ -56,6 +56,9 @@ def to_event(data: bytes, form: str | None) -> Any:
     """Return the normal-form event of a JSON record.
 
     Raises:
-        EventError: it is not JSON, or no adapter takes it.
+        EventError: it is not JSON in UTF-8, or no adapter takes it.
     """
-    return BUILT_IN.adapt(decode_event(data), form)
+    record = decode_event(data)
+    adapter = BUILT_IN.recognise(record) if form is None else BUILT_IN.named(form)
+    # Nobody else holds the record, so what is in the normal form already need not be copied.
+    return record if adapter.name == "normal" else BUILT_IN.adapt(record, adapter.name)
