@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -62,3 +65,14 @@ def test_native_names_are_documented_in_their_stubs() -> None:
         inherited = set(dir(Sequence))
         members = {member for member in vars(value) if not member.startswith("_")}
         assert members - inherited == set(public) - inherited, name
+
+
+def test_without_native_modules_the_import_says_how_to_build(tmp_path: Path) -> None:
+    source = Path(spyderresp.__file__).parent
+    shutil.copytree(source, tmp_path / "spyderresp", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import spyderresp", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("ImportError: spyderresp's native modules are not built")
+    assert "pip install" in last
