@@ -8,11 +8,12 @@ from typing import Any
 import jsonschema
 import yaml
 
-from spyderresp.json_schema import policy_schema
+import spyderresp
+from spyderresp.json_schema import EXCEPTIONS, policy_schema
 
 VALIDATOR = jsonschema.Draft7Validator(policy_schema())
-#: Codes that say what is gone, or is not there yet, once a text is parsed: see EXCEPTIONS in spyderresp/json_schema.py.
-UNSEEN = re.compile("SR0..|SR124")
+#: Codes of what the schema cannot see.
+UNSEEN = frozenset(code for exception in EXCEPTIONS for code in exception.codes)
 
 
 class Core(yaml.SafeLoader):
@@ -29,14 +30,28 @@ for tag, pattern, first in (
     Core.add_implicit_resolver(f"tag:yaml.org,2002:{tag}", re.compile(f"^(?:{pattern})$"), first)
 Core.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile("^<<$"), ["<"])
 Core.add_constructor(
-    "tag:yaml.org,2002:int", lambda _, node: int(node.value.removeprefix("+"), 0 if "x" in node.value else 10)
+    "tag:yaml.org,2002:int",
+    lambda _, node: int(node.value.removeprefix("+"), 0 if node.value[:2] in ("0x", "0o") else 10),
 )
-
-
-def valid(document: Any) -> bool:
-    return VALIDATOR.is_valid(document)
 
 
 def parse(text: str) -> list[Any]:
     """Return the documents of a text, null ones apart."""
     return [document for document in yaml.load_all(text, Loader=Core) if document is not None]
+
+
+def agree(text: str) -> bool:
+    """Assert that the schema and strict reading agree on a text; False where strict reading sees more."""
+    try:
+        spyderresp.loads(text, strict=True)
+    except spyderresp.PolicyError as error:
+        codes = {item.code for item in error.errors}
+    else:
+        codes = set()
+    unseen = codes & UNSEEN
+    if unseen and (unseen == codes or not unseen <= {"SR003", "SR124"}):
+        # Nothing else is wrong; or the text was not read to its end.
+        return False
+    faults = [fault.message for document in parse(text) for fault in VALIDATOR.iter_errors(document)]
+    assert bool(faults) == bool(codes), (text, sorted(codes), faults)
+    return True
