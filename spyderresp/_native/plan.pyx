@@ -290,7 +290,8 @@ cdef class ActionPlan:
         return _encode(self.to_dict())
 
     cdef tuple identity(self):
-        return self.identifier, self.time, self.policy_set, self.attribution, self.target, self.policies, self.shape.actions
+        own = self.identifier, self.time, self.policy_set, self.attribution, self.target
+        return own, self.policies, self.shape.actions
 
     def __eq__(self, other):
         return isinstance(other, ActionPlan) and self.identity() == (<ActionPlan>other).identity()
