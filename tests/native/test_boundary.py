@@ -440,7 +440,7 @@ def test_ids_that_are_no_text(engine: spyderresp.Engine) -> None:
 
 
 @pytest.mark.parametrize("expression", ["len({})", "{}.policies", "{} == {}", "repr({})", "{}.to_json()", "list({})"])
-def test_a_plan_cannot_be_made_out_of_nothing(expression: str) -> None:
+def test_a_plan_cannot_be_made_out_of_nothing(expression: str, tmp_path: Path) -> None:
     program = f"""
 import spyderresp
 try:
@@ -448,11 +448,11 @@ try:
 except TypeError:
     pass
 """
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["PlannedAction", "Source", "Target"])
-def test_parts_of_a_plan_made_out_of_nothing_are_harmless(name: str) -> None:
+def test_parts_of_a_plan_made_out_of_nothing_are_harmless(name: str, tmp_path: Path) -> None:
     """By way of __new__, past the initialiser: at worst a TypeError, never a crash."""
     program = f"""
 import spyderresp
@@ -463,4 +463,4 @@ for use in (repr, hash, lambda held: held == held, lambda held: held.to_dict(), 
     except (TypeError, AttributeError):
         pass
 """
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert subprocess.run([sys.executable, "-c", program], check=False, cwd=tmp_path).returncode == 0

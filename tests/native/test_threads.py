@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 from plans import core
@@ -114,7 +115,7 @@ def test_a_fork_decides_the_same() -> None:
     assert [engine.evaluate(event).to_json() for event in EVENTS] == wanted
 
 
-def test_a_pickled_engine_decides_the_same_in_another_process() -> None:
+def test_a_pickled_engine_decides_the_same_in_another_process(tmp_path: Path) -> None:
     engine = spyderresp.Engine(policies("x", 2), defaults="unless-overridden", not_in="documented", mode="audit")
     wanted = [engine.evaluate(event).to_json() for event in EVENTS]
     data = pickle.dumps((engine, EVENTS))
@@ -125,5 +126,6 @@ import pickle, sys
 engine, events = pickle.load(sys.stdin.buffer)
 print("\\n".join(engine.evaluate(event).to_json() for event in events))
 """
-    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=True, timeout=60)
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=60, cwd=tmp_path)
     assert done.stdout.decode().splitlines() == wanted
