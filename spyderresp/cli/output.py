@@ -118,7 +118,8 @@ class Streams:
     def paint(self, *, errors: bool = False) -> Paint:
         """Return the colours for standard output, or for standard error."""
         stream = self._err if errors else self._out
-        width = shutil.get_terminal_size((_WIDTH, 24)).columns if _is_terminal(stream) else _WIDTH
+        # A terminal may not know its own size: it says 0 then.
+        width = (shutil.get_terminal_size((_WIDTH, 24)).columns if _is_terminal(stream) else 0) or _WIDTH
         return Paint(enabled=_colourful(stream), width=width)
 
     def progress(self, noun: str) -> Progress:
