@@ -42,7 +42,7 @@ def events(count: int, size: int, *, fresh: bool, seed: int = 8) -> list[bytes]:
     Args:
         count: how many.
         size: of the policy set that they are for.
-        fresh: make every value one that was never seen.
+        fresh: make every image, path and team one that was never seen; few policies match then.
     """
     draw = random.Random(seed)
     texts = []
