@@ -40,7 +40,7 @@ _TEXT = _errors(
     ("SR017", "a merge key has no mapping to merge"),
     ("SR018", "lone surrogate"),
     ("SR019", "a value of an unsupported type"),
-    ("SR020", "too many problems"),
+    ("SR020", "too many errors"),
 )
 _DOCUMENTS = _errors(
     ("SR101", "the document is not a mapping"),

@@ -11,12 +11,12 @@ from spyderresp.document import DocumentError, Node
 from spyderresp.errors import Diagnostic, Location
 from spyderresp.source import Source
 
-MAX_FINDINGS: Final = 10_000
+MAX_ERRORS: Final = 10_000
 _SHOWN_TEXT: Final = 80
 
 
 class TooManyFindingsError(Exception):
-    """The load has passed ``MAX_FINDINGS``; it ends here."""
+    """The load has passed ``MAX_ERRORS``; it ends here."""
 
 
 class Findings:
@@ -61,10 +61,13 @@ class Findings:
 
     def _append(self, diagnostic: Diagnostic) -> None:
         self.items.append(diagnostic)
-        self.errors += diagnostic.level == "error"
-        if len(self.items) >= MAX_FINDINGS:
+        if diagnostic.level != "error":
+            # However many: a large set may well earn a note a policy.
+            return
+        self.errors += 1
+        if self.errors >= MAX_ERRORS:
             where = diagnostic.location
-            message = f"more than {MAX_FINDINGS:,} problems; reading stopped here"
+            message = f"more than {MAX_ERRORS:,} errors; reading stopped here"
             self.items.append(Diagnostic("SR020", "error", message, where))
             self.errors += 1
             raise TooManyFindingsError

@@ -71,7 +71,7 @@ def test_the_pages_name_the_limits_in_force() -> None:
         "SR009": document.MAX_DEPTH,
         "SR010": document.MAX_NODES,
         "SR011": document.MAX_ALIASED,
-        "SR020": findings.MAX_FINDINGS,
+        "SR020": findings.MAX_ERRORS,
     }
     for code, limit in limits.items():
         assert f"{limit:,}" in (PAGES / f"{code}.md").read_text(), code
@@ -118,7 +118,15 @@ def test_what_no_page_can_show(code: str, tmp_path: Path, monkeypatch: Any) -> N
     monkeypatch.setattr(loading, "MAX_BYTES", 1000 if code == "SR004" else loading.MAX_BYTES)
     monkeypatch.setattr(yaml_text, "MAX_NODES", 100 if code == "SR010" else yaml_text.MAX_NODES)
     monkeypatch.setattr(yaml_text, "MAX_ALIASED", 50)
-    monkeypatch.setattr(findings, "MAX_FINDINGS", 50)
+    monkeypatch.setattr(findings, "MAX_ERRORS", 50)
     diagnostics = found(UNWRITTEN[code](tmp_path))
     assert code in {item.code for item in diagnostics}
     assert all(item.message and item.location.path for item in diagnostics)
+
+
+def test_notes_and_warnings_never_end_a_load(monkeypatch: Any) -> None:
+    monkeypatch.setattr(findings, "MAX_ERRORS", 3)
+    text = "---\n".join(POLICY.replace("mode: audit, ", "").replace("name: a", f"name: a{i}") for i in range(9))
+    policies = spyderresp.loads(text)
+    assert [item.code for item in policies.diagnostics] == ["SR404"] * 9
+    assert len(policies) == 9
