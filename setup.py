@@ -10,7 +10,7 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = ("glob", "reader", "plan", "index")
+MODULES = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index")
 
 setup(
     cmdclass={"build_ext": build_ext},

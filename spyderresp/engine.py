@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NoReturn, get_args, overload
 
-from spyderresp.compiler import Compiled, NotIn, Options, compile_policies
+from spyderresp._native.plan import ActionPlan
+from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
 from spyderresp.errors import EventError
 from spyderresp.explain import Explanation, explain
-from spyderresp.plan import ActionPlan, Defaults
 from spyderresp.policy import PolicySet
 
 _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
@@ -87,7 +87,7 @@ class Engine:
         """
         index = self._compiled.index
         if on_error == "raise":
-            return [index.evaluate(event) for event in events]
+            return index.evaluate_many(events)
         if on_error != "collect":
             raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
         return [_attempt(index.evaluate, event) for event in events]
@@ -135,22 +135,25 @@ class Engine:
     def stats(self) -> dict[str, Any]:
         """Return counts since the policies were loaded, and the index's shape and sizes, for monitoring."""
         compiled = self._compiled
-        index, spec = compiled.index, compiled.index.spec
+        index = compiled.index
+        program = index.program
         return {
             "policy_set": index.digest,
             "policies": len(compiled.policy_set),
-            "enabled_policies": len(compiled.policies),
-            "enabled_entries": spec.first_entry[-1],
-            "attributes": len(spec.attributes),
-            "predicates": len(spec.predicate_attribute),
-            "selectors": len(spec.selector_scope),
-            "exact_values": sum(map(len, spec.values)),
-            "globs": sum(map(len, spec.globs)),
+            "enabled_policies": program.policy_count,
+            "enabled_entries": program.entry_count,
+            "attributes": program.attribute_count,
+            "predicates": program.predicate_count,
+            "selectors": program.selector_count,
+            "exact_values": index.text_count,
+            "globs": index.glob_count,
+            "posts": program.post_count,
+            "longest_row": program.longest_row(),
             "evaluated": index.evaluated,
             "memo_hits": index.memo_hits,
             "fired_hits": index.fired_hits,
             "unattributed": index.unattributed,
-            **index.memory(),
+            **index.sizes(),
         }
 
     def __repr__(self) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spyderresp._native.index import Trace
+from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled
 from spyderresp.errors import Location
-from spyderresp.plan import ActionPlan
 from spyderresp.policy import Clause, Entry, Policy, Section, Selector
 
 Status = Literal["holds", "fails", "absent", "excused"]
@@ -167,7 +167,10 @@ class _Explainer:
             entries = tuple(_silent(entry, "the policy is out of scope") for entry in policy.entries)
             return _reason(policy, False, other, None, (), entries)
         excuse = self._trace.attribution is not None
-        selectors = tuple(self._selector(selector, excuse=excuse) for selector in policy.selectors)
+        number = self._compiled.index.program.policy_selector
+        selectors = tuple(
+            self._selector(selector, number(place, i), excuse=excuse) for i, selector in enumerate(policy.selectors)
+        )
         in_scope = place in self._in_scope
         why, deciding = _verdict(selectors, "in scope", "out of scope")
         entries = tuple(self._entries(policy, first_entry, in_scope=in_scope))
@@ -182,6 +185,7 @@ class _Explainer:
         return f"the event is attributed to another policy: {key} {value!r}"
 
     def _entries(self, policy: Policy, place: int, *, in_scope: bool) -> Iterator[EntryReason]:
+        number = self._compiled.index.program.entry_selector
         for entry in policy.entries:
             if not entry.enabled:
                 yield _silent(entry, "the entry is disabled")
@@ -189,23 +193,29 @@ class _Explainer:
             if not in_scope:
                 yield _silent(entry, "the policy is out of scope")
             else:
-                selectors = tuple(self._selector(selector, excuse=False) for selector in entry.selectors)
+                selectors = tuple(
+                    self._selector(selector, number(place, i), excuse=False)
+                    for i, selector in enumerate(entry.selectors)
+                )
                 why, deciding = _verdict(selectors, "fired", "did not fire")
                 where = entry.location
                 fired = place in self._fired
                 yield EntryReason(entry.action, entry.section, entry.index, fired, why, deciding, selectors, where)
             place += 1
 
-    def _selector(self, selector: Selector, *, excuse: bool) -> SelectorReason:
+    def _selector(self, selector: Selector, number: int, *, excuse: bool) -> SelectorReason:
         if selector.scope not in self._trace.present:
             return SelectorReason(selector.key, "excused" if excuse else "absent", (), selector.location)
-        clauses = tuple(self._clause(selector, clause) for clause in selector.clauses)
-        holds = self._trace.selectors[self._compiled.selector_place(selector)]
-        return SelectorReason(selector.key, "holds" if holds else "fails", clauses, selector.location)
+        predicate = self._compiled.index.program.selector_predicate
+        clauses = tuple(
+            self._clause(selector, clause, predicate(number, i)) for i, clause in enumerate(selector.clauses)
+        )
+        status: Status = "holds" if self._trace.selectors[number] else "fails"
+        return SelectorReason(selector.key, status, clauses, selector.location)
 
-    def _clause(self, selector: Selector, clause: Clause) -> ClauseReason:
+    def _clause(self, selector: Selector, clause: Clause, number: int) -> ClauseReason:
         value = self._trace.values[self._compiled.attributes[selector.scope, clause.key]]
-        holds = self._trace.predicates[self._compiled.clause_place(selector, clause)]
+        holds = self._trace.predicates[number]
         return ClauseReason(clause.key, clause.operator, clause.values, value, holds, clause.location)
 
 

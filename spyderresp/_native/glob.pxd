@@ -34,5 +34,5 @@ cdef class Glob:
     cdef Segment* segments    # head, middle ones, tail; one alone where the pattern has no star
     cdef int32_t segment_count
     cdef Py_ssize_t least     # code points that any match has at least
-    # Runs no Python code and needs only that the value stays alive.
-    cdef bint test(self, str value) noexcept
+    # Code points, `kind` bytes each. Runs no Python code.
+    cdef bint test(self, int kind, const void* units, Py_ssize_t length) noexcept nogil

@@ -2,8 +2,6 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.stdlib cimport calloc, free
 
 cdef extern from "Python.h":
-    int PyUnicode_1BYTE_KIND
-    int PyUnicode_2BYTE_KIND
     int PyUnicode_KIND(str text) noexcept
     void* PyUnicode_DATA(str text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(str text) noexcept
@@ -30,7 +28,7 @@ cdef bint _one(const Token* token, const Class* classes, const uint32_t* ranges,
     return found != group.negated
 
 
-cdef bint _here(Glob glob, const Segment* segment, const unit* text) noexcept:
+cdef bint _here(Glob glob, const Segment* segment, const unit* text) noexcept nogil:
     cdef int32_t i
     cdef const Token* token = &glob.tokens[segment.first]
     for i in range(segment.count):
@@ -39,7 +37,7 @@ cdef bint _here(Glob glob, const Segment* segment, const unit* text) noexcept:
     return True
 
 
-cdef bint _test(Glob glob, const unit* text, Py_ssize_t length) noexcept:
+cdef bint _test(Glob glob, const unit* text, Py_ssize_t length) noexcept nogil:
     cdef Segment* segment = glob.segments
     cdef Segment* tail = &glob.segments[glob.segment_count - 1]
     cdef Py_ssize_t at, end
@@ -104,17 +102,15 @@ cdef class Glob:
         free(self.ranges)
         free(self.segments)
 
-    cdef bint test(self, str value) noexcept:
-        cdef int kind = PyUnicode_KIND(value)
-        cdef Py_ssize_t length = PyUnicode_GET_LENGTH(value)
-        if kind == PyUnicode_1BYTE_KIND:
-            return _test(self, <const uint8_t*>PyUnicode_DATA(value), length)
-        if kind == PyUnicode_2BYTE_KIND:
-            return _test(self, <const uint16_t*>PyUnicode_DATA(value), length)
-        return _test(self, <const uint32_t*>PyUnicode_DATA(value), length)
+    cdef bint test(self, int kind, const void* units, Py_ssize_t length) noexcept nogil:
+        if kind == 1:
+            return _test(self, <const uint8_t*>units, length)
+        if kind == 2:
+            return _test(self, <const uint16_t*>units, length)
+        return _test(self, <const uint32_t*>units, length)
 
     def matches(self, str value not None):
-        return self.test(value)
+        return self.test(PyUnicode_KIND(value), PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value))
 
     def __repr__(self):
         return f"Glob({self.pattern!r})"

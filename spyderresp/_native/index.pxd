@@ -1,107 +1,72 @@
-# The decision index: which policies are in scope of an event, and which of their entries fire.
+# The decision index: an event in, a plan out.
 #
-# Values of an attribute (a scope's field, or one label key) that some predicate names have small ids; an event's value
-# becomes its id, or UNSEEN, or ABSENT, and the set of globs that match it. A predicate is decided from those alone.
-# Equal predicates and equal selectors are stored once.
+# Each value of an event becomes a class (classes.pxd) by one lookup in its attribute's table and, where the attribute
+# has globs and no policy names the text, one pass over them. From the classes the program decides (program.pxd).
 #
-# The prefilter: each policy is posted under one predicate that must hold for it (its pivot): under an exact value or a
-# glob of one attribute, or, where it has none such, under the presence of one scope. An event looks at the postings of
-# its values, so it sees too many policies but never too few; each seen policy is then verified whole.
-# tests/property/test_index.py holds both: equality with reference.py, and one policy set for each kind of pivot.
+# Two bounded memos, for streams that repeat: from an event's classes to the plan's shape, and from what fired to the
+# shape. Both may be emptied at any time; neither can change a decision.
 #
-# Two bounded memos, for streams that repeat: from the event's value ids to the plan's shape, and from the fired
-# entries to the shape. Both may be emptied at any time; neither can change a decision.
-#
-# Everything is read-only once built but for the memos and the scratch. All of it is used under the GIL, and between
-# filling the scratch and copying it out no Python code can run: no object that the garbage collector tracks is made.
+# All of it is used under the GIL. From reading an event to the end of its decision no Python code runs and no object
+# that the garbage collector tracks is made: the event's values are borrowed, and the scratch is shared.
+# tests/native/test_boundary.py holds that.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, uint64_t
 
+from spyderresp._native.arrange cimport Arranger
+from spyderresp._native.classes cimport ClassSet, Value
+from spyderresp._native.globset cimport Matches
 from spyderresp._native.plan cimport ActionPlan, PlanShape
+from spyderresp._native.program cimport Decision, Program
 from spyderresp._native.reader cimport EventReader
+from spyderresp._native.text cimport Buffer, Text, TextTable
 
-cdef enum:
-    ABSENT = -2
-    UNSEEN = -1
-    NO_GROUP = -1
-    UNKNOWN_GROUP = -2
+# One attribute: how its values are looked up.
+cdef struct Field:
+    PyObject* table       # TextTable, borrowed
+    PyObject* globs       # GlobSet, borrowed; NULL where it has none
+    Matches matches
+    ClassSet classes
 
-# A list of int32 rows: row i is items[start[i]:start[i + 1]].
-cdef struct Rows:
-    const int32_t* start
-    const int32_t* items
-
-# The verdict of a predicate on a value that matches, on any other value, and on absence.
-cdef struct Verdicts:
-    uint8_t match
-    uint8_t other
-    uint8_t absent
-
-# What one event's value of one attribute is to the predicates.
-cdef struct State:
-    int32_t value             # id, UNSEEN or ABSENT
-    int32_t globs             # id of the set of matching globs, or UNSEEN where it has none (then not memoised)
-    const uint64_t* matched   # that set, a bit a glob of the attribute; NULL where the attribute has no globs
-
-# An event, read and looked up.
-cdef struct Probe:
-    State* states
-    uint32_t present          # bits of scopes
-    int32_t group             # of policies, to which it is attributed, or NO_GROUP, or UNKNOWN_GROUP
-    bint memoised             # whether the memos may be used
-
-cdef class GlobField:
-    # The globs of one attribute, and the sets of them that values were seen to match.
-    cdef tuple globs
-    cdef int32_t words        # of 64 bits, a set
-    cdef int32_t* known       # set of each known value, UNSEEN where not yet worked out
-    cdef dict unseen          # set of values not known, bounded
-    cdef dict ids             # set, as bytes, to its id
-    cdef list sets            # id to bytes; bounded
-    cdef uint64_t* scratch    # a set that is not remembered
-    cdef int resolve(self, object text, State* state) except -1
-    cdef int32_t match(self, str text) except -2
+# One event's working space.
+cdef struct Work:
+    PyObject** row        # see reader.pxd
+    int32_t* key          # classes; then group and scopes present
+    Text* texts
+    uint64_t* mixed       # hashes of the texts
+    Value* values
+    int32_t group
+    bint known            # whether every value has a class, so that the key says all
 
 cdef class DecisionIndex:
     cdef readonly EventReader reader
-    cdef readonly object spec          # the IndexSpec, into whose arrays all pointers below lead
+    cdef readonly Program program
+    cdef readonly Arranger arranger
     cdef readonly str digest
-    cdef object shapes                 # callable: bytes of policies and entries to a PlanShape
-    cdef tuple tables                  # an attribute's dict from text to id
-    cdef tuple globs                   # an attribute's GlobField, or None
-    cdef int32_t policy_count, selector_count
-    cdef const int32_t* predicate_attribute
-    cdef const Verdicts* predicate_verdicts
-    cdef Rows predicate_values, predicate_globs
-    cdef const int32_t* selector_scope
-    cdef Rows selector_predicates, policy_selectors, entry_selectors
-    cdef const int32_t* first_entry    # entries of policy p: first_entry[p] to first_entry[p + 1]
-    cdef Rows scope_posts, groups
-    cdef Rows* value_posts             # an attribute each
-    cdef Rows* glob_posts
-    cdef dict group_of_uid, group_of_name
+    cdef tuple tables, globs           # of each attribute
+    cdef Field* fields
+    cdef int count                     # of attributes
+    cdef int pod, process              # bits of scopes
+    cdef readonly Py_ssize_t memory    # bytes that deciding needs, memos and caches apart
+    cdef readonly Py_ssize_t text_count, glob_count
     # Scratch of one decision.
-    cdef uint32_t epoch
-    cdef uint32_t* verdicts            # a selector's verdict: twice the epoch it was reached in, plus the verdict
-    cdef uint32_t* seen                # the epoch in which a policy was last looked at
-    cdef int32_t* found                # policies in scope, ascending, then entries fired, ascending
-    cdef int32_t in_scope_count, fired_count
+    cdef Decision decision
+    cdef Buffer buffer
     # Memos.
-    cdef list slots                    # shape of each slot, or None
-    cdef int64_t* keys                 # key of each slot
+    cdef PyObject** shapes             # of each slot, owned, or NULL
+    cdef int32_t* keys                 # of each slot
     cdef Py_ssize_t slot_mask, key_length
     cdef dict by_fired
     cdef Py_ssize_t weight
     cdef readonly uint64_t evaluated, memo_hits, fired_hits, unattributed
 
-    cdef int prepare(self, object event, PyObject** values, Probe* probe) except -1
-    cdef bint predicate(self, int32_t place, const Probe* probe) noexcept
-    cdef bint selector(self, int32_t place, const Probe* probe) noexcept
-    cdef bint in_scope(self, int32_t policy, const Probe* probe) noexcept
-    cdef void post(self, Rows rows, int32_t row, const Probe* probe) noexcept
-    cdef void decide(self, const Probe* probe) noexcept
-    cdef PlanShape shape(self, const Probe* probe)
-    cdef PlanShape remembered(self, const Probe* probe, int64_t* key)
-    cdef tuple attribute(self, PyObject** values, const Probe* probe)
+    cdef Py_ssize_t space(self) noexcept
+    cdef void lay(self, Work* work, char* space) noexcept
+    cdef void find(self, Work* work, int i) noexcept
+    cdef bint classify(self, Work* work, unsigned int present) noexcept
+    cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept
+    cdef void decide(self, Work* work) noexcept
+    cdef PlanShape shape(self, Work* work)
+    cdef tuple attribution(self, int32_t group, object uid, object name)
+    cdef ActionPlan decided(self, object event, Work* work)
     cpdef ActionPlan evaluate(self, object event)

@@ -1,7 +1,9 @@
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, final
 
-from spyderresp._native.plan import ActionPlan, PlanShape
+from spyderresp._native.arrange import Arranger
+from spyderresp._native.plan import ActionPlan
+from spyderresp._native.program import Program
 from spyderresp._native.reader import EventReader
 from spyderresp.compiler import IndexSpec
 
@@ -17,22 +19,27 @@ class Trace(NamedTuple):
     attribution: tuple[str, str, str] | None
 
 @final
-class GlobField:
-    """The globs of one attribute; of no use outside this module."""
-
-    def __new__(cls, patterns: tuple[str, ...], known: int) -> GlobField: ...
-
-@final
 class DecisionIndex:
     """The compiled policy set. Its decisions never change; its memos may."""
 
-    def __new__(cls, spec: IndexSpec, digest: str, shapes: Callable[[bytes], PlanShape]) -> DecisionIndex: ...
+    def __new__(cls, spec: IndexSpec, digest: str, arranger: Arranger) -> DecisionIndex: ...
     @property
     def reader(self) -> EventReader: ...
     @property
-    def spec(self) -> IndexSpec: ...
+    def program(self) -> Program: ...
+    @property
+    def arranger(self) -> Arranger: ...
     @property
     def digest(self) -> str: ...
+    @property
+    def memory(self) -> int:
+        """Bytes that deciding needs, memos and caches apart."""
+    @property
+    def text_count(self) -> int:
+        """Exact texts that predicates name, over all attributes."""
+    @property
+    def glob_count(self) -> int:
+        """Globs that predicates name, over all attributes."""
     @property
     def evaluated(self) -> int: ...
     @property
@@ -47,9 +54,15 @@ class DecisionIndex:
         Raises:
             EventError: the event is malformed where it is checked.
         """
+    def evaluate_many(self, events: Iterable[Mapping[str, Any]]) -> list[ActionPlan]:
+        """Return the plans of events, in their order.
+
+        Raises:
+            EventError: an event is malformed where it is checked.
+        """
     def trace(self, event: Mapping[str, Any]) -> Trace:
         """Return every verdict on one event, of every predicate and selector."""
-    def memory(self) -> dict[str, int]:
-        """Return sizes: of the memos, in entries and in weight, and of the glob caches, in entries."""
+    def sizes(self) -> dict[str, int]:
+        """Return sizes and counts: of the memos and caches, in entries and in bytes, and of what was looked at."""
     def forget(self) -> None:
-        """Empty the memos and caches."""
+        """Empty the memos."""

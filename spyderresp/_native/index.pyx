@@ -2,443 +2,340 @@ from collections import namedtuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, int64_t, uint32_t, uint64_t
-from libc.stdlib cimport calloc, free, qsort
-from libc.string cimport memcmp, memcpy, memset
+from libc.stdint cimport uint32_t
+from libc.stdlib cimport calloc, free, malloc
+from libc.string cimport memcmp, memcpy
 
-from spyderresp._native.glob cimport Glob
-from spyderresp._native.plan cimport ActionPlan, PlanShape, new_plan
-from spyderresp._native.reader cimport EventReader
+from spyderresp._native.classes cimport (
+    ABSENT, FIRST, NO_CLASS, OTHER, class_value, free_classes, intern_class
+)
+from spyderresp._native.globset cimport GlobSet, release
+from spyderresp._native.plan cimport new_plan, new_plan_of, settle
+from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
+from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID, prefetch
+from spyderresp._native.text cimport NO_NOTE, Entry, TextTable, hash_bytes, str_text
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object mapping, object key) except? NULL
-    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    PyObject* Py_NewRef(object value) noexcept
+    void Py_XDECREF(PyObject* value) noexcept
 
 Trace = namedtuple("Trace", "values present predicates selectors policies entries attribution")
 
 cdef enum:
-    INLINE = 48                # attributes for which an evaluation needs no heap
-    MAX_SETS = 4096            # glob sets of one attribute
-    MAX_UNSEEN = 8192          # texts whose glob set is remembered, an attribute
-    MAX_UNSEEN_LENGTH = 512    # code points of such a text
-    MAX_SLOTS = 16384
+    SPACE = 6144               # bytes for which an evaluation needs no heap
+    LEAST_SLOTS = 1024
+    MOST_SLOTS = 65536
     MEMO_KEYS = 1 << 20        # numbers in the keys of all slots
     MAX_WEIGHT = 200_000       # of all remembered shapes together
-    MAX_EPOCH = 0x7FFFFFFF
-
-
-cdef int _ascending(const void* left, const void* right) noexcept nogil:
-    cdef int32_t a = (<const int32_t*>left)[0], b = (<const int32_t*>right)[0]
-    return (a > b) - (a < b)
-
-
-cdef const int32_t* _numbers(object numbers) except NULL:
-    """Lead into the memory of an array of int32, which the spec keeps alive."""
-    cdef const int32_t[::1] view = numbers
-    # An empty view has no first item to point at; it is not followed either.
-    return &view[0] if view.shape[0] else <const int32_t*>PyBytes_AS_STRING(_NOTHING)
-
-
-cdef Rows _rows(object pair) except *:
-    cdef Rows rows
-    rows.start = _numbers(pair[0])
-    rows.items = _numbers(pair[1])
-    return rows
-
-
-cdef bytes _NOTHING = bytes(8)
-
-
-cdef class GlobField:
-    def __cinit__(self, tuple patterns, Py_ssize_t known):
-        cdef Py_ssize_t i
-        self.globs = tuple([Glob(pattern) for pattern in patterns])
-        self.words = (len(patterns) + 63) // 64
-        self.known = <int32_t*>calloc(known + 1, sizeof(int32_t))
-        self.scratch = <uint64_t*>calloc(self.words, sizeof(uint64_t))
-        if not self.known or not self.scratch:
-            raise MemoryError
-        for i in range(known):
-            self.known[i] = UNSEEN
-        self.unseen = {}
-        self.ids = {}
-        self.sets = []
-
-    def __dealloc__(self):
-        free(self.known)
-        free(self.scratch)
-
-    cdef int resolve(self, object text, State* state) except -1:
-        cdef PyObject* found
-        cdef int32_t place
-        if state.value >= 0:
-            place = self.known[state.value]
-            if place == UNSEEN:
-                place = self.known[state.value] = self.match(text)
-        else:
-            found = PyDict_GetItemWithError(self.unseen, text)
-            if found is not NULL:
-                place = <object>found
-            else:
-                place = self.match(text)
-                if place != UNSEEN and PyUnicode_GET_LENGTH(text) <= MAX_UNSEEN_LENGTH:
-                    if len(self.unseen) >= MAX_UNSEEN:
-                        self.unseen.clear()
-                    self.unseen[text] = place
-        state.globs = place
-        state.matched = <const uint64_t*>PyBytes_AS_STRING(self.sets[place]) if place != UNSEEN else self.scratch
-        return 0
-
-    cdef int32_t match(self, str text) except -2:
-        """Return the id of the set of globs that match; it is in the scratch as well, and there only if UNSEEN."""
-        cdef Py_ssize_t i
-        cdef bytes key
-        cdef PyObject* found
-        cdef int32_t place
-        memset(self.scratch, 0, self.words * sizeof(uint64_t))
-        for i in range(len(self.globs)):
-            if (<Glob>self.globs[i]).test(text):
-                self.scratch[i >> 6] |= <uint64_t>1 << (i & 63)
-        key = PyBytes_FromStringAndSize(<char*>self.scratch, self.words * sizeof(uint64_t))
-        found = PyDict_GetItemWithError(self.ids, key)
-        if found is not NULL:
-            place = <object>found
-            return place
-        if len(self.sets) >= MAX_SETS:
-            return UNSEEN
-        place = len(self.sets)
-        self.sets.append(key)
-        self.ids[key] = place
-        return place
+    PENDING = -2               # for a class: still to be looked up
 
 
 cdef class DecisionIndex:
-    def __cinit__(self, spec, str digest not None, shapes):
-        cdef Py_ssize_t attributes = len(spec.attributes), i, slots
-        self.spec = spec
+    def __cinit__(self, spec, str digest not None, Arranger arranger not None):
+        cdef Py_ssize_t i, slots
         self.digest = digest
-        self.shapes = shapes
+        self.arranger = arranger
         self.reader = EventReader(spec.scopes, spec.attributes)
-        self.tables = tuple([{text: place for place, text in enumerate(texts)} for texts in spec.values])
-        self.globs = tuple([
-            GlobField(patterns, len(texts)) if patterns else None
-            for patterns, texts in zip(spec.globs, spec.values, strict=True)
-        ])
-        self.policy_count = len(spec.first_entry) - 1
-        self.selector_count = len(spec.selector_scope)
-        self.predicate_attribute = _numbers(spec.predicate_attribute)
-        self.predicate_verdicts = <const Verdicts*>PyBytes_AS_STRING(spec.predicate_verdicts)
-        self.predicate_values = _rows(spec.predicate_values)
-        self.predicate_globs = _rows(spec.predicate_globs)
-        self.selector_scope = _numbers(spec.selector_scope)
-        self.selector_predicates = _rows(spec.selector_predicates)
-        self.policy_selectors = _rows(spec.policy_selectors)
-        self.entry_selectors = _rows(spec.entry_selectors)
-        self.first_entry = _numbers(spec.first_entry)
-        self.scope_posts = _rows(spec.scope_posts)
-        self.groups = _rows(spec.groups)
-        self.group_of_uid = spec.group_of_uid
-        self.group_of_name = spec.group_of_name
-        self.value_posts = <Rows*>calloc(attributes + 1, sizeof(Rows))
-        self.glob_posts = <Rows*>calloc(attributes + 1, sizeof(Rows))
-        self.verdicts = <uint32_t*>calloc(self.selector_count + 1, sizeof(uint32_t))
-        self.seen = <uint32_t*>calloc(self.policy_count + 1, sizeof(uint32_t))
-        self.found = <int32_t*>calloc(self.policy_count + self.first_entry[self.policy_count] + 2, sizeof(int32_t))
-        self.key_length = attributes + 1
-        slots = 64
-        while slots < MAX_SLOTS and 2 * slots * self.key_length <= MEMO_KEYS:
+        self.program = Program(spec)
+        self.count = self.reader.count
+        self.pod = spec.scopes.index("pod")
+        self.process = spec.scopes.index("process")
+        self.tables = tuple([TextTable(texts, range(FIRST, FIRST + len(texts))) for texts in spec.texts])
+        self.globs = tuple([GlobSet(patterns) if patterns else None for patterns in spec.globs])
+        self.fields = <Field*>calloc(self.count + 1, sizeof(Field))
+        if not self.fields or not self.program.prepare(&self.decision):
+            raise MemoryError
+        self.memory = self.program.memory
+        self.text_count = sum(map(len, spec.texts))
+        self.glob_count = sum(map(len, spec.globs))
+        for i in range(self.count):
+            self.fields[i].table = <PyObject*>self.tables[i]
+            self.memory += (<TextTable>self.tables[i]).memory
+            if self.globs[i] is not None:
+                self.fields[i].globs = <PyObject*>self.globs[i]
+                if not (<GlobSet>self.globs[i]).prepare(&self.fields[i].matches):
+                    raise MemoryError
+        self.key_length = self.count + 2
+        slots = LEAST_SLOTS
+        while slots < MOST_SLOTS and slots < 4 * self.program.entry_count and 2 * slots * self.key_length <= MEMO_KEYS:
             slots *= 2
         self.slot_mask = slots - 1
-        self.keys = <int64_t*>calloc(slots * self.key_length, sizeof(int64_t))
-        if (
-            not self.value_posts or not self.glob_posts or not self.verdicts or not self.seen or not self.found
-            or not self.keys
-        ):
+        self.keys = <int32_t*>calloc(slots * self.key_length, sizeof(int32_t))
+        self.shapes = <PyObject**>calloc(slots, sizeof(PyObject*))
+        if not self.keys or not self.shapes:
             raise MemoryError
-        for i in range(attributes):
-            self.value_posts[i] = _rows(spec.value_posts[i])
-            self.glob_posts[i] = _rows(spec.glob_posts[i])
-        self.slots = [None] * slots
         self.by_fired = {}
 
     def __dealloc__(self):
-        free(self.value_posts)
-        free(self.glob_posts)
-        free(self.verdicts)
-        free(self.seen)
-        free(self.found)
+        cdef Py_ssize_t i
+        if self.fields:
+            for i in range(self.count):
+                release(&self.fields[i].matches)
+                free_classes(&self.fields[i].classes)
+        free(self.fields)
+        if self.shapes:
+            for i in range(self.slot_mask + 1):
+                Py_XDECREF(self.shapes[i])
+        free(self.shapes)
         free(self.keys)
+        free_decision(&self.decision)
+        free(self.buffer.bytes)
 
-    cdef int prepare(self, object event, PyObject** values, Probe* probe) except -1:
-        """Read an event and look its values up. After this no Python code runs until the decision is copied out."""
-        cdef Py_ssize_t i, count = self.reader.count
-        cdef State* state
-        cdef PyObject* found
-        cdef object field
-        self.reader.read(event, values, &probe.present)
-        probe.memoised = True
-        for i in range(count):
-            state = &probe.states[i]
-            state.globs = UNSEEN
-            state.matched = NULL
-            if values[i] is NULL:
-                state.value = ABSENT
+    cdef void find(self, Work* work, int i) noexcept:
+        """Look one text up: its key becomes the number of its class, or NO_CLASS."""
+        cdef Field* field = &self.fields[i]
+        cdef Entry* entry = (<TextTable>field.table).find(work.texts[i].bytes, work.texts[i].size, work.mixed[i])
+        cdef int32_t text = entry.place if entry is not NULL else OTHER, number
+        if field.globs is NULL:
+            work.key[i] = text
+            return
+        if entry is not NULL and entry.note != NO_NOTE:
+            work.key[i] = entry.note
+            return
+        (<GlobSet>field.globs).match(&work.texts[i], &field.matches)
+        number = intern_class(&field.classes, text, field.matches.globs, field.matches.count)
+        if number == NO_CLASS:
+            # Good until this attribute's next text: for this one decision.
+            work.key[i] = NO_CLASS
+            work.values[i].text = text
+            work.values[i].globs = field.matches.globs
+            work.values[i].count = field.matches.count
+            return
+        work.key[i] = FIRST + number
+        if entry is not NULL:
+            entry.note = work.key[i]
+
+    cdef bint classify(self, Work* work, unsigned int present) noexcept:
+        """Turn the row into a key; false without memory."""
+        cdef int i
+        cdef PyObject* value
+        work.known = True
+        for i in range(self.count):
+            value = work.row[i]
+            if value is NULL or <object>value is None:
+                work.key[i] = ABSENT
                 continue
-            found = PyDict_GetItemWithError(<object>self.tables[i], <object>values[i])
-            state.value = <object>found if found is not NULL else UNSEEN
-            field = self.globs[i]
-            if field is not None:
-                (<GlobField>field).resolve(<object>values[i], state)
-                if state.globs == UNSEEN:
-                    probe.memoised = False
-        probe.group = NO_GROUP
-        if values[count] is not NULL:
-            found = PyDict_GetItemWithError(self.group_of_uid, <object>values[count])
-            probe.group = <object>found if found is not NULL else UNKNOWN_GROUP
-        elif values[count + 1] is not NULL:
-            found = PyDict_GetItemWithError(self.group_of_name, <object>values[count + 1])
-            probe.group = <object>found if found is not NULL else UNKNOWN_GROUP
-        return 0
-
-    cdef bint predicate(self, int32_t place, const Probe* probe) noexcept:
-        cdef const State* state = &probe.states[self.predicate_attribute[place]]
-        cdef const Verdicts* verdicts = &self.predicate_verdicts[place]
-        cdef int32_t i, glob
-        if state.value == ABSENT:
-            return verdicts.absent
-        if state.value >= 0:
-            for i in range(self.predicate_values.start[place], self.predicate_values.start[place + 1]):
-                if self.predicate_values.items[i] == state.value:
-                    return verdicts.match
-        if state.matched is not NULL:
-            for i in range(self.predicate_globs.start[place], self.predicate_globs.start[place + 1]):
-                glob = self.predicate_globs.items[i]
-                if state.matched[glob >> 6] >> (glob & 63) & 1:
-                    return verdicts.match
-        return verdicts.other
-
-    cdef bint selector(self, int32_t place, const Probe* probe) noexcept:
-        """Decide a selector, once an epoch."""
-        cdef uint32_t known = self.verdicts[place]
-        cdef int32_t i
-        cdef bint verdict = True
-        if known >> 1 == self.epoch:
-            return known & 1
-        if not probe.present >> self.selector_scope[place] & 1:
-            verdict = False
-        else:
-            for i in range(self.selector_predicates.start[place], self.selector_predicates.start[place + 1]):
-                if not self.predicate(self.selector_predicates.items[i], probe):
-                    verdict = False
-                    break
-        self.verdicts[place] = self.epoch << 1 | verdict
-        return verdict
-
-    cdef bint in_scope(self, int32_t policy, const Probe* probe) noexcept:
-        cdef int32_t i, place
-        for i in range(self.policy_selectors.start[policy], self.policy_selectors.start[policy + 1]):
-            place = self.policy_selectors.items[i]
-            if probe.group != NO_GROUP and not probe.present >> self.selector_scope[place] & 1:
-                # Attributed: the detector has checked what the event lacks.
-                continue
-            if not self.selector(place, probe):
+            if not str_text(<object>value, &work.texts[i], &self.buffer):
                 return False
+            work.mixed[i] = hash_bytes(work.texts[i].bytes, work.texts[i].size)
+            if work.texts[i].bytes == self.buffer.bytes:
+                # There is but one buffer.
+                self.find(work, i)
+            else:
+                work.key[i] = PENDING
+                # All tables are asked for before the first answer is waited for.
+                prefetch((<TextTable>self.fields[i].table).slot(work.mixed[i]))
+        for i in range(self.count):
+            if work.key[i] == PENDING:
+                self.find(work, i)
+            if work.key[i] == NO_CLASS:
+                work.known = False
+        value = work.row[self.count + POLICY_UID]
+        work.group = NO_GROUP
+        if value is not NULL and <object>value is not None:
+            work.group = self.group_of(self.program.uids, value)
+        else:
+            value = work.row[self.count + POLICY_NAME]
+            if value is not NULL and <object>value is not None:
+                work.group = self.group_of(self.program.names, value)
+        work.key[self.count] = work.group
+        work.key[self.count + 1] = present
         return True
 
-    cdef void post(self, Rows rows, int32_t row, const Probe* probe) noexcept:
-        """Verify the policies of one row, each at most once a decision, and keep those in scope."""
-        cdef int32_t i, policy
-        for i in range(rows.start[row], rows.start[row + 1]):
-            policy = rows.items[i]
-            if self.seen[policy] != self.epoch:
-                self.seen[policy] = self.epoch
-                if self.in_scope(policy, probe):
-                    self.found[self.in_scope_count] = policy
-                    self.in_scope_count += 1
+    cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept:
+        cdef Text text
+        cdef Entry* entry
+        if not str_text(<object>value, &text, &self.buffer):
+            return UNKNOWN_GROUP
+        entry = table.find(text.bytes, text.size, hash_bytes(text.bytes, text.size))
+        return entry.place if entry is not NULL else UNKNOWN_GROUP
 
-    cdef void decide(self, const Probe* probe) noexcept:
-        """Find the policies in scope and the entries that fire."""
-        cdef int32_t i, j, entry, place, bits
-        cdef const State* state
-        cdef uint64_t word
-        cdef bint fires, sorted_ = True
-        self.epoch += 1
-        if self.epoch >= MAX_EPOCH:
-            memset(self.verdicts, 0, self.selector_count * sizeof(uint32_t))
-            memset(self.seen, 0, self.policy_count * sizeof(uint32_t))
-            self.epoch = 1
-        self.in_scope_count = 0
-        self.fired_count = 0
-        if probe.group >= 0:
-            self.post(self.groups, probe.group, probe)
-        elif probe.group == NO_GROUP:
-            for i in range(len(self.reader.scopes)):
-                if probe.present >> i & 1:
-                    self.post(self.scope_posts, i, probe)
-            for i in range(self.reader.count):
-                state = &probe.states[i]
-                if state.value >= 0:
-                    self.post(self.value_posts[i], state.value, probe)
-                if state.matched is not NULL:
-                    for j in range((<GlobField>self.globs[i]).words):
-                        word = state.matched[j]
-                        bits = 64 * j
-                        while word:
-                            if word & 1:
-                                self.post(self.glob_posts[i], bits, probe)
-                            word >>= 1
-                            bits += 1
-        for i in range(1, self.in_scope_count):
-            if self.found[i - 1] > self.found[i]:
-                sorted_ = False
-                break
-        if not sorted_:
-            qsort(self.found, self.in_scope_count, sizeof(int32_t), _ascending)
-        for i in range(self.in_scope_count):
-            for entry in range(self.first_entry[self.found[i]], self.first_entry[self.found[i] + 1]):
-                fires = True
-                for j in range(self.entry_selectors.start[entry], self.entry_selectors.start[entry + 1]):
-                    place = self.entry_selectors.items[j]
-                    if not self.selector(place, probe):
-                        fires = False
-                        break
-                if fires:
-                    self.found[self.in_scope_count + self.fired_count] = entry
-                    self.fired_count += 1
+    cdef void decide(self, Work* work) noexcept:
+        cdef Probe probe
+        cdef Value* value
+        cdef int i
+        for i in range(self.count):
+            value = &work.values[i]
+            if work.key[i] == NO_CLASS:
+                continue
+            if work.key[i] >= FIRST and self.fields[i].globs is not NULL:
+                class_value(&self.fields[i].classes, work.key[i] - FIRST, value)
+            else:
+                value.text = work.key[i]
+                value.count = 0
+        probe.values = work.values
+        probe.group = work.group
+        probe.present = work.key[self.count + 1]
+        self.program.decide(&probe, &self.decision)
 
-    cdef PlanShape shape(self, const Probe* probe):
+    cdef PlanShape shape(self, Work* work):
         """Decide, and return the shape of the plan."""
-        cdef bytes key
+        cdef bytes fired
         cdef int32_t* numbers
+        cdef int32_t in_scope
         cdef PyObject* found
         cdef PlanShape shape
-        self.decide(probe)
+        cdef Py_ssize_t size
+        cdef uint32_t present = work.key[self.count + 1]
+        self.decide(work)
         # Copied out into bytes, which the garbage collector does not track, before anything else is made.
-        key = PyBytes_FromStringAndSize(NULL, (2 + self.in_scope_count + self.fired_count) * sizeof(int32_t))
-        numbers = <int32_t*>PyBytes_AS_STRING(key)
-        numbers[0] = probe.present
-        numbers[1] = self.in_scope_count
-        memcpy(numbers + 2, self.found, (self.in_scope_count + self.fired_count) * sizeof(int32_t))
-        found = PyDict_GetItemWithError(self.by_fired, key)
+        in_scope = self.decision.in_scope
+        size = in_scope + self.decision.fired
+        fired = PyBytes_FromStringAndSize(NULL, (2 + size) * sizeof(int32_t))
+        numbers = <int32_t*>PyBytes_AS_STRING(fired)
+        numbers[0] = present & (1u << self.pod | 1u << self.process)
+        numbers[1] = in_scope
+        memcpy(numbers + 2, self.decision.found, size * sizeof(int32_t))
+        found = PyDict_GetItemWithError(self.by_fired, fired)
         if found is not NULL:
             self.fired_hits += 1
             return <PlanShape><object>found
-        shape = self.shapes(key)
+        shape = self.arranger.shape(
+            numbers + 2, in_scope, numbers + 2 + in_scope, size - in_scope,
+            present >> self.pod & 1, present >> self.process & 1
+        )
         if shape.weight <= MAX_WEIGHT // 4:
             if self.weight + shape.weight > MAX_WEIGHT:
                 self.forget()
-            self.weight += shape.weight + len(key) // 64
-            self.by_fired[key] = shape
+            self.weight += shape.weight + len(fired) // 64
+            self.by_fired[fired] = shape
         return shape
 
-    cdef PlanShape remembered(self, const Probe* probe, int64_t* key):
-        """Return the shape from the memo where the same value ids were seen before, else decide."""
-        cdef Py_ssize_t i, slot, count = self.key_length
+    cdef tuple attribution(self, int32_t group, object uid, object name):
+        """Say by what the event names a policy, and whether there is one."""
+        cdef str outcome = "matched"
+        if group == UNKNOWN_GROUP:
+            outcome = "unknown"
+        elif self.program.groups.start[group] == self.program.groups.start[group + 1]:
+            outcome = "disabled"
+        return ("policy_uid", uid, outcome) if uid is not None else ("policy_name", name, outcome)
+
+    cdef ActionPlan decided(self, object event, Work* work):
+        cdef unsigned int present
+        cdef list kept
+        cdef object uid = None, name = None
+        cdef ActionPlan plan
+        cdef PyObject** own = work.row + self.count
         cdef uint64_t mixed = 0x9E3779B97F4A7C15ull
-        cdef PlanShape shape
-        if not probe.memoised:
-            return self.shape(probe)
-        for i in range(count - 1):
-            key[i] = <int64_t>(probe.states[i].globs + 1) << 32 | <uint32_t>(probe.states[i].value + 2)
-        key[count - 1] = <int64_t>(probe.group + 2) << 32 | probe.present
-        for i in range(count):
-            mixed = (mixed ^ <uint64_t>key[i]) * 0xD6E8FEB86659FD93ull
+        cdef Py_ssize_t i, slot, size = self.key_length * sizeof(int32_t)
+        cdef PyObject* shape
+        if not self.reader.quick(event, work.row, &present):
+            kept = self.reader.slow(event, work.row, &present)  # no-cython-lint: what the row borrows from
+        if not self.classify(work, present):
+            raise MemoryError
+        self.evaluated += 1
+        if work.group != NO_GROUP:
+            self.unattributed += work.group == UNKNOWN_GROUP
+            uid = <object>own[POLICY_UID] if own[POLICY_UID] is not NULL else None
+            name = <object>own[POLICY_NAME] if own[POLICY_NAME] is not NULL else None
+        for i in range(self.key_length):
+            mixed = (mixed ^ <uint32_t>work.key[i]) * 0xD6E8FEB86659FD93ull
             mixed ^= mixed >> 32
         slot = mixed & self.slot_mask
-        if (
-            self.slots[slot] is not None
-            and memcmp(&self.keys[slot * count], key, count * sizeof(int64_t)) == 0
-        ):
+        shape = self.shapes[slot]
+        if work.known and shape is not NULL and memcmp(&self.keys[slot * self.key_length], work.key, size) == 0:
             self.memo_hits += 1
-            return <PlanShape>self.slots[slot]
-        shape = self.shape(probe)
-        if shape.weight <= MAX_WEIGHT // 4:
-            memcpy(&self.keys[slot * count], key, count * sizeof(int64_t))
-            self.slots[slot] = shape
-        return shape
+            plan = new_plan_of(own, self.digest, <PlanShape>shape)
+        else:
+            # Made first, for it holds what the event said: arranging a shape may run the garbage collector.
+            plan = new_plan(own, self.digest)
+            settle(plan, self.shape(work))
+            if work.known and plan.shape.weight <= MAX_WEIGHT // 4:
+                memcpy(&self.keys[slot * self.key_length], work.key, size)
+                shape = self.shapes[slot]
+                self.shapes[slot] = Py_NewRef(plan.shape)
+                Py_XDECREF(shape)
+        if work.group != NO_GROUP:
+            plan.attribution = self.attribution(work.group, uid, name)
+        return plan
+
+    cdef Py_ssize_t space(self) noexcept:
+        """Return the bytes of an event's working space."""
+        return (
+            self.reader.cells * sizeof(PyObject*) + self.key_length * sizeof(int32_t)
+            + self.count * (sizeof(Text) + sizeof(uint64_t) + sizeof(Value))
+        )
+
+    cdef void lay(self, Work* work, char* space) noexcept:
+        """Lay an event's working space out."""
+        work.row = <PyObject**>space
+        work.texts = <Text*>(work.row + self.reader.cells)
+        work.values = <Value*>(work.texts + self.count)
+        work.mixed = <uint64_t*>(work.values + self.count)
+        work.key = <int32_t*>(work.mixed + self.count)
 
     cpdef ActionPlan evaluate(self, object event):
-        cdef PyObject* inline_values[INLINE]
-        cdef State inline_states[INLINE]
-        cdef int64_t inline_key[INLINE]
-        cdef PyObject** values = inline_values
-        cdef int64_t* key = inline_key
-        cdef void* heap = NULL
-        cdef Probe probe
-        cdef Py_ssize_t count = self.reader.slots, unit = sizeof(PyObject*) + sizeof(State) + sizeof(int64_t)
-        cdef PlanShape shape
-        cdef tuple attribution = None
-        probe.states = inline_states
-        if count > INLINE:
-            heap = calloc(count, unit)
-            if not heap:
-                raise MemoryError
-            values = <PyObject**>heap
-            probe.states = <State*>(values + count)
-            key = <int64_t*>(probe.states + count)
-        else:
-            memset(values, 0, count * sizeof(PyObject*))
+        cdef char[SPACE] inline_space
+        cdef char* space = inline_space
+        cdef Work work
+        if self.space() <= SPACE:
+            self.lay(&work, inline_space)
+            return self.decided(event, &work)
+        space = <char*>malloc(self.space())
+        if not space:
+            raise MemoryError
         try:
-            self.prepare(event, values, &probe)
-            self.evaluated += 1
-            shape = self.remembered(&probe, key)
-            if probe.group != NO_GROUP:
-                attribution = self.attribute(values, &probe)
-                self.unattributed += probe.group == UNKNOWN_GROUP
+            self.lay(&work, space)
+            return self.decided(event, &work)
         finally:
-            self.reader.release(values)
-            free(heap)
-        return new_plan(shape, event, self.digest, attribution)
+            free(space)
 
-    cdef tuple attribute(self, PyObject** values, const Probe* probe):
-        """Say by what the event names a policy, and whether there is one."""
-        cdef Py_ssize_t by_uid = self.reader.count, by_name = by_uid + 1
-        cdef str outcome = "matched"
-        if probe.group == UNKNOWN_GROUP:
-            outcome = "unknown"
-        elif self.groups.start[probe.group] == self.groups.start[probe.group + 1]:
-            outcome = "disabled"
-        if values[by_uid] is not NULL:
-            return "policy_uid", <object>values[by_uid], outcome
-        return "policy_name", <object>values[by_name], outcome
+    def evaluate_many(self, events):
+        cdef list plans = []
+        cdef Work work
+        # Iterating may run anything, so the space is this call's own.
+        cdef char* space = <char*>malloc(self.space())
+        if not space:
+            raise MemoryError
+        try:
+            self.lay(&work, space)
+            for event in events:
+                plans.append(self.decided(event, &work))
+        finally:
+            free(space)
+        return plans
 
     def trace(self, event):
-        cdef Py_ssize_t count = self.reader.slots
-        cdef PyObject** values = <PyObject**>calloc(count, sizeof(PyObject*))
-        cdef State* states = <State*>calloc(count, sizeof(State))
+        cdef Work work
         cdef Probe probe
-        cdef tuple attribution = None
+        cdef unsigned int present
+        cdef char* space = <char*>malloc(self.space())
+        cdef list kept
         cdef bytes found
-        probe.states = states
+        cdef Py_ssize_t i, split
+        cdef object attribution = None
+        if not space:
+            raise MemoryError
         try:
-            if not values or not states:
+            self.lay(&work, space)
+            kept = self.reader.slow(event, work.row, &present)
+            verdicts = bytearray(self.program.selector_count)
+            answers = bytearray(self.program.predicate_count)
+            if not self.classify(&work, present):
                 raise MemoryError
-            self.prepare(event, values, &probe)
-            self.decide(&probe)
+            self.decide(&work)
+            split = self.decision.in_scope
             found = PyBytes_FromStringAndSize(
-                <char*>self.found, (self.in_scope_count + self.fired_count) * sizeof(int32_t)
+                <char*>self.decision.found, (split + self.decision.fired) * sizeof(int32_t)
             )
-            split = self.in_scope_count
-            # Verdicts of this epoch, before anything tracked is made.
-            verdicts = bytearray(self.selector_count)
-            for i in range(self.selector_count):
-                verdicts[i] = self.selector(i, &probe)
-            answers = bytearray(len(self.spec.predicate_attribute))
+            probe.values = work.values
+            probe.present = present
+            probe.group = work.group
+            for i in range(len(verdicts)):
+                verdicts[i] = self.program.selector(i, &probe)
             for i in range(len(answers)):
-                answers[i] = self.predicate(i, &probe)
-            texts = tuple([<object>values[i] if values[i] is not NULL else None for i in range(count - 2)])
-            if probe.group != NO_GROUP:
-                attribution = self.attribute(values, &probe)
+                answers[i] = self.program.predicate(i, work.values)
+            if work.group != NO_GROUP:
+                attribution = self.attribution(
+                    work.group, kept[self.count + POLICY_UID], kept[self.count + POLICY_NAME]
+                )
         finally:
-            if values:
-                self.reader.release(values)
-            free(values)
-            free(states)
+            free(space)
         numbers = memoryview(found).cast("i").tolist()
-        present = frozenset([name for i, name in enumerate(self.reader.scopes) if probe.present >> i & 1])
         return Trace(
-            texts,
-            present,
+            tuple(kept[:self.count]),
+            frozenset([name for i, name in enumerate(self.reader.scopes) if present >> i & 1]),
             tuple(map(bool, answers)),
             tuple(map(bool, verdicts)),
             tuple(numbers[:split]),
@@ -446,17 +343,34 @@ cdef class DecisionIndex:
             attribution,
         )
 
-    def memory(self):
+    def sizes(self):
+        cdef Py_ssize_t i, used = 0, classes = 0, pooled = 0
+        cdef uint64_t tried = 0
+        for i in range(self.slot_mask + 1):
+            used += self.shapes[i] is not NULL
+        for i in range(self.count):
+            classes += self.fields[i].classes.count
+            pooled += self.fields[i].classes.pooled
+            tried += self.fields[i].matches.tried
         return {
-            "memo_slots": len(self.slots),
-            "memo_used": len(self.slots) - self.slots.count(None),
+            "memo_slots": self.slot_mask + 1,
+            "memo_used": used,
             "shapes": len(self.by_fired),
             "shape_weight": self.weight,
-            "glob_texts": sum([len((<GlobField>field).unseen) for field in self.globs if field is not None]),
-            "glob_sets": sum([len((<GlobField>field).sets) for field in self.globs if field is not None]),
+            "glob_classes": classes,
+            "memory": self.memory,
+            "memo_memory": (self.slot_mask + 1) * (sizeof(PyObject*) + self.key_length * sizeof(int32_t))
+            + classes * 4 * sizeof(int32_t) + pooled * sizeof(int32_t),
+            "policies_looked_at": self.decision.looked,
+            "globs_tried": tried,
         }
 
     def forget(self):
-        self.slots = [None] * len(self.slots)
+        cdef Py_ssize_t i
+        cdef PyObject* shape
+        for i in range(self.slot_mask + 1):
+            shape = self.shapes[i]
+            self.shapes[i] = NULL
+            Py_XDECREF(shape)
         self.by_fired = {}
         self.weight = 0

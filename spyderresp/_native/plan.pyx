@@ -2,48 +2,29 @@ import json
 import sys
 from collections.abc import Sequence
 
-from cpython.unicode cimport PyUnicode_CheckExact
+cimport cython
+from cpython.object cimport PyObject
+from libc.string cimport memset
 
-from libc.math cimport isfinite
+from spyderresp._native.reader cimport ID, IDENTITIES, TIME, scalar
 
-from spyderresp._native.reader cimport is_mapping, lookup
+from spyderresp._native.reader import IDENTITY as _IDENTITY
 
-# What a target keeps, by scope: whatever finds the process, the pod, their host and their cluster again.
-_IDENTITY = (
-    ("cluster", ("name", "uid")),
-    ("machine", ("hostname", "uid")),
-    ("namespace", ("name",)),
-    ("pod", ("name", "uid", "kuid")),
-    ("container", ("containerName", "containerID", "image")),
-    ("process", ("name", "exe", "euser", "pid", "ppid", "uid", "start_ticks", "boot_id", "start_time")),
-)
+cdef extern from "Python.h":
+    PyObject* Py_NewRef(object value) noexcept
+    void Py_XDECREF(PyObject* value) noexcept
+
 cdef tuple IDENTITY = _IDENTITY
 cdef tuple PATHS = tuple([f"{scope}.{key}" for scope, keys in _IDENTITY for key in keys])
 cdef dict PLACES = {path: place for place, path in enumerate(PATHS)}
-cdef str NAME_LABEL = "kubernetes.io/metadata.name"
-cdef int NAMESPACE_NAME = PLACES["namespace.name"]
 _encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+if len(PATHS) != IDENTITIES:
+    raise SystemError("a target has another number of values")
 
 
-cdef object _scalar(object value):
-    """Return a value that cannot change and that JSON has: a text or number as it is, None for anything else."""
-    if value is None or PyUnicode_CheckExact(value) or type(value) is int or type(value) is bool:
-        return value
-    if type(value) is float:
-        return value if isfinite(<double>value) else None
-    if isinstance(value, str):
-        return str.__str__(value)
-    return None
-
-
+@cython.no_gc
 cdef class Source:
-    cdef readonly str policy
-    cdef readonly object uid
-    cdef readonly str section
-    cdef readonly Py_ssize_t index
-    cdef readonly object location
-
-    def __init__(self, str policy not None, uid, str section not None, Py_ssize_t index, location):
+    def __init__(self, str policy not None, str uid, str section not None, Py_ssize_t index, location):
         self.policy = policy
         self.uid = uid
         self.section = section
@@ -66,9 +47,10 @@ cdef class Source:
         return Source, (self.policy, self.uid, self.section, self.index, self.location)
 
 
+@cython.no_gc
 cdef class Target:
     def __init__(self, values):
-        self.values = tuple(values)
+        self.values = tuple([scalar(value) for value in values])
         if len(self.values) != len(PATHS):
             raise ValueError("a target is made from an event only")
 
@@ -101,60 +83,9 @@ cdef class Target:
         return Target, (self.values,)
 
 
-cdef Target _target(object event):
-    """Take the target's identity out of an event. What no policy names was not checked, and may be of any type."""
-    cdef list values = []
-    for scope, keys in IDENTITY:
-        held = lookup(event, scope)
-        if held is None or not is_mapping(held):
-            values.extend([None] * len(keys))
-            continue
-        for key in keys:
-            values.append(_scalar(lookup(held, key)))
-        if scope == "namespace" and values[NAMESPACE_NAME] is None:
-            labels = lookup(held, "labels")
-            if labels is not None and is_mapping(labels):
-                values[NAMESPACE_NAME] = _scalar(lookup(labels, NAME_LABEL))
-    cdef Target target = Target.__new__(Target)
-    target.values = tuple(values)
-    return target
-
-
-cdef class PlannedAction:
-    def __init__(
-        self,
-        str name not None,
-        tuple items not None,
-        str disposition not None,
-        tuple sources not None,
-        superseded_by=None,
-        reason=None,
-        Target target=None,
-    ):
-        self.name = name
-        self.items = items
-        self.disposition = disposition
-        self.sources = sources
-        self.superseded_by = superseded_by
-        self.reason = reason
-        self.target = target
-
-    cdef PlannedAction aimed(self, Target target):
-        cdef PlannedAction action = PlannedAction.__new__(PlannedAction)
-        action.name = self.name
-        action.items = self.items
-        action.disposition = self.disposition
-        action.sources = self.sources
-        action.superseded_by = self.superseded_by
-        action.reason = self.reason
-        action.target = target
-        return action
-
-    @property
-    def parameters(self):
-        return dict(self.items)
-
-    def to_dict(self):
+@cython.no_gc
+cdef class ActionShape:
+    cdef dict to_dict(self):
         cdef Source source
         sources = []
         for source in self.sources:
@@ -175,89 +106,259 @@ cdef class PlannedAction:
         return result
 
     cdef tuple identity(self):
-        return (
-            self.name, self.items, self.disposition, self.sources, self.superseded_by, self.reason, self.target,
-        )
+        return self.name, self.items, self.disposition, self.sources, self.superseded_by, self.reason
 
     def __eq__(self, other):
-        return isinstance(other, PlannedAction) and self.identity() == (<PlannedAction>other).identity()
+        return isinstance(other, ActionShape) and self.identity() == (<ActionShape>other).identity()
 
     def __hash__(self):
         return hash(self.identity())
 
-    def __repr__(self):
-        return f"PlannedAction({self.name!r}, {dict(self.items)!r}, {self.disposition!r})"
-
     def __reduce__(self):
-        return PlannedAction, (
-            self.name, self.items, self.disposition, self.sources, self.superseded_by, self.reason, self.target,
+        return _restore_action, self.identity()
+
+
+cdef ActionShape new_action(str name, tuple items, str disposition, tuple sources, object by, object reason):
+    cdef ActionShape shape = ActionShape.__new__(ActionShape)
+    shape.name = name
+    shape.items = items
+    shape.disposition = disposition
+    shape.sources = sources
+    shape.superseded_by = by
+    shape.reason = reason
+    return shape
+
+
+def _restore_action(
+    str name not None, tuple items not None, str disposition not None, tuple sources not None, by, reason
+):
+    return new_action(name, items, disposition, sources, by, reason)
+
+
+cdef ActionShape _EMPTY = new_action("", (), "", (), None, None)
+
+
+@cython.no_gc
+@cython.freelist(64)
+cdef class PlannedAction:
+    def __cinit__(self):
+        # However an action comes about, there is a shape to look at.
+        self.shape = _EMPTY
+
+    def __init__(
+        self,
+        str name not None,
+        tuple items not None,
+        str disposition not None,
+        tuple sources not None,
+        superseded_by=None,
+        reason=None,
+        Target target=None,
+    ):
+        self.shape = new_action(name, items, disposition, sources, superseded_by, reason)
+        self.about = target
+
+    @property
+    def name(self):
+        return self.shape.name
+
+    @property
+    def items(self):
+        return self.shape.items
+
+    @property
+    def parameters(self):
+        return dict(self.shape.items)
+
+    @property
+    def disposition(self):
+        return self.shape.disposition
+
+    @property
+    def sources(self):
+        return self.shape.sources
+
+    @property
+    def superseded_by(self):
+        return self.shape.superseded_by
+
+    @property
+    def reason(self):
+        return self.shape.reason
+
+    @property
+    def target(self):
+        return (<ActionPlan>self.about).make_target() if isinstance(self.about, ActionPlan) else self.about
+
+    def to_dict(self):
+        return self.shape.to_dict()
+
+    def __eq__(self, other):
+        return (
+            isinstance(other, PlannedAction) and self.shape == (<PlannedAction>other).shape
+            and self.target == other.target
         )
 
+    def __hash__(self):
+        return hash((self.shape, self.target))
 
-cdef class PlanShape:
-    def __init__(self, tuple policies not None, tuple actions not None):
-        cdef PlannedAction action
-        self.policies = policies
-        self.actions = actions
-        self.weight = 1 + len(policies)
-        for action in actions:
-            self.weight += 1 + len(action.sources)
+    def __repr__(self):
+        return f"PlannedAction({self.shape.name!r}, {dict(self.shape.items)!r}, {self.shape.disposition!r})"
 
     def __reduce__(self):
-        return PlanShape, (self.policies, self.actions)
+        return PlannedAction, (*self.shape.identity(), self.target)
 
 
-cdef ActionPlan new_plan(PlanShape shape, object event, str digest, tuple attribution):
+cdef PlannedAction _aimed(ActionShape shape, object about):
+    cdef PlannedAction action = PlannedAction.__new__(PlannedAction)
+    action.shape = shape
+    action.about = about
+    return action
+
+
+@cython.no_gc
+cdef class PlanShape:
+    def __reduce__(self):
+        return _restore_shape, (self.policies, self.actions)
+
+
+cdef PlanShape new_shape(tuple policies, tuple actions):
+    cdef PlanShape shape = PlanShape.__new__(PlanShape)
+    cdef ActionShape action
+    shape.policies = policies
+    shape.actions = actions
+    shape.weight = 1 + len(policies)
+    for action in actions:
+        shape.weight += 1 + len(action.sources)
+    return shape
+
+
+def _restore_shape(tuple policies not None, tuple actions not None):
+    return new_shape(policies, actions)
+
+
+cdef PlanShape _NOTHING = new_shape((), ())
+
+
+cdef inline ActionPlan _bare(PyObject** cells, str digest):
     cdef ActionPlan plan = ActionPlan.__new__(ActionPlan)
-    plan.shape = shape
-    plan.identifier = _identifier(lookup(event, "id"))
-    plan.time = _scalar(lookup(event, "time"))
     plan.policy_set = digest
-    plan.attribution = attribution
-    plan.target = _target(event) if shape.actions else None
+    # The reader lets no other id through.
+    plan.identifier = <object>cells[ID] if cells[ID] is not NULL else None
+    plan.time = scalar(<object>cells[TIME]) if cells[TIME] is not NULL else None
     return plan
 
 
-cdef object _identifier(object value):
-    """Return an event's id. It is not checked; an id that is no scalar is kept as a copy of its JSON value."""
-    cdef object kept = _scalar(value)
-    if kept is not None or value is None:
-        return kept
-    try:
-        return json.loads(json.dumps(value, allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        return None
+cdef inline void _aim(ActionPlan plan, PyObject** cells) noexcept:
+    cdef int i
+    cdef object value
+    plan.aimed = True
+    for i in range(IDENTITIES):
+        if cells[i] is not NULL and <object>cells[i] is not None:
+            value = scalar(<object>cells[i])
+            if value is not None:
+                plan.identity_values[i] = Py_NewRef(value)
 
 
-cdef PlanShape _NOTHING = PlanShape((), ())
+cdef ActionPlan new_plan(PyObject** cells, str digest):
+    cdef ActionPlan plan = _bare(cells, digest)
+    _aim(plan, cells)
+    return plan
 
 
+cdef ActionPlan new_plan_of(PyObject** cells, str digest, PlanShape shape):
+    cdef ActionPlan plan = _bare(cells, digest)
+    plan.shape = shape
+    if shape.actions:
+        _aim(plan, cells)
+    return plan
+
+
+cdef void settle(ActionPlan plan, PlanShape shape) noexcept:
+    """Give a plan its shape; where nothing is planned it needs no target."""
+    plan.shape = shape
+    if not shape.actions:
+        plan.aimed = False
+        _disown(plan)
+
+
+cdef void _disown(ActionPlan plan) noexcept:
+    cdef int i
+    for i in range(IDENTITIES):
+        Py_XDECREF(plan.identity_values[i])
+        plan.identity_values[i] = NULL
+
+
+@cython.no_gc
+@cython.freelist(16)
+cdef class _Actions:
+    cdef ActionPlan plan
+    cdef Py_ssize_t at
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        cdef tuple actions = self.plan.shape.actions
+        if self.at >= len(actions):
+            raise StopIteration
+        self.at += 1
+        return _aimed(<ActionShape>actions[self.at - 1], self.plan)
+
+    def __length_hint__(self):
+        return len(self.plan.shape.actions) - self.at
+
+
+@cython.no_gc
+@cython.freelist(32)
 cdef class ActionPlan:
     def __cinit__(self):
         # However a plan comes about, there is a shape to look at.
         self.shape = _NOTHING
         self.policy_set = ""
+        memset(self.identity_values, 0, sizeof(self.identity_values))
+
+    def __dealloc__(self):
+        _disown(self)
 
     @property
     def event(self):
         # An id that is a list or mapping can be changed by whoever holds it; a plan can not.
-        return _identifier(self.identifier)
+        if isinstance(self.identifier, (list, dict)):
+            return json.loads(json.dumps(self.identifier))
+        return self.identifier
 
     @property
     def policies(self):
         return self.shape.policies
+
+    cdef Target make_target(self):
+        cdef Target target
+        cdef int i
+        if not self.aimed:
+            return None
+        target = Target.__new__(Target)
+        target.values = tuple([
+            <object>self.identity_values[i] if self.identity_values[i] is not NULL else None for i in range(IDENTITIES)
+        ])
+        return target
+
+    @property
+    def target(self):
+        return self.make_target()
 
     def __len__(self):
         return len(self.shape.actions)
 
     def __getitem__(self, index):
         if isinstance(index, slice):
-            return [(<PlannedAction>action).aimed(self.target) for action in self.shape.actions[index]]
-        return (<PlannedAction>self.shape.actions[index]).aimed(self.target)
+            return [_aimed(<ActionShape>action, self) for action in self.shape.actions[index]]
+        return _aimed(<ActionShape>self.shape.actions[index], self)
 
     def __iter__(self):
-        for action in self.shape.actions:
-            yield (<PlannedAction>action).aimed(self.target)
+        cdef _Actions actions = _Actions.__new__(_Actions)
+        actions.plan = self
+        return actions
 
     def __reversed__(self):
         return iter(self[::-1])
@@ -277,10 +378,10 @@ cdef class ActionPlan:
             "event": self.event,
             "policy_set": self.policy_set,
             "policies": list(self.shape.policies),
-            "actions": [(<PlannedAction>action).to_dict() for action in self.shape.actions],
+            "actions": [(<ActionShape>action).to_dict() for action in self.shape.actions],
         }
-        if self.target is not None:
-            result["target"] = self.target.to_dict()
+        if self.aimed:
+            result["target"] = self.make_target().to_dict()
         if self.attribution is not None:
             key, value, outcome = self.attribution
             result["attribution"] = {"key": key, "value": value, "outcome": outcome}
@@ -309,12 +410,17 @@ cdef class ActionPlan:
 
 def _restore(PlanShape shape not None, event, time, str policy_set not None, attribution, Target target):
     cdef ActionPlan plan = ActionPlan.__new__(ActionPlan)
+    cdef int i
     plan.shape = shape
     plan.identifier = event
     plan.time = time
     plan.policy_set = policy_set
     plan.attribution = attribution
-    plan.target = target
+    if target is not None:
+        plan.aimed = True
+        for i in range(IDENTITIES):
+            if target.values[i] is not None:
+                plan.identity_values[i] = Py_NewRef(target.values[i])
     return plan
 
 

@@ -4,18 +4,23 @@ from typing import Any, final
 FIELD: int
 LABEL: int
 NAMESPACE_NAME: int
+IDENTITY: tuple[tuple[str, tuple[str, ...]], ...]
 
 @final
 class EventReader:
-    """Reads the named values out of events."""
+    """Reads the named values, and whom the event is about, out of events."""
 
     def __new__(cls, scopes: tuple[str, ...], attributes: tuple[tuple[int, str, int], ...]) -> EventReader: ...
     @property
     def scopes(self) -> tuple[str, ...]: ...
     @property
     def attributes(self) -> tuple[tuple[int, str, int], ...]: ...
-    def values(self, event: Mapping[str, Any]) -> tuple[tuple[str | None, ...], frozenset[str]]:
-        """Return the values of all attributes, policy_uid and policy_name, and the scopes present.
+    def values(
+        self, event: Mapping[str, Any], quick: bool = True
+    ) -> tuple[tuple[str | int | float | None, ...], frozenset[str], bool]:
+        """Return the cells of an event, the scopes present, and whether it was read the quick way.
+
+        The cells: all attributes, a target's identity, id, time, policy_uid and policy_name.
 
         Raises:
             EventError: the event is malformed where it is checked.

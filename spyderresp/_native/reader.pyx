@@ -1,31 +1,55 @@
+import json
 from collections.abc import Mapping
 
-from cpython.dict cimport PyDict_CheckExact
+from cpython.dict cimport PyDict_CheckExact, PyDict_Next
 from cpython.object cimport PyObject
-from cpython.ref cimport Py_XDECREF
 from cpython.unicode cimport PyUnicode_CheckExact
+from libc.math cimport isfinite
 from libc.stdlib cimport calloc, free
+from libc.string cimport memcmp, memset
 
 from spyderresp.errors import EventError
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object mapping, object key) except? NULL
     int PyUnicode_Check(object value) noexcept
-    PyObject* PyUnicode_FromObject(object value) except NULL
-    PyObject* Py_NewRef(object value) noexcept
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    Py_ssize_t PyDict_GET_SIZE(object mapping) noexcept
+    double PyFloat_AS_DOUBLE(object number) noexcept
+    void Py_XDECREF(PyObject* value) noexcept
+    PyObject* Py_NewRef(PyObject* value) noexcept
+
+cdef extern from *:
+    """
+    #define spyderresp_keys_of(mapping) ((const char*)((PyDictObject*)(mapping))->ma_keys)
+    """
+    const char* keys_of "spyderresp_keys_of"(PyObject* mapping) noexcept nogil
 
 FIELD = AttributeKind.READ_FIELD
 LABEL = AttributeKind.READ_LABEL
 NAMESPACE_NAME = AttributeKind.READ_NAMESPACE_NAME
 
+# What a target keeps, by scope: whatever finds the process, the pod, their host and their cluster again.
+IDENTITY = (
+    ("cluster", ("name", "uid")),
+    ("machine", ("hostname", "uid")),
+    ("namespace", ("name",)),
+    ("pod", ("name", "uid", "kuid")),
+    ("container", ("containerName", "containerID", "image")),
+    ("process", ("name", "exe", "euser", "pid", "ppid", "uid", "start_ticks", "boot_id", "start_time")),
+)
+cdef int _NAMESPACE_NAME = [(scope, key) for scope, keys in IDENTITY for key in keys].index(("namespace", "name"))
+cdef str _NAME_LABEL = "kubernetes.io/metadata.name"
 cdef object _Mapping = Mapping
 cdef str _LABELS = "labels"
 cdef str _NAME = "name"
-cdef str _POLICY_UID = "policy_uid"
-cdef str _POLICY_NAME = "policy_name"
+cdef tuple _OWN = (("id", ID), ("time", TIME), ("policy_uid", POLICY_UID), ("policy_name", POLICY_NAME))
 
 
 cdef object lookup(object mapping, object key):
+    """Return the value of a key of an exact dict, or of any other Mapping by its ``get``; None where it is missing."""
     cdef PyObject* found
     if PyDict_CheckExact(mapping):
         found = PyDict_GetItemWithError(mapping, key)
@@ -45,33 +69,74 @@ cdef object _mapping(object holder, str key, str scope):
     raise EventError(key if scope is None else f"{scope}.{key}", "must be a mapping or null")
 
 
-cdef int _text(object value, PyObject** slot, str scope, str between, object key) except -1:
-    """Store a new reference to a text, exactly a str; leave NULL where it is absent."""
-    if value is None:
-        return 0
-    if PyUnicode_CheckExact(value):
-        slot[0] = Py_NewRef(value)
-        return 0
+cdef str _text(object value, str scope, str between, object key):
+    """Return a text, exactly a str, or None where it is absent."""
+    if value is None or PyUnicode_CheckExact(value):
+        return value
     if PyUnicode_Check(value):
         # A subclass may hash and compare as it likes; its text may not.
-        slot[0] = PyUnicode_FromObject(value)
-        return 0
+        return str.__str__(value)
     raise EventError(f"{scope}{between}{key}", "must be a text or null")
+
+
+cdef bint _is_scalar(object value) noexcept:
+    """Whether a value cannot change and JSON has it, as it is."""
+    return (
+        PyUnicode_CheckExact(value) or value is None or type(value) is int or type(value) is bool
+        or (type(value) is float and isfinite(PyFloat_AS_DOUBLE(value)))
+    )
+
+
+cdef object scalar(object value):
+    """Return a value that cannot change and that JSON has: a text or number as it is, None for anything else."""
+    if _is_scalar(value):
+        return value
+    return str.__str__(value) if PyUnicode_Check(value) else None
+
+
+cdef object identifier(object value):
+    """Return an event's id. It is not checked; an id that is no scalar is kept as a copy of its JSON value."""
+    cdef object kept = scalar(value)
+    if kept is not None or value is None:
+        return kept
+    try:
+        return json.loads(json.dumps(value, allow_nan=False))
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+cdef bint _same(PyObject* known, PyObject* key) noexcept:
+    """Whether two exact strs are equal ASCII; False for other texts means nothing."""
+    cdef Py_ssize_t length
+    if known == key:
+        return True
+    length = PyUnicode_GET_LENGTH(<object>known)
+    return (
+        PyUnicode_GET_LENGTH(<object>key) == length
+        and PyUnicode_IS_COMPACT_ASCII(<object>known) and PyUnicode_IS_COMPACT_ASCII(<object>key)
+        and memcmp(PyUnicode_DATA(<object>known), PyUnicode_DATA(<object>key), length) == 0
+    )
 
 
 cdef class EventReader:
     def __cinit__(self, tuple scopes not None, tuple attributes not None):
-        cdef int i, scope
+        cdef int i, scope, cell
+        if len(scopes) != SCOPES:
+            raise ValueError("an event has seven scopes")
         self.scopes = scopes
         self.attributes = attributes
         self.count = len(attributes)
-        self.slots = self.count + 2
+        self.cells = self.count + EXTRA
         self.implied = -1
+        self.namespace = scopes.index("namespace")
+        self.name_cell = self.count + _NAMESPACE_NAME
         self.table = <Attribute*>calloc(self.count + 1, sizeof(Attribute))
-        self.first = <int*>calloc(len(scopes) + 1, sizeof(int))
-        self.checked = <int*>calloc(len(scopes) + 1, sizeof(int))
-        if not self.table or not self.first or not self.checked:
+        self.first = <int*>calloc(SCOPES + 1, sizeof(int))
+        self.checked = <int*>calloc(SCOPES + 1, sizeof(int))
+        self.layouts = <Layout*>calloc(1 + 2 * SCOPES, sizeof(Layout))
+        if not self.table or not self.first or not self.checked or not self.layouts:
             raise MemoryError
+        wanted = [{} for _ in range(1 + 2 * SCOPES)]
         for i, (scope, key, kind) in enumerate(attributes):
             self.table[i].scope = scope
             self.table[i].kind = kind
@@ -80,73 +145,209 @@ cdef class EventReader:
                 self.implied = i
             self.checked[scope] = True
             self.first[scope + 1] = i + 1
+            wanted[1 + scope if kind == AttributeKind.READ_FIELD else 1 + SCOPES + scope].setdefault(key, []).append(i)
         for i, name in enumerate(scopes):
             # Scopes without attributes end where the one before them does.
             self.first[i + 1] = max(self.first[i], self.first[i + 1])
             if name in ("process", "pod"):
                 self.checked[i] = True
+        cell = self.count
+        for name, keys in IDENTITY:
+            for key in keys:
+                wanted[1 + scopes.index(name)].setdefault(key, []).append(cell)
+                cell += 1
+        for key, place in _OWN:
+            wanted[0][key] = [self.count + place]
+        for i, name in enumerate(scopes):
+            if wanted[1 + i] or wanted[1 + SCOPES + i] or self.checked[i]:
+                wanted[0][name] = [self.count + HELD + i]
+            if wanted[1 + SCOPES + i] or name == "namespace":
+                wanted[1 + i].setdefault(_LABELS, []).append(self.count + LABELS + i)
+        # The name that a target's namespace falls back on.
+        wanted[1 + SCOPES + self.namespace].setdefault(_NAME_LABEL, []).append(self.count + NAME_LABEL)
+        nowhere = self.count + NOWHERE
+        self.wanted = tuple([{key: (*cells, nowhere)[:2] for key, cells in keys.items()} for keys in wanted])
 
     def __dealloc__(self):
+        cdef int i, j
+        if self.layouts:
+            for i in range(1 + 2 * SCOPES):
+                for j in range(self.layouts[i].count):
+                    Py_XDECREF(self.layouts[i].keys[j].text)
+        free(self.layouts)
         free(self.table)
         free(self.first)
         free(self.checked)
 
-    cdef int read(self, object event, PyObject** values, unsigned int* present) except -1:
+    cdef bint walk(self, PyObject* mapping, int kind, PyObject** row) noexcept:
+        """Put the values of an exact dict into their cells; False where a key is not what decoders make."""
+        cdef Layout* layout = &self.layouts[kind]
+        cdef Py_ssize_t at = 0
+        cdef PyObject* key
+        cdef PyObject* value
+        cdef PyObject* found
+        cdef Key* entry
+        cdef Key other
+        cdef int i = 0
+        if PyDict_GET_SIZE(<object>mapping) > LONGEST:
+            return False
+        while PyDict_Next(<object>mapping, &at, &key, &value):
+            entry = &layout.keys[i]
+            if i >= layout.count or entry.text != key:
+                if not PyUnicode_CheckExact(<object>key):
+                    if PyUnicode_Check(<object>key):
+                        return False
+                    continue
+                if i < layout.count and _same(entry.text, key):
+                    pass
+                elif i + 1 < layout.count and _same(layout.keys[i + 1].text, key):
+                    i += 1
+                    entry = &layout.keys[i]
+                else:
+                    if i == LONGEST:
+                        entry = &other
+                    else:
+                        if i < layout.count:
+                            Py_XDECREF(entry.text)
+                        else:
+                            layout.count += 1
+                        entry.text = Py_NewRef(key)
+                    entry.first = entry.second = self.count + NOWHERE
+                    # Both are exact strs: nothing but their text is compared.
+                    found = PyDict_GetItemWithError(<object>self.wanted[kind], <object>key)
+                    if found is not NULL:
+                        entry.first, entry.second = <tuple>found
+            row[entry.first] = value
+            row[entry.second] = value
+            prefetch(value)
+            if i < LONGEST:
+                i += 1
+        return True
+
+    cdef bint quick(self, object event, PyObject** row, unsigned int* present) noexcept:
+        cdef PyObject* held
+        cdef const char* keys
+        cdef int i, scope
+        memset(row, 0, self.cells * sizeof(PyObject*))
+        present[0] = 0
+        if not PyDict_CheckExact(event) or not self.walk(<PyObject*>event, 0, row):
+            return False
+        for scope in range(SCOPES):
+            held = row[self.count + HELD + scope]
+            if held is NULL or <object>held is None:
+                row[self.count + HELD + scope] = NULL
+                continue
+            if not PyDict_CheckExact(<object>held):
+                return False
+            if self.checked[scope]:
+                present[0] |= 1u << scope
+            keys = keys_of(held)
+            for i in range(4):
+                prefetch(keys + 64 * i)
+        for scope in range(SCOPES):
+            held = row[self.count + HELD + scope]
+            if held is not NULL and not self.walk(held, 1 + scope, row):
+                return False
+        held = row[self.name_cell]
+        i = self.first[self.namespace + 1] - self.first[self.namespace]
+        if i == 0 and held is not NULL and <object>held is not None:
+            # Its labels are looked at for its name alone.
+            row[self.count + LABELS + self.namespace] = NULL
+        for scope in range(SCOPES):
+            held = row[self.count + LABELS + scope]
+            if held is NULL or <object>held is None:
+                continue
+            if not PyDict_CheckExact(<object>held):
+                return False
+            if not self.walk(held, 1 + SCOPES + scope, row):
+                return False
+        if self.implied >= 0:
+            held = row[self.name_cell]
+            if held is not NULL and <object>held is not None and not PyUnicode_CheckExact(<object>held):
+                return False
+            if row[self.implied] is NULL or <object>row[self.implied] is None:
+                # The label was not given: the namespace's name implies it.
+                row[self.implied] = held
+        if row[self.name_cell] is NULL or <object>row[self.name_cell] is None:
+            row[self.name_cell] = row[self.count + NAME_LABEL]
+        for i in range(self.count):
+            held = row[i]
+            if held is not NULL and <object>held is not None and not PyUnicode_CheckExact(<object>held):
+                return False
+        for i in range(self.count + POLICY_UID, self.count + POLICY_NAME + 1):
+            if row[i] is not NULL and <object>row[i] is not None and not PyUnicode_CheckExact(<object>row[i]):
+                return False
+        held = row[self.count + ID]
+        return held is NULL or _is_scalar(<object>held)
+
+    cdef list slow(self, object event, PyObject** row, unsigned int* present):
         cdef int scope, i
-        cdef object held, labels, value
-        cdef PyObject* implied
-        cdef const Attribute* attribute
+        cdef object held
+        cdef list kept = [None] * (self.count + READ)
         present[0] = 0
         if not is_mapping(event):
             raise EventError("", "an event must be a mapping")
-        _text(lookup(event, _POLICY_UID), &values[self.count], "", "", _POLICY_UID)
-        _text(lookup(event, _POLICY_NAME), &values[self.count + 1], "", "", _POLICY_NAME)
-        for scope in range(len(self.scopes)):
-            if not self.checked[scope]:
+        kept[self.count + POLICY_UID] = _text(lookup(event, "policy_uid"), "", "", "policy_uid")
+        kept[self.count + POLICY_NAME] = _text(lookup(event, "policy_name"), "", "", "policy_name")
+        for scope in range(SCOPES):
+            if self.checked[scope]:
+                self.read_scope(event, scope, present, kept)
+        kept[self.count + ID] = identifier(lookup(event, "id"))
+        kept[self.count + TIME] = scalar(lookup(event, "time"))
+        i = self.count
+        for name, keys in IDENTITY:
+            held = lookup(event, name)
+            if held is None or not is_mapping(held):
+                i += len(keys)
                 continue
-            name = <str>self.scopes[scope]
-            held = _mapping(event, name, None)
-            if held is None:
+            for key in keys:
+                kept[i] = scalar(lookup(held, key))
+                i += 1
+            if name == "namespace" and kept[self.name_cell] is None:
+                labels = lookup(held, _LABELS)
+                if labels is not None and is_mapping(labels):
+                    kept[self.name_cell] = scalar(lookup(labels, _NAME_LABEL))
+        for i in range(len(kept)):
+            row[i] = <PyObject*>kept[i]
+        return kept
+
+    cdef int read_scope(self, object event, int scope, unsigned int* present, list kept) except -1:
+        """Read the attributes of one scope, or say what is wrong with it."""
+        cdef str name = self.scopes[scope]
+        cdef const Attribute* attribute
+        cdef object held = _mapping(event, name, None), labels = None
+        cdef str implied = None
+        cdef int i
+        if held is None:
+            return 0
+        present[0] |= 1u << scope
+        if self.first[scope] <= self.implied < self.first[scope + 1]:
+            implied = _text(lookup(held, _NAME), name, ".", _NAME)
+        for i in range(self.first[scope], self.first[scope + 1]):
+            attribute = &self.table[i]
+            if attribute.kind == AttributeKind.READ_FIELD:
+                kept[i] = _text(lookup(held, <object>attribute.key), name, ".", <object>attribute.key)
                 continue
-            present[0] |= 1u << scope
-            labels = None
-            implied = NULL
-            if self.first[scope] <= self.implied < self.first[scope + 1]:
-                _text(lookup(held, _NAME), &implied, name, ".", _NAME)
-            try:
-                for i in range(self.first[scope], self.first[scope + 1]):
-                    attribute = &self.table[i]
-                    if attribute.kind == AttributeKind.READ_FIELD:
-                        _text(lookup(held, <object>attribute.key), &values[i], name, ".", <object>attribute.key)
-                        continue
-                    if i == self.first[scope]:
-                        labels = _mapping(held, _LABELS, name)
-                    if labels is not None:
-                        value = lookup(labels, <object>attribute.key)
-                        _text(value, &values[i], name, ".labels.", <object>attribute.key)
-                    if i == self.implied and values[i] is NULL:
-                        # The label was not given: the namespace's name implies it.
-                        values[i] = implied
-                        implied = NULL
-            finally:
-                Py_XDECREF(implied)
+            if i == self.first[scope]:
+                labels = _mapping(held, _LABELS, name)
+            if labels is not None:
+                kept[i] = _text(lookup(labels, <object>attribute.key), name, ".labels.", <object>attribute.key)
+            if i == self.implied and kept[i] is None:
+                # The label was not given: the namespace's name implies it.
+                kept[i] = implied
         return 0
 
-    cdef void release(self, PyObject** values) noexcept:
-        cdef int i
-        for i in range(self.slots):
-            Py_XDECREF(values[i])
-            values[i] = NULL
-
-    def values(self, event):
+    def values(self, event, bint quick=True):
         cdef unsigned int present = 0
-        cdef PyObject** values = <PyObject**>calloc(self.slots, sizeof(PyObject*))
-        if not values:
+        cdef list kept = None
+        cdef PyObject** row = <PyObject**>calloc(self.cells, sizeof(PyObject*))
+        if not row:
             raise MemoryError
         try:
-            self.read(event, values, &present)
-            texts = tuple([<object>values[i] if values[i] is not NULL else None for i in range(self.slots)])
+            if not quick or not self.quick(event, row, &present):
+                kept = self.slow(event, row, &present)
+            texts = tuple([scalar(<object>row[i]) if row[i] is not NULL else None for i in range(self.count + READ)])
         finally:
-            self.release(values)
-            free(values)
-        return texts, frozenset([name for i, name in enumerate(self.scopes) if present >> i & 1])
+            free(row)
+        names = frozenset([name for i, name in enumerate(self.scopes) if present >> i & 1])
+        return texts, names, kept is None

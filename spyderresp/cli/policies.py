@@ -8,11 +8,10 @@ from typing import get_args
 from spyderresp.adapters import BUILT_IN
 from spyderresp.cli.output import Streams
 from spyderresp.cli.render import counted, diagnostic_text, pages
-from spyderresp.compiler import NotIn
+from spyderresp.compiler import Defaults, NotIn
 from spyderresp.engine import Engine
 from spyderresp.errors import PolicyError
 from spyderresp.loading import load
-from spyderresp.plan import Defaults
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -17,7 +17,7 @@ LADDER = (
     {"errors"},
     {"codes", "document", "policy", "adapters"},
     {"yaml_text", "findings", "json_schema", "_native", "reference"},
-    {"json_text", "checking", "plan"},
+    {"json_text", "checking"},
     {"selector_schema", "compiler"},
     {"response_schema", "explain"},
     {"schema"},

@@ -1,0 +1,213 @@
+from cpython.unicode cimport PyUnicode_READ
+from libc.stdlib cimport calloc, free, malloc, realloc
+from libc.string cimport memcmp, memcpy
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    int PyUnicode_KIND(object text) noexcept
+    void* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+
+cdef enum:
+    KEEP = 1 << 16    # bytes of a buffer that are kept for the next text
+
+
+cdef bint _room(Buffer* buffer, Py_ssize_t size) noexcept nogil:
+    cdef uint8_t* bytes
+    if size <= buffer.capacity and (buffer.capacity <= KEEP or size > KEEP):
+        return True
+    size = max(size, 256)
+    bytes = <uint8_t*>realloc(buffer.bytes, size)
+    if not bytes:
+        return False
+    buffer.bytes = bytes
+    buffer.capacity = size
+    return True
+
+
+cdef bint str_text(object value, Text* text, Buffer* buffer) noexcept:
+    cdef Py_ssize_t i, at = 0
+    cdef uint32_t code
+    text.units = PyUnicode_DATA(value)
+    text.length = PyUnicode_GET_LENGTH(value)
+    if PyUnicode_IS_COMPACT_ASCII(value):
+        text.kind = 1
+        text.bytes = <const uint8_t*>text.units
+        text.size = text.length
+        return True
+    text.kind = PyUnicode_KIND(value)
+    if not _room(buffer, 4 * text.length):
+        return False
+    for i in range(text.length):
+        code = PyUnicode_READ(text.kind, <void*>text.units, i)
+        if code < 0x80:
+            buffer.bytes[at] = code
+            at += 1
+            continue
+        if code < 0x800:
+            buffer.bytes[at] = 0xC0 | code >> 6
+            at += 1
+        else:
+            if code < 0x10000:
+                buffer.bytes[at] = 0xE0 | code >> 12
+                at += 1
+            else:
+                buffer.bytes[at] = 0xF0 | code >> 18
+                buffer.bytes[at + 1] = 0x80 | (code >> 12 & 0x3F)
+                at += 2
+            buffer.bytes[at] = 0x80 | (code >> 6 & 0x3F)
+            at += 1
+        buffer.bytes[at] = 0x80 | (code & 0x3F)
+        at += 1
+    text.bytes = buffer.bytes
+    text.size = at
+    return True
+
+
+cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* buffer) noexcept nogil:
+    cdef Py_ssize_t i = 0, at = 0
+    cdef uint64_t word
+    cdef uint32_t* codes
+    text.bytes = data
+    text.size = size
+    while i + 8 <= size:
+        memcpy(&word, data + i, 8)
+        if word & 0x8080808080808080ull:
+            break
+        i += 8
+    while i < size and data[i] < 0x80:
+        i += 1
+    if i == size:
+        text.kind = 1
+        text.units = data
+        text.length = size
+        return True
+    if not _room(buffer, 4 * size):
+        return False
+    codes = <uint32_t*>buffer.bytes
+    i = 0
+    while i < size:
+        if data[i] < 0x80:
+            codes[at] = data[i]
+            i += 1
+        elif data[i] < 0xE0:
+            codes[at] = (data[i] & 0x1Fu) << 6 | (data[i + 1] & 0x3Fu)
+            i += 2
+        elif data[i] < 0xF0:
+            codes[at] = (data[i] & 0x0Fu) << 12 | (data[i + 1] & 0x3Fu) << 6 | (data[i + 2] & 0x3Fu)
+            i += 3
+        else:
+            codes[at] = (
+                (data[i] & 0x07u) << 18 | (data[i + 1] & 0x3Fu) << 12 | (data[i + 2] & 0x3Fu) << 6
+                | (data[i + 3] & 0x3Fu)
+            )
+            i += 4
+        at += 1
+    text.kind = 4
+    text.units = codes
+    text.length = at
+    return True
+
+
+cdef uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    # Not seeded: a table holds a policy set's own texts, and an event's text only ever looks into it.
+    cdef uint64_t mixed = <uint64_t>size * 0x9E3779B97F4A7C15ull, word
+    cdef uint32_t low, high
+    cdef Py_ssize_t i = 0
+    while i + 8 < size:
+        memcpy(&word, data + i, 8)
+        mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
+        mixed ^= mixed >> 32
+        i += 8
+    # What is left, or the last eight bytes whole, some of them for a second time.
+    if size >= 8:
+        memcpy(&word, data + size - 8, 8)
+    elif size >= 4:
+        memcpy(&low, data, 4)
+        memcpy(&high, data + size - 4, 4)
+        word = <uint64_t>high << 32 | low
+    elif size:
+        word = <uint64_t>data[0] << 16 | <uint64_t>data[size >> 1] << 8 | data[size - 1]
+    else:
+        word = 0
+    mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
+    return mixed ^ mixed >> 32
+
+
+cdef class TextTable:
+    def __cinit__(self, texts, places):
+        cdef Buffer buffer
+        cdef Text text
+        cdef Entry* entry
+        cdef Py_ssize_t slots = 2, at = 4, size = 4, i
+        cdef uint64_t mixed
+        cdef list held = list(texts)
+        self.count = len(held)
+        while slots < 2 * self.count:
+            slots *= 2
+        self.mask = slots - 1
+        for value in held:
+            size += sizeof(Entry) + 4 * len(<str>value) + 3 & ~3
+        self.slots = <Slot*>calloc(slots, sizeof(Slot))
+        self.arena = <uint8_t*>malloc(size)
+        if not self.slots or not self.arena:
+            raise MemoryError
+        buffer.bytes = NULL
+        buffer.capacity = 0
+        try:
+            for value, place in zip(held, places, strict=True):
+                if not str_text(value, &text, &buffer):
+                    raise MemoryError
+                mixed = hash_bytes(text.bytes, text.size)
+                if self.find(text.bytes, text.size, mixed) is not NULL:
+                    raise ValueError("a text stands twice")
+                entry = <Entry*>(self.arena + at)
+                entry.place = place
+                entry.note = NO_NOTE
+                entry.size = text.size
+                memcpy(<uint8_t*>entry + sizeof(Entry), text.bytes, text.size)
+                i = mixed & self.mask
+                while self.slots[i].offset:
+                    i = i + 1 & self.mask
+                if at >> 2 > 0xFFFFFFFFu:
+                    raise MemoryError
+                self.slots[i].tag = mixed >> 32
+                self.slots[i].offset = at >> 2
+                at += sizeof(Entry) + text.size + 3 & ~3
+        finally:
+            free(buffer.bytes)
+        shrunk = realloc(self.arena, at)
+        self.arena = <uint8_t*>shrunk if shrunk else self.arena
+        self.memory = slots * sizeof(Slot) + at
+
+    def __dealloc__(self):
+        free(self.slots)
+        free(self.arena)
+
+    cdef const Slot* slot(self, uint64_t mixed) noexcept nogil:
+        return &self.slots[mixed & self.mask]
+
+    cdef Entry* find(self, const uint8_t* data, Py_ssize_t size, uint64_t mixed) noexcept nogil:
+        cdef uint32_t i = mixed & self.mask, tag = mixed >> 32
+        cdef Entry* entry
+        while self.slots[i].offset:
+            if self.slots[i].tag == tag:
+                entry = <Entry*>(self.arena + (<Py_ssize_t>self.slots[i].offset << 2))
+                if entry.size == size and memcmp(<uint8_t*>entry + sizeof(Entry), data, size) == 0:
+                    return entry
+            i = i + 1 & self.mask
+        return NULL
+
+    def get(self, str value not None):
+        cdef Buffer buffer
+        cdef Text text
+        cdef Entry* entry
+        buffer.bytes = NULL
+        buffer.capacity = 0
+        try:
+            if not str_text(value, &text, &buffer):
+                raise MemoryError
+            entry = self.find(text.bytes, text.size, hash_bytes(text.bytes, text.size))
+            return entry.place if entry is not NULL else None
+        finally:
+            free(buffer.bytes)
