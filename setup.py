@@ -10,7 +10,7 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index")
+MODULES = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider")
 
 setup(
     cmdclass={"build_ext": build_ext},

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, NoReturn, get_args, overload
 
+from spyderresp._native.decider import Decider
 from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
 from spyderresp.errors import EventError
@@ -19,7 +20,7 @@ _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
 }
 
 
-class Engine:
+class Engine(Decider):
     """Decides events against one policy set. Immutable but for ``replace``; safe to share between threads.
 
     Args:
@@ -51,6 +52,7 @@ class Engine:
         self._mode: Literal["audit"] | None = mode
         self._options = Options(defaults, not_in, mode == "audit")
         self._compiled = self._compile(policies)
+        self.serve(self._compiled.index)
 
     def _compile(self, policies: PolicySet) -> Compiled:
         if not isinstance(policies, PolicySet):
@@ -61,36 +63,6 @@ class Engine:
     def policies(self) -> PolicySet:
         """The policy set that decides now."""
         return self._compiled.policy_set
-
-    def evaluate(self, event: Mapping[str, Any]) -> ActionPlan:
-        """Return what to do about one event in the normal form.
-
-        Raises:
-            EventError: the event is malformed where it is checked; it is refused whole.
-        """
-        return self._compiled.index.evaluate(event)
-
-    @overload
-    def evaluate_many(
-        self, events: Iterable[Mapping[str, Any]], *, on_error: Literal["raise"] = "raise"
-    ) -> list[ActionPlan]: ...
-    @overload
-    def evaluate_many(
-        self, events: Iterable[Mapping[str, Any]], *, on_error: Literal["collect"]
-    ) -> list[ActionPlan | EventError]: ...
-    def evaluate_many(self, events: Iterable[Mapping[str, Any]], *, on_error: str = "raise") -> Sequence[object]:
-        """Return the plans of events, in their order, all decided by one policy set.
-
-        Args:
-            events: events in the normal form.
-            on_error: ``raise`` the first EventError, or ``collect``: it stands in the plan's place.
-        """
-        index = self._compiled.index
-        if on_error == "raise":
-            return index.evaluate_many(events)
-        if on_error != "collect":
-            raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
-        return [_attempt(index.evaluate, event) for event in events]
 
     def evaluate_json(self, data: bytes | bytearray | memoryview | str) -> ActionPlan:
         """Return the plan for one event as JSON text; bytes are UTF-8.
@@ -123,6 +95,7 @@ class Engine:
         A compile that fails raises, and the old policies keep deciding.
         """
         self._compiled = self._compile(policies)
+        self.serve(self._compiled.index)
 
     def explain(self, event: Mapping[str, Any]) -> Explanation:
         """Return why each policy and action did or did not fire for one event, clause by clause.

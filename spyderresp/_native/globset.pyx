@@ -5,7 +5,7 @@ from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memset
 
 from spyderresp._native.glob cimport TokenKind
-from spyderresp._native.text cimport Buffer, Entry, hash_bytes, str_text
+from spyderresp._native.text cimport Buffer, Entry, find_entry, hash_bytes, str_text
 
 cdef enum:
     TRIPLE = 3
@@ -101,7 +101,7 @@ cdef class GlobSet:
             length = self.by_start.lengths[i]
             if length > text.size:
                 break
-            entry = self.starts.find(text.bytes, length, hash_bytes(text.bytes, length))
+            entry = find_entry(self.starts, text.bytes, length, hash_bytes(text.bytes, length))
             if entry is not NULL:
                 self.attempt(&self.by_start, entry.place, text, matches)
         for i in range(self.by_end.length_count):
@@ -109,7 +109,7 @@ cdef class GlobSet:
             if length > text.size:
                 break
             data = text.bytes + text.size - length
-            entry = self.ends.find(data, length, hash_bytes(data, length))
+            entry = find_entry(self.ends, data, length, hash_bytes(data, length))
             if entry is not NULL:
                 self.attempt(&self.by_end, entry.place, text, matches)
         if self.filter is not NULL:
@@ -121,7 +121,7 @@ cdef class GlobSet:
                 data = text.bytes + at
                 bit = _bit(data)
                 if self.filter[bit >> 6] >> (bit & 63) & 1:
-                    entry = self.triples.find(data, TRIPLE, hash_bytes(data, TRIPLE))
+                    entry = find_entry(self.triples, data, TRIPLE, hash_bytes(data, TRIPLE))
                     if entry is not NULL and matches.seen[entry.place] != matches.epoch:
                         matches.seen[entry.place] = matches.epoch
                         self.attempt(&self.by_triple, entry.place, text, matches)

@@ -11,7 +11,7 @@
 # tests/native/test_boundary.py holds that.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint64_t
 
 from spyderresp._native.arrange cimport Arranger
 from spyderresp._native.classes cimport ClassSet, Value
@@ -19,7 +19,7 @@ from spyderresp._native.globset cimport Matches
 from spyderresp._native.plan cimport ActionPlan, PlanShape
 from spyderresp._native.program cimport Decision, Program
 from spyderresp._native.reader cimport EventReader
-from spyderresp._native.text cimport Buffer, Text, TextTable
+from spyderresp._native.text cimport Buffer, Entry, Text, TextTable
 
 # One attribute: how its values are looked up.
 cdef struct Field:
@@ -28,12 +28,23 @@ cdef struct Field:
     Matches matches
     ClassSet classes
 
+cdef enum Outcome:
+    DONE
+    NOT_TEXT              # a value is no str
+    NO_MEMORY
+
+# A text that is to be looked up.
+cdef struct Look:
+    const uint8_t* bytes
+    Py_ssize_t size
+    uint64_t mixed        # its hash
+    Text* whole           # where it lies in the buffer
+
 # One event's working space.
 cdef struct Work:
     PyObject** row        # see reader.pxd
     int32_t* key          # classes; then group and scopes present
-    Text* texts
-    uint64_t* mixed       # hashes of the texts
+    Look* looks           # of each attribute
     Value* values
     int32_t group
     bint known            # whether every value has a class, so that the key says all
@@ -62,8 +73,9 @@ cdef class DecisionIndex:
 
     cdef Py_ssize_t space(self) noexcept
     cdef void lay(self, Work* work, char* space) noexcept
-    cdef void find(self, Work* work, int i) noexcept
-    cdef bint classify(self, Work* work, unsigned int present) noexcept
+    cdef void find_globs(self, Work* work, int i, Entry* entry) noexcept
+    cdef inline void find(self, Work* work, int i) noexcept
+    cdef Outcome classify(self, Work* work, unsigned int present) noexcept
     cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept
     cdef void decide(self, Work* work) noexcept
     cdef PlanShape shape(self, Work* work)

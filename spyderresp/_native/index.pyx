@@ -2,7 +2,8 @@ from collections import namedtuple
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
+from cpython.unicode cimport PyUnicode_CheckExact
+from libc.stdint cimport uint8_t, uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -13,9 +14,12 @@ from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.plan cimport new_plan, new_plan_of, settle
 from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
 from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID, prefetch
-from spyderresp._native.text cimport NO_NOTE, Entry, TextTable, hash_bytes, str_text
+from spyderresp._native.text cimport NO_NOTE, Entry, Text, TextTable, find_entry, hash_bytes, str_text
 
 cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     PyObject* PyDict_GetItemWithError(object mapping, object key) except? NULL
     PyObject* Py_NewRef(object value) noexcept
     void Py_XDECREF(PyObject* value) noexcept
@@ -82,18 +86,24 @@ cdef class DecisionIndex:
         free_decision(&self.decision)
         free(self.buffer.bytes)
 
-    cdef void find(self, Work* work, int i) noexcept:
-        """Look one text up: its key becomes the number of its class, or NO_CLASS."""
+    cdef void find_globs(self, Work* work, int i, Entry* entry) noexcept:
+        """Number the class of a text of an attribute with globs, or set its value for this one decision."""
         cdef Field* field = &self.fields[i]
-        cdef Entry* entry = (<TextTable>field.table).find(work.texts[i].bytes, work.texts[i].size, work.mixed[i])
+        cdef Look* look = &work.looks[i]
         cdef int32_t text = entry.place if entry is not NULL else OTHER, number
-        if field.globs is NULL:
-            work.key[i] = text
-            return
+        cdef Text whole
         if entry is not NULL and entry.note != NO_NOTE:
             work.key[i] = entry.note
             return
-        (<GlobSet>field.globs).match(&work.texts[i], &field.matches)
+        if look.bytes == self.buffer.bytes:
+            whole = look.whole[0]
+        else:
+            whole.bytes = look.bytes
+            whole.size = look.size
+            whole.units = look.bytes
+            whole.length = look.size
+            whole.kind = 1
+        (<GlobSet>field.globs).match(&whole, &field.matches)
         number = intern_class(&field.classes, text, field.matches.globs, field.matches.count)
         if number == NO_CLASS:
             # Good until this attribute's next text: for this one decision.
@@ -106,26 +116,48 @@ cdef class DecisionIndex:
         if entry is not NULL:
             entry.note = work.key[i]
 
-    cdef bint classify(self, Work* work, unsigned int present) noexcept:
-        """Turn the row into a key; false without memory."""
+    cdef inline void find(self, Work* work, int i) noexcept:
+        """Look one text up: its key becomes the number of its class, or NO_CLASS."""
+        cdef Look* look = &work.looks[i]
+        cdef Entry* entry = find_entry(<TextTable>self.fields[i].table, look.bytes, look.size, look.mixed)
+        if self.fields[i].globs is not NULL:
+            self.find_globs(work, i, entry)
+        else:
+            work.key[i] = entry.place if entry is not NULL else OTHER
+
+    cdef Outcome classify(self, Work* work, unsigned int present) noexcept:
+        """Turn the row into a key."""
         cdef int i
         cdef PyObject* value
+        cdef Look* look
+        cdef TextTable table
+        cdef Text whole
         work.known = True
         for i in range(self.count):
             value = work.row[i]
             if value is NULL or <object>value is None:
                 work.key[i] = ABSENT
                 continue
-            if not str_text(<object>value, &work.texts[i], &self.buffer):
-                return False
-            work.mixed[i] = hash_bytes(work.texts[i].bytes, work.texts[i].size)
-            if work.texts[i].bytes == self.buffer.bytes:
-                # There is but one buffer.
-                self.find(work, i)
-            else:
+            if not PyUnicode_CheckExact(<object>value):
+                return NOT_TEXT
+            look = &work.looks[i]
+            table = <TextTable>self.fields[i].table
+            if PyUnicode_IS_COMPACT_ASCII(<object>value):
+                look.bytes = <const uint8_t*>PyUnicode_DATA(<object>value)
+                look.size = PyUnicode_GET_LENGTH(<object>value)
+                look.mixed = hash_bytes(look.bytes, look.size)
                 work.key[i] = PENDING
                 # All tables are asked for before the first answer is waited for.
-                prefetch((<TextTable>self.fields[i].table).slot(work.mixed[i]))
+                prefetch(&table.slots[look.mixed & table.mask])
+                continue
+            if not str_text(<object>value, &whole, &self.buffer):
+                return NO_MEMORY
+            # There is but one buffer, so that this text is looked up at once.
+            look.bytes = whole.bytes
+            look.size = whole.size
+            look.mixed = hash_bytes(look.bytes, look.size)
+            look.whole = &whole
+            self.find(work, i)
         for i in range(self.count):
             if work.key[i] == PENDING:
                 self.find(work, i)
@@ -141,14 +173,14 @@ cdef class DecisionIndex:
                 work.group = self.group_of(self.program.names, value)
         work.key[self.count] = work.group
         work.key[self.count + 1] = present
-        return True
+        return DONE
 
     cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept:
         cdef Text text
         cdef Entry* entry
         if not str_text(<object>value, &text, &self.buffer):
             return UNKNOWN_GROUP
-        entry = table.find(text.bytes, text.size, hash_bytes(text.bytes, text.size))
+        entry = find_entry(table, text.bytes, text.size, hash_bytes(text.bytes, text.size))
         return entry.place if entry is not NULL else UNKNOWN_GROUP
 
     cdef void decide(self, Work* work) noexcept:
@@ -220,9 +252,13 @@ cdef class DecisionIndex:
         cdef uint64_t mixed = 0x9E3779B97F4A7C15ull
         cdef Py_ssize_t i, slot, size = self.key_length * sizeof(int32_t)
         cdef PyObject* shape
-        if not self.reader.quick(event, work.row, &present):
+        cdef Outcome outcome = NOT_TEXT
+        if self.reader.quick(event, work.row, &present):
+            outcome = self.classify(work, present)
+        if outcome == NOT_TEXT:
             kept = self.reader.slow(event, work.row, &present)  # no-cython-lint: what the row borrows from
-        if not self.classify(work, present):
+            outcome = self.classify(work, present)
+        if outcome == NO_MEMORY:
             raise MemoryError
         self.evaluated += 1
         if work.group != NO_GROUP:
@@ -254,16 +290,15 @@ cdef class DecisionIndex:
         """Return the bytes of an event's working space."""
         return (
             self.reader.cells * sizeof(PyObject*) + self.key_length * sizeof(int32_t)
-            + self.count * (sizeof(Text) + sizeof(uint64_t) + sizeof(Value))
+            + self.count * (sizeof(Look) + sizeof(Value))
         )
 
     cdef void lay(self, Work* work, char* space) noexcept:
         """Lay an event's working space out."""
         work.row = <PyObject**>space
-        work.texts = <Text*>(work.row + self.reader.cells)
-        work.values = <Value*>(work.texts + self.count)
-        work.mixed = <uint64_t*>(work.values + self.count)
-        work.key = <int32_t*>(work.mixed + self.count)
+        work.looks = <Look*>(work.row + self.reader.cells)
+        work.values = <Value*>(work.looks + self.count)
+        work.key = <int32_t*>(work.values + self.count)
 
     cpdef ActionPlan evaluate(self, object event):
         cdef char[SPACE] inline_space
@@ -312,7 +347,7 @@ cdef class DecisionIndex:
             kept = self.reader.slow(event, work.row, &present)
             verdicts = bytearray(self.program.selector_count)
             answers = bytearray(self.program.predicate_count)
-            if not self.classify(&work, present):
+            if self.classify(&work, present) == NO_MEMORY:
                 raise MemoryError
             self.decide(&work)
             split = self.decision.in_scope

@@ -6,7 +6,7 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.string cimport memset
 
-from spyderresp._native.reader cimport ID, IDENTITIES, TIME, scalar
+from spyderresp._native.reader cimport ID, IDENTITIES, TIME, is_scalar, scalar
 
 from spyderresp._native.reader import IDENTITY as _IDENTITY
 
@@ -251,13 +251,19 @@ cdef inline ActionPlan _bare(PyObject** cells, str digest):
 
 cdef inline void _aim(ActionPlan plan, PyObject** cells) noexcept:
     cdef int i
-    cdef object value
+    cdef PyObject* value
+    cdef object plain
     plan.aimed = True
     for i in range(IDENTITIES):
-        if cells[i] is not NULL and <object>cells[i] is not None:
-            value = scalar(<object>cells[i])
-            if value is not None:
-                plan.identity_values[i] = Py_NewRef(value)
+        value = cells[i]
+        if value is NULL or <object>value is None:
+            continue
+        if is_scalar(value):
+            plan.identity_values[i] = Py_NewRef(<object>value)
+        else:
+            plain = scalar(<object>value)
+            if plain is not None:
+                plan.identity_values[i] = Py_NewRef(plain)
 
 
 cdef ActionPlan new_plan(PyObject** cells, str digest):

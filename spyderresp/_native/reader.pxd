@@ -9,6 +9,14 @@
 # list that holds what it read. tests/property/test_reader.py holds them equal, tests/native/test_boundary.py the rest.
 
 from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_Check, PyUnicode_CheckExact
+from libc.math cimport isfinite
+
+cdef extern from "Python.h":
+    bint PyLong_CheckExact(object value) noexcept
+    bint PyBool_Check(object value) noexcept
+    bint PyFloat_CheckExact(object value) noexcept
+    double PyFloat_AS_DOUBLE(object number) noexcept
 
 cdef enum AttributeKind:
     READ_FIELD = 0
@@ -44,7 +52,7 @@ cdef struct Key:
     int second
 
 cdef struct Layout:
-    Key keys[LONGEST]
+    Key keys[LONGEST + 1]    # the last is never used
     int count
 
 cdef class EventReader:
@@ -60,8 +68,10 @@ cdef class EventReader:
     cdef int name_cell                # of the namespace's name
     cdef tuple wanted                 # of the event, each scope, each scope's labels: {key: (cell, cell)}
     cdef Layout* layouts              # of the same
-    # A row that holds nothing is filled; false where slow() must read instead.
+    # Fills a row; false where slow() must read instead. It must also where an attribute's cell holds anything but a
+    # str or None, which the caller finds as it looks them up.
     cdef bint quick(self, object event, PyObject** row, unsigned int* present) noexcept
+    cdef Key* meet(self, int kind, int i, PyObject* key, Key* other) noexcept
     cdef bint walk(self, PyObject* mapping, int kind, PyObject** row) noexcept
     # The row's first cells hold what the returned list holds.
     cdef list slow(self, object event, PyObject** row, unsigned int* present)
@@ -70,8 +80,25 @@ cdef class EventReader:
 # A key of an exact dict, or of any other Mapping by its ``get``; None and missing are None.
 cdef object lookup(object mapping, object key)
 cdef bint is_mapping(object value) except -1
-# A value of an event as a plan may keep it. Runs no Python code.
-cdef object scalar(object value)
+
+cdef inline bint is_scalar(PyObject* value) noexcept:
+    """Whether a value cannot change and JSON has it, as it is."""
+    return (
+        PyUnicode_CheckExact(<object>value) or <object>value is None or PyLong_CheckExact(<object>value)
+        or PyBool_Check(<object>value)
+        or (PyFloat_CheckExact(<object>value) and isfinite(PyFloat_AS_DOUBLE(<object>value)))
+    )
+
+
+cdef inline object scalar(object value):
+    """Return a value that cannot change and that JSON has: a text or number as it is, None for anything else.
+
+    Runs no Python code.
+    """
+    if is_scalar(<PyObject*>value):
+        return value
+    return str.__str__(value) if PyUnicode_Check(value) else None
+
 
 cdef extern from *:
     """

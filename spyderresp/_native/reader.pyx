@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from cpython.dict cimport PyDict_CheckExact, PyDict_Next
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
-from libc.math cimport isfinite
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
@@ -17,7 +16,6 @@ cdef extern from "Python.h":
     void* PyUnicode_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     Py_ssize_t PyDict_GET_SIZE(object mapping) noexcept
-    double PyFloat_AS_DOUBLE(object number) noexcept
     void Py_XDECREF(PyObject* value) noexcept
     PyObject* Py_NewRef(PyObject* value) noexcept
 
@@ -77,21 +75,6 @@ cdef str _text(object value, str scope, str between, object key):
         # A subclass may hash and compare as it likes; its text may not.
         return str.__str__(value)
     raise EventError(f"{scope}{between}{key}", "must be a text or null")
-
-
-cdef bint _is_scalar(object value) noexcept:
-    """Whether a value cannot change and JSON has it, as it is."""
-    return (
-        PyUnicode_CheckExact(value) or value is None or type(value) is int or type(value) is bool
-        or (type(value) is float and isfinite(PyFloat_AS_DOUBLE(value)))
-    )
-
-
-cdef object scalar(object value):
-    """Return a value that cannot change and that JSON has: a text or number as it is, None for anything else."""
-    if _is_scalar(value):
-        return value
-    return str.__str__(value) if PyUnicode_Check(value) else None
 
 
 cdef object identifier(object value):
@@ -179,49 +162,57 @@ cdef class EventReader:
         free(self.first)
         free(self.checked)
 
+    cdef Key* meet(self, int kind, int i, PyObject* key, Key* other) noexcept:
+        """Return the entry of a key that is not the very object expected at place i; the layout learns it."""
+        cdef Layout* layout = &self.layouts[kind]
+        cdef Key* entry = &layout.keys[i]
+        cdef PyObject* found
+        if i < layout.count and _same(entry.text, key):
+            return entry
+        if i + 1 < layout.count and _same(layout.keys[i + 1].text, key):
+            return &layout.keys[i + 1]
+        if i == LONGEST:
+            entry = other
+        else:
+            if i < layout.count:
+                Py_XDECREF(entry.text)
+            else:
+                layout.count += 1
+            entry.text = Py_NewRef(key)
+        entry.first = entry.second = self.count + NOWHERE
+        # Both are exact strs: nothing but their text is compared.
+        found = PyDict_GetItemWithError(<object>self.wanted[kind], <object>key)
+        if found is not NULL:
+            entry.first, entry.second = <tuple>found
+        return entry
+
     cdef bint walk(self, PyObject* mapping, int kind, PyObject** row) noexcept:
         """Put the values of an exact dict into their cells; False where a key is not what decoders make."""
-        cdef Layout* layout = &self.layouts[kind]
+        cdef Key* keys = self.layouts[kind].keys
+        cdef Key* entry = keys
+        cdef Key other
         cdef Py_ssize_t at = 0
         cdef PyObject* key
         cdef PyObject* value
-        cdef PyObject* found
-        cdef Key* entry
-        cdef Key other
-        cdef int i = 0
         if PyDict_GET_SIZE(<object>mapping) > LONGEST:
             return False
+        other.text = NULL
         while PyDict_Next(<object>mapping, &at, &key, &value):
-            entry = &layout.keys[i]
-            if i >= layout.count or entry.text != key:
+            # Entries that were never used hold NULL.
+            if entry.text != key:
                 if not PyUnicode_CheckExact(<object>key):
                     if PyUnicode_Check(<object>key):
                         return False
                     continue
-                if i < layout.count and _same(entry.text, key):
-                    pass
-                elif i + 1 < layout.count and _same(layout.keys[i + 1].text, key):
-                    i += 1
-                    entry = &layout.keys[i]
-                else:
-                    if i == LONGEST:
-                        entry = &other
-                    else:
-                        if i < layout.count:
-                            Py_XDECREF(entry.text)
-                        else:
-                            layout.count += 1
-                        entry.text = Py_NewRef(key)
-                    entry.first = entry.second = self.count + NOWHERE
-                    # Both are exact strs: nothing but their text is compared.
-                    found = PyDict_GetItemWithError(<object>self.wanted[kind], <object>key)
-                    if found is not NULL:
-                        entry.first, entry.second = <tuple>found
+                entry = self.meet(kind, entry - keys, key, &other)
             row[entry.first] = value
             row[entry.second] = value
             prefetch(value)
-            if i < LONGEST:
-                i += 1
+            # The last place stays empty, for whatever has none.
+            if entry != &other:
+                entry += 1
+            else:
+                entry = &keys[LONGEST]
         return True
 
     cdef bint quick(self, object event, PyObject** row, unsigned int* present) noexcept:
@@ -270,15 +261,11 @@ cdef class EventReader:
                 row[self.implied] = held
         if row[self.name_cell] is NULL or <object>row[self.name_cell] is None:
             row[self.name_cell] = row[self.count + NAME_LABEL]
-        for i in range(self.count):
-            held = row[i]
-            if held is not NULL and <object>held is not None and not PyUnicode_CheckExact(<object>held):
-                return False
         for i in range(self.count + POLICY_UID, self.count + POLICY_NAME + 1):
             if row[i] is not NULL and <object>row[i] is not None and not PyUnicode_CheckExact(<object>row[i]):
                 return False
         held = row[self.count + ID]
-        return held is NULL or _is_scalar(<object>held)
+        return held is NULL or is_scalar(held)
 
     cdef list slow(self, object event, PyObject** row, unsigned int* present):
         cdef int scope, i
@@ -344,7 +331,10 @@ cdef class EventReader:
         if not row:
             raise MemoryError
         try:
-            if not quick or not self.quick(event, row, &present):
+            quick = quick and self.quick(event, row, &present)
+            for i in range(self.count if quick else 0):
+                quick = quick and (row[i] is NULL or <object>row[i] is None or PyUnicode_CheckExact(<object>row[i]))
+            if not quick:
                 kept = self.slow(event, row, &present)
             texts = tuple([scalar(<object>row[i]) if row[i] is not NULL else None for i in range(self.count + READ)])
         finally:

@@ -7,6 +7,7 @@
 # tests/native/test_text.py holds: equality of texts and of table entries, for every kind of str.
 
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 cdef struct Text:
     const uint8_t* bytes    # UTF-8
@@ -37,8 +38,6 @@ cdef enum:
 cdef bint str_text(object value, Text* text, Buffer* buffer) noexcept
 # The same from UTF-8 known to be valid; the code points go into the buffer where it is not ASCII.
 cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* buffer) noexcept nogil
-cdef uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept nogil
-
 cdef class TextTable:
     # Texts to places. Never changed once built, but for the notes.
     cdef Slot* slots
@@ -46,5 +45,45 @@ cdef class TextTable:
     cdef uint32_t mask
     cdef readonly Py_ssize_t count
     cdef readonly Py_ssize_t memory    # bytes
-    cdef Entry* find(self, const uint8_t* data, Py_ssize_t size, uint64_t mixed) noexcept nogil
-    cdef const Slot* slot(self, uint64_t mixed) noexcept nogil
+
+
+cdef inline uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept nogil:
+    # Not seeded: a table holds a policy set's own texts, and an event's text only ever looks into it.
+    cdef uint64_t mixed = <uint64_t>size * 0x9E3779B97F4A7C15ull, word
+    cdef uint32_t low, high
+    cdef Py_ssize_t i = 0
+    while i + 8 < size:
+        memcpy(&word, data + i, 8)
+        mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
+        mixed ^= mixed >> 32
+        i += 8
+    # What is left, or the last eight bytes whole, some of them for a second time.
+    if size >= 8:
+        memcpy(&word, data + size - 8, 8)
+    elif size >= 4:
+        memcpy(&low, data, 4)
+        memcpy(&high, data + size - 4, 4)
+        word = <uint64_t>high << 32 | low
+    elif size:
+        word = <uint64_t>data[0] << 16 | <uint64_t>data[size >> 1] << 8 | data[size - 1]
+    else:
+        word = 0
+    mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
+    # A product's low bits know nothing of its factors' high ones, which hold a text's last characters.
+    mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93ull
+    return mixed ^ mixed >> 32
+
+
+cdef inline Entry* find_entry(TextTable table, const uint8_t* data, Py_ssize_t size, uint64_t mixed) noexcept nogil:
+    """Return the entry of a text with this hash, or NULL."""
+    cdef uint32_t i = mixed & table.mask, tag = mixed >> 32
+    cdef const Slot* slot = &table.slots[i]
+    cdef Entry* entry
+    while slot.offset:
+        if slot.tag == tag:
+            entry = <Entry*>(table.arena + (<Py_ssize_t>slot.offset << 2))
+            if entry.size == size and memcmp(<uint8_t*>entry + sizeof(Entry), data, size) == 0:
+                return entry
+        i = i + 1 & table.mask
+        slot = &table.slots[i]
+    return NULL

@@ -1,6 +1,6 @@
 from cpython.unicode cimport PyUnicode_READ
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
@@ -109,31 +109,6 @@ cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* bu
     return True
 
 
-cdef uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    # Not seeded: a table holds a policy set's own texts, and an event's text only ever looks into it.
-    cdef uint64_t mixed = <uint64_t>size * 0x9E3779B97F4A7C15ull, word
-    cdef uint32_t low, high
-    cdef Py_ssize_t i = 0
-    while i + 8 < size:
-        memcpy(&word, data + i, 8)
-        mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
-        mixed ^= mixed >> 32
-        i += 8
-    # What is left, or the last eight bytes whole, some of them for a second time.
-    if size >= 8:
-        memcpy(&word, data + size - 8, 8)
-    elif size >= 4:
-        memcpy(&low, data, 4)
-        memcpy(&high, data + size - 4, 4)
-        word = <uint64_t>high << 32 | low
-    elif size:
-        word = <uint64_t>data[0] << 16 | <uint64_t>data[size >> 1] << 8 | data[size - 1]
-    else:
-        word = 0
-    mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
-    return mixed ^ mixed >> 32
-
-
 cdef class TextTable:
     def __cinit__(self, texts, places):
         cdef Buffer buffer
@@ -159,7 +134,7 @@ cdef class TextTable:
                 if not str_text(value, &text, &buffer):
                     raise MemoryError
                 mixed = hash_bytes(text.bytes, text.size)
-                if self.find(text.bytes, text.size, mixed) is not NULL:
+                if find_entry(self, text.bytes, text.size, mixed) is not NULL:
                     raise ValueError("a text stands twice")
                 entry = <Entry*>(self.arena + at)
                 entry.place = place
@@ -184,20 +159,6 @@ cdef class TextTable:
         free(self.slots)
         free(self.arena)
 
-    cdef const Slot* slot(self, uint64_t mixed) noexcept nogil:
-        return &self.slots[mixed & self.mask]
-
-    cdef Entry* find(self, const uint8_t* data, Py_ssize_t size, uint64_t mixed) noexcept nogil:
-        cdef uint32_t i = mixed & self.mask, tag = mixed >> 32
-        cdef Entry* entry
-        while self.slots[i].offset:
-            if self.slots[i].tag == tag:
-                entry = <Entry*>(self.arena + (<Py_ssize_t>self.slots[i].offset << 2))
-                if entry.size == size and memcmp(<uint8_t*>entry + sizeof(Entry), data, size) == 0:
-                    return entry
-            i = i + 1 & self.mask
-        return NULL
-
     def get(self, str value not None):
         cdef Buffer buffer
         cdef Text text
@@ -207,7 +168,7 @@ cdef class TextTable:
         try:
             if not str_text(value, &text, &buffer):
                 raise MemoryError
-            entry = self.find(text.bytes, text.size, hash_bytes(text.bytes, text.size))
+            entry = find_entry(self, text.bytes, text.size, hash_bytes(text.bytes, text.size))
             return entry.place if entry is not NULL else None
         finally:
             free(buffer.bytes)

@@ -1,0 +1,32 @@
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, overload
+
+from spyderresp._native.index import DecisionIndex
+from spyderresp._native.plan import ActionPlan
+from spyderresp.errors import EventError
+
+class Decider:
+    """Decides events by an index that can be swapped."""
+
+    def serve(self, index: DecisionIndex) -> None:
+        """Decide by another index from now on. Whole: no event sees a mixture."""
+    def evaluate(self, event: Mapping[str, Any]) -> ActionPlan:
+        """Return what to do about one event in the normal form.
+
+        Raises:
+            EventError: the event is malformed where it is checked; it is refused whole.
+        """
+    @overload
+    def evaluate_many(
+        self, events: Iterable[Mapping[str, Any]], *, on_error: Literal["raise"] = "raise"
+    ) -> list[ActionPlan]:
+        """Return the plans of events, in their order, all decided by one policy set.
+
+        Args:
+            events: events in the normal form.
+            on_error: ``raise`` the first EventError, or ``collect``: it stands in the plan's place.
+        """
+    @overload
+    def evaluate_many(
+        self, events: Iterable[Mapping[str, Any]], *, on_error: Literal["collect"]
+    ) -> list[ActionPlan | EventError]: ...
