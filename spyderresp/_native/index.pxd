@@ -40,6 +40,11 @@ cdef struct Look:
     uint64_t mixed        # its hash
     Text* whole           # where it lies in the buffer
 
+# A place of the memo.
+cdef struct Slot:
+    PyObject* shape
+    int32_t[2] key        # as long as it is
+
 # One event's working space.
 cdef struct Work:
     PyObject** row        # see reader.pxd
@@ -64,13 +69,13 @@ cdef class DecisionIndex:
     cdef Decision decision
     cdef Buffer buffer
     # Memos.
-    cdef PyObject** shapes             # of each slot, owned, or NULL
-    cdef int32_t* keys                 # of each slot
-    cdef Py_ssize_t slot_mask, key_length
+    cdef char* slots                   # each a shape, owned, or NULL, and its key
+    cdef Py_ssize_t slot_mask, slot_size, key_length
     cdef dict by_fired
     cdef Py_ssize_t weight
     cdef readonly uint64_t evaluated, memo_hits, fired_hits, unattributed
 
+    cdef inline Slot* slot(self, Py_ssize_t place) noexcept
     cdef Py_ssize_t space(self) noexcept
     cdef void lay(self, Work* work, char* space) noexcept
     cdef void find_globs(self, Work* work, int i, Entry* entry) noexcept

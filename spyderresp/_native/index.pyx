@@ -65,9 +65,9 @@ cdef class DecisionIndex:
         while slots < MOST_SLOTS and slots < 4 * self.program.entry_count and 2 * slots * self.key_length <= MEMO_KEYS:
             slots *= 2
         self.slot_mask = slots - 1
-        self.keys = <int32_t*>calloc(slots * self.key_length, sizeof(int32_t))
-        self.shapes = <PyObject**>calloc(slots, sizeof(PyObject*))
-        if not self.keys or not self.shapes:
+        self.slot_size = sizeof(PyObject*) + (self.key_length + 1) // 2 * 2 * sizeof(int32_t)
+        self.slots = <char*>calloc(slots, self.slot_size)
+        if not self.slots:
             raise MemoryError
         self.by_fired = {}
 
@@ -78,13 +78,15 @@ cdef class DecisionIndex:
                 release(&self.fields[i].matches)
                 free_classes(&self.fields[i].classes)
         free(self.fields)
-        if self.shapes:
+        if self.slots:
             for i in range(self.slot_mask + 1):
-                Py_XDECREF(self.shapes[i])
-        free(self.shapes)
-        free(self.keys)
+                Py_XDECREF(self.slot(i).shape)
+        free(self.slots)
         free_decision(&self.decision)
         free(self.buffer.bytes)
+
+    cdef inline Slot* slot(self, Py_ssize_t place) noexcept:
+        return <Slot*>(self.slots + place * self.slot_size)
 
     cdef void find_globs(self, Work* work, int i, Entry* entry) noexcept:
         """Number the class of a text of an attribute with globs, or set its value for this one decision."""
@@ -250,7 +252,8 @@ cdef class DecisionIndex:
         cdef ActionPlan plan
         cdef PyObject** own = work.row + self.count
         cdef uint64_t mixed = 0x9E3779B97F4A7C15ull
-        cdef Py_ssize_t i, slot, size = self.key_length * sizeof(int32_t)
+        cdef Py_ssize_t i, size = self.key_length * sizeof(int32_t)
+        cdef Slot* slot
         cdef PyObject* shape
         cdef Outcome outcome = NOT_TEXT
         if self.reader.quick(event, work.row, &present):
@@ -268,19 +271,19 @@ cdef class DecisionIndex:
         for i in range(self.key_length):
             mixed = (mixed ^ <uint32_t>work.key[i]) * 0xD6E8FEB86659FD93ull
             mixed ^= mixed >> 32
-        slot = mixed & self.slot_mask
-        shape = self.shapes[slot]
-        if work.known and shape is not NULL and memcmp(&self.keys[slot * self.key_length], work.key, size) == 0:
+        slot = self.slot(mixed & self.slot_mask)
+        if work.known and slot.shape is not NULL and memcmp(&slot.key[0], work.key, size) == 0:
+            prefetch(slot.shape)
             self.memo_hits += 1
-            plan = new_plan_of(own, self.digest, <PlanShape>shape)
+            plan = new_plan_of(own, self.digest, <PlanShape>slot.shape)
         else:
             # Made first, for it holds what the event said: arranging a shape may run the garbage collector.
             plan = new_plan(own, self.digest)
             settle(plan, self.shape(work))
             if work.known and plan.shape.weight <= MAX_WEIGHT // 4:
-                memcpy(&self.keys[slot * self.key_length], work.key, size)
-                shape = self.shapes[slot]
-                self.shapes[slot] = Py_NewRef(plan.shape)
+                memcpy(&slot.key[0], work.key, size)
+                shape = slot.shape
+                slot.shape = Py_NewRef(plan.shape)
                 Py_XDECREF(shape)
         if work.group != NO_GROUP:
             plan.attribution = self.attribution(work.group, uid, name)
@@ -382,7 +385,7 @@ cdef class DecisionIndex:
         cdef Py_ssize_t i, used = 0, classes = 0, pooled = 0
         cdef uint64_t tried = 0
         for i in range(self.slot_mask + 1):
-            used += self.shapes[i] is not NULL
+            used += self.slot(i).shape is not NULL
         for i in range(self.count):
             classes += self.fields[i].classes.count
             pooled += self.fields[i].classes.pooled
@@ -394,8 +397,7 @@ cdef class DecisionIndex:
             "shape_weight": self.weight,
             "glob_classes": classes,
             "memory": self.memory,
-            "memo_memory": (self.slot_mask + 1) * (sizeof(PyObject*) + self.key_length * sizeof(int32_t))
-            + classes * 4 * sizeof(int32_t) + pooled * sizeof(int32_t),
+            "memo_memory": (self.slot_mask + 1) * self.slot_size + (4 * classes + pooled) * sizeof(int32_t),
             "policies_looked_at": self.decision.looked,
             "globs_tried": tried,
         }
@@ -404,8 +406,8 @@ cdef class DecisionIndex:
         cdef Py_ssize_t i
         cdef PyObject* shape
         for i in range(self.slot_mask + 1):
-            shape = self.shapes[i]
-            self.shapes[i] = NULL
+            shape = self.slot(i).shape
+            self.slot(i).shape = NULL
             Py_XDECREF(shape)
         self.by_fired = {}
         self.weight = 0

@@ -38,6 +38,7 @@ cdef class PlannedAction:
 cdef class PlanShape:
     cdef readonly tuple policies    # names
     cdef tuple actions              # ActionShape
+    cdef Py_ssize_t count           # of actions
     cdef readonly Py_ssize_t weight
 
 cdef class ActionPlan:

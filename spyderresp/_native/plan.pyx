@@ -6,13 +6,16 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.string cimport memset
 
-from spyderresp._native.reader cimport ID, IDENTITIES, TIME, is_scalar, scalar
+from spyderresp._native.reader cimport ID, IDENTITIES, TIME, is_scalar, prefetch, scalar
 
 from spyderresp._native.reader import IDENTITY as _IDENTITY
 
 cdef extern from "Python.h":
     PyObject* Py_NewRef(object value) noexcept
     void Py_XDECREF(PyObject* value) noexcept
+
+cdef enum:
+    AHEAD = 16    # actions that are fetched before they are asked for
 
 cdef tuple IDENTITY = _IDENTITY
 cdef tuple PATHS = tuple([f"{scope}.{key}" for scope, keys in _IDENTITY for key in keys])
@@ -227,6 +230,7 @@ cdef PlanShape new_shape(tuple policies, tuple actions):
     cdef ActionShape action
     shape.policies = policies
     shape.actions = actions
+    shape.count = len(actions)
     shape.weight = 1 + len(policies)
     for action in actions:
         shape.weight += 1 + len(action.sources)
@@ -274,16 +278,21 @@ cdef ActionPlan new_plan(PyObject** cells, str digest):
 
 cdef ActionPlan new_plan_of(PyObject** cells, str digest, PlanShape shape):
     cdef ActionPlan plan = _bare(cells, digest)
+    cdef Py_ssize_t i
     plan.shape = shape
-    if shape.actions:
+    if shape.count:
+        # Whoever asked will walk the actions next.
+        prefetch(<PyObject*>shape.actions)
         _aim(plan, cells)
+        for i in range(min(shape.count, AHEAD)):
+            prefetch(<PyObject*>shape.actions[i])
     return plan
 
 
 cdef void settle(ActionPlan plan, PlanShape shape) noexcept:
     """Give a plan its shape; where nothing is planned it needs no target."""
     plan.shape = shape
-    if not shape.actions:
+    if not shape.count:
         plan.aimed = False
         _disown(plan)
 
