@@ -6,12 +6,13 @@
 #
 # spyderresp/reference.py says the same in another way; tests/property/test_index.py holds the two equal.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint8_t
 
 from spyderresp._native.plan cimport ActionShape, PlanShape, Source
 
 cdef enum:
-    UNKNOWN = -1
+    NOBODY = -1
 
 # One action that is being made.
 cdef struct Group:
@@ -26,20 +27,20 @@ cdef struct Group:
     bint applicable
 
 cdef class Arranger:
-    cdef tuple policies           # (Policy, its enabled entries)
+    cdef list names               # of policies
+    cdef list holders             # policy of each entry
     cdef list entries
     cdef bint overriding, audit
     cdef Py_ssize_t entry_count
     cdef int32_t* policy_of       # of each entry
     cdef uint8_t* action_of
     cdef bint* enforces           # of each policy
-    cdef int32_t* twin            # the entry's representative, or UNKNOWN
+    cdef int32_t* twin            # the entry's representative
     cdef int32_t* latest          # by representative, live and aside: its group in the plan being made,
     cdef int32_t* epochs          # and the plan that was
     cdef int32_t epoch
-    cdef dict sources             # entry to Source
-    cdef dict singles             # entry, twice, and whether it is executed, to the ActionShape of it alone
-    cdef int find_twins(self, int32_t entry) except -1
+    cdef PyObject** singles       # of an entry, audited and executed: the ActionShape of it alone, owned, or NULL
+    cdef int find_twins(self, int32_t first, int32_t stop) except -1
     cdef Source source(self, int32_t entry)
     cdef ActionShape action(
         self, const Group* group, const int32_t* fired, const int32_t* links, const Group* groups,

@@ -1,12 +1,17 @@
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
-from spyderresp._native.plan cimport new_action, new_shape
+from spyderresp._native.plan cimport new_action, new_shape, new_source
 
 from spyderresp import vocabulary as _words
 
+cdef extern from "Python.h":
+    PyObject* Py_NewRef(object value) noexcept
+    void Py_XDECREF(PyObject* value) noexcept
+
 cdef enum:
     STAGE_COUNT = 4
+    FEW = 8            # flags of one policy that are compared pair by pair
     MAX_EPOCH = 0x7FFFFFFF
 
 cdef dict _CODES = {name: code for code, name in enumerate(_words.ACTIONS)}
@@ -27,9 +32,10 @@ cdef uint8_t RENICE = _CODES["agentReniceProcess"]
 
 cdef class Arranger:
     def __cinit__(self, tuple policies not None, str defaults not None, bint audit):
-        cdef int32_t at = 0, place
+        cdef int32_t at = 0, place, first
         cdef dict twins = {}
-        self.policies = policies
+        self.names = [policy.name for policy, _ in policies]
+        self.holders = [policy for policy, entries in policies for _ in entries]
         self.entries = [entry for _, entries in policies for entry in entries]
         self.entry_count = len(self.entries)
         self.overriding = defaults != "always"
@@ -40,25 +46,29 @@ cdef class Arranger:
         self.twin = <int32_t*>calloc(self.entry_count + 1, sizeof(int32_t))
         self.latest = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
         self.epochs = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
+        self.singles = <PyObject**>calloc(2 * self.entry_count + 1, sizeof(PyObject*))
         if (
             not self.policy_of or not self.action_of or not self.enforces or not self.twin or not self.latest
-            or not self.epochs
+            or not self.epochs or not self.singles
         ):
             raise MemoryError
         for place, (policy, entries) in enumerate(policies):
             self.enforces[place] = policy.mode == "enforce"
+            first = at
             for entry in entries:
                 self.policy_of[at] = place
                 self.action_of[at] = _CODES[entry.action]
-                # A flag's is sought when its policy first fires.
-                self.twin[at] = (
-                    UNKNOWN if _FLAG[self.action_of[at]] else twins.setdefault((entry.action, entry.parameters), at)
-                )
+                if not _FLAG[self.action_of[at]]:
+                    self.twin[at] = twins.setdefault((entry.action, entry.parameters), at)
                 at += 1
-        self.sources = {}
-        self.singles = {}
+            self.find_twins(first, at)
 
     def __dealloc__(self):
+        cdef Py_ssize_t i
+        if self.singles:
+            for i in range(2 * self.entry_count):
+                Py_XDECREF(self.singles[i])
+        free(self.singles)
         free(self.policy_of)
         free(self.action_of)
         free(self.enforces)
@@ -66,27 +76,33 @@ cdef class Arranger:
         free(self.latest)
         free(self.epochs)
 
-    cdef int find_twins(self, int32_t entry) except -1:
-        """Find the representatives of the flags of an entry's policy."""
-        cdef int32_t policy = self.policy_of[entry]
-        cdef dict twins = {}
-        while entry and self.policy_of[entry - 1] == policy:
-            entry -= 1
-        while entry < self.entry_count and self.policy_of[entry] == policy:
-            if _FLAG[self.action_of[entry]]:
-                held = self.entries[entry]
-                self.twin[entry] = twins.setdefault((held.action, held.parameters), entry)
-            entry += 1
+    cdef int find_twins(self, int32_t first, int32_t stop) except -1:
+        """Find the representatives of one policy's flags."""
+        cdef dict twins = None
+        cdef int32_t entry, other, flags = 0
+        for entry in range(first, stop):
+            if not _FLAG[self.action_of[entry]]:
+                continue
+            self.twin[entry] = entry
+            flags += 1
+            if flags <= FEW:
+                for other in range(first, entry):
+                    if self.action_of[other] == self.action_of[entry] and self.twin[other] == other:
+                        if self.entries[other].parameters == self.entries[entry].parameters:
+                            self.twin[entry] = other
+                            break
+                continue
+            if twins is None:
+                twins = {}
+                for other in range(first, entry):
+                    if _FLAG[self.action_of[other]]:
+                        twins.setdefault((self.action_of[other], self.entries[other].parameters), other)
+            self.twin[entry] = twins.setdefault((self.action_of[entry], self.entries[entry].parameters), entry)
         return 0
 
     cdef Source source(self, int32_t entry):
-        cdef Source source = self.sources.get(entry)
-        if source is None:
-            policy = self.policies[self.policy_of[entry]][0]
-            held = self.entries[entry]
-            source = Source(policy.name, policy.uid, held.section, held.index, held.location)
-            self.sources[entry] = source
-        return source
+        cdef object policy = self.holders[entry], held = self.entries[entry]
+        return new_source(policy.name, policy.uid, held.section, held.index, held.location)
 
     cdef PlanShape shape(
         self, const int32_t* in_scope, Py_ssize_t scope_count, const int32_t* fired, Py_ssize_t fired_count,
@@ -111,8 +127,6 @@ cdef class Arranger:
                 }
             for i in range(fired_count):
                 entry = fired[i]
-                if self.twin[entry] == UNKNOWN:
-                    self.find_twins(entry)
                 aside[i] = (
                     overrides is not None and self.entries[entry].section == "default"
                     and (self.policy_of[entry], self.action_of[entry]) in overrides
@@ -160,7 +174,7 @@ cdef class Arranger:
         finally:
             free(groups)
             free(links)
-        names = tuple([self.policies[in_scope[i]][0].name for i in range(scope_count)])
+        names = tuple([self.names[in_scope[i]] for i in range(scope_count)])
         return new_shape(names, tuple(actions))
 
     cdef ActionShape action(
@@ -168,8 +182,9 @@ cdef class Arranger:
         const int32_t* order, int32_t count
     ):
         cdef uint8_t code = self.action_of[group.first]
-        cdef int32_t by = UNKNOWN, i
+        cdef int32_t by = NOBODY, i
         cdef ActionShape single
+        cdef PyObject** place
         cdef str disposition = "execute" if group.enforced else "audit", reason = None
         cdef bint plain = group.live
         entry = self.entries[group.first]
@@ -182,26 +197,26 @@ cdef class Arranger:
             by = self.overrider(group, fired, links, groups, order, count)
         elif code == KILL or code == RENICE:
             by = self.superseder(group, groups, order, count)
-            if by != UNKNOWN:
+            if by != NOBODY:
                 plain = False
                 disposition = "superseded"
                 other = self.entries[groups[order[by]].first].action
                 reason = "a higher nice value stays" if code == RENICE else f"{other} kills the process too"
         if plain and group.count == 1:
-            key = 2 * <Py_ssize_t>group.first + group.enforced
-            single = self.singles.get(key)
-            if single is None:
+            place = &self.singles[2 * <Py_ssize_t>group.first + group.enforced]
+            if place[0] is NULL:
                 sources = (self.source(group.first),)
                 single = new_action(entry.action, entry.parameters, disposition, sources, None, None)
-                self.singles[key] = single
-            return single
+                if place[0] is NULL:
+                    place[0] = Py_NewRef(single)
+            return <ActionShape>place[0]
         sources = []
         i = group.link
         while i >= 0:
             sources.append(self.source(fired[i]))
             i = links[i]
         return new_action(
-            entry.action, entry.parameters, disposition, tuple(sources), None if by == UNKNOWN else by, reason
+            entry.action, entry.parameters, disposition, tuple(sources), None if by == NOBODY else by, reason
         )
 
     cdef int32_t superseder(
@@ -210,7 +225,7 @@ cdef class Arranger:
         """Return the place of the live action that makes this live one pointless; audit never does so to execute."""
         cdef uint8_t code = self.action_of[group.first], other
         cdef const Group* rival
-        cdef int32_t i, best = UNKNOWN
+        cdef int32_t i, best = NOBODY
         cdef int priority, highest = 0
         if code == RENICE:
             highest = self.entries[group.first].parameters[0][1]
@@ -248,4 +263,4 @@ cdef class Arranger:
                 if self.policy_of[fired[at]] in policies and self.entries[fired[at]].section == "actions":
                     return i
                 at = links[at]
-        return UNKNOWN
+        return NOBODY

@@ -11,7 +11,7 @@
 # tests/native/test_boundary.py holds that.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint8_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from spyderresp._native.arrange cimport Arranger
 from spyderresp._native.classes cimport ClassSet, Value
@@ -40,7 +40,15 @@ cdef struct Look:
     uint64_t mixed        # its hash
     Text* whole           # where it lies in the buffer
 
-# A place of the memo.
+# A place of the memo by what fired.
+cdef struct Fired:
+    PyObject* shape       # owned, or NULL
+    int32_t* numbers      # policies in scope, then entries fired; owned
+    int32_t in_scope
+    int32_t size          # of the numbers
+    uint32_t present      # whether there is a pod, and a process
+
+# A place of the memo by classes.
 cdef struct Slot:
     PyObject* shape
     int32_t[2] key        # as long as it is
@@ -71,8 +79,9 @@ cdef class DecisionIndex:
     # Memos.
     cdef char* slots                   # each a shape, owned, or NULL, and its key
     cdef Py_ssize_t slot_mask, slot_size, key_length
-    cdef dict by_fired
-    cdef Py_ssize_t weight
+    cdef Fired* fired
+    cdef Py_ssize_t fired_mask, hand   # where room is made next
+    cdef Py_ssize_t weight, most_weight
     cdef readonly uint64_t evaluated, memo_hits, fired_hits, unattributed
 
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept
@@ -84,6 +93,8 @@ cdef class DecisionIndex:
     cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept
     cdef void decide(self, Work* work) noexcept
     cdef PlanShape shape(self, Work* work)
+    cdef void keep(self, Fired* place, const Fired* made) noexcept
+    cdef void drop(self, Fired* place) noexcept
     cdef tuple attribution(self, int32_t group, object uid, object name)
     cdef ActionPlan decided(self, object event, Work* work)
     cpdef ActionPlan evaluate(self, object event)

@@ -1,6 +1,6 @@
 from collections import namedtuple
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport uint8_t, uint32_t
@@ -20,7 +20,6 @@ cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     void* PyUnicode_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
-    PyObject* PyDict_GetItemWithError(object mapping, object key) except? NULL
     PyObject* Py_NewRef(object value) noexcept
     void Py_XDECREF(PyObject* value) noexcept
 
@@ -31,7 +30,9 @@ cdef enum:
     LEAST_SLOTS = 1024
     MOST_SLOTS = 65536
     MEMO_KEYS = 1 << 20        # numbers in the keys of all slots
-    MAX_WEIGHT = 200_000       # of all remembered shapes together
+    MOST_FIRED = 262144
+    WEIGHT = 200_000           # of all shapes that are remembered by what fired, and ten a policy more
+    LIGHT = 64                 # of a shape that is remembered by classes: deciding a heavier one costs little beside it
     PENDING = -2               # for a class: still to be looked up
 
 
@@ -69,7 +70,14 @@ cdef class DecisionIndex:
         self.slots = <char*>calloc(slots, self.slot_size)
         if not self.slots:
             raise MemoryError
-        self.by_fired = {}
+        slots = LEAST_SLOTS
+        while slots < MOST_FIRED and slots < 4 * self.program.policy_count:
+            slots *= 2
+        self.fired_mask = slots - 1
+        self.most_weight = WEIGHT + 10 * self.program.policy_count
+        self.fired = <Fired*>calloc(slots, sizeof(Fired))
+        if not self.fired:
+            raise MemoryError
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -82,6 +90,10 @@ cdef class DecisionIndex:
             for i in range(self.slot_mask + 1):
                 Py_XDECREF(self.slot(i).shape)
         free(self.slots)
+        if self.fired:
+            for i in range(self.fired_mask + 1):
+                self.drop(&self.fired[i])
+        free(self.fired)
         free_decision(&self.decision)
         free(self.buffer.bytes)
 
@@ -205,36 +217,67 @@ cdef class DecisionIndex:
 
     cdef PlanShape shape(self, Work* work):
         """Decide, and return the shape of the plan."""
-        cdef bytes fired
-        cdef int32_t* numbers
-        cdef int32_t in_scope
-        cdef PyObject* found
+        cdef Fired made
+        cdef Fired* place
         cdef PlanShape shape
-        cdef Py_ssize_t size
+        cdef uint64_t mixed
+        cdef Py_ssize_t i
         cdef uint32_t present = work.key[self.count + 1]
         self.decide(work)
-        # Copied out into bytes, which the garbage collector does not track, before anything else is made.
-        in_scope = self.decision.in_scope
-        size = in_scope + self.decision.fired
-        fired = PyBytes_FromStringAndSize(NULL, (2 + size) * sizeof(int32_t))
-        numbers = <int32_t*>PyBytes_AS_STRING(fired)
-        numbers[0] = present & (1u << self.pod | 1u << self.process)
-        numbers[1] = in_scope
-        memcpy(numbers + 2, self.decision.found, size * sizeof(int32_t))
-        found = PyDict_GetItemWithError(self.by_fired, fired)
-        if found is not NULL:
+        made.present = present & (1u << self.pod | 1u << self.process)
+        made.in_scope = self.decision.in_scope
+        made.size = made.in_scope + self.decision.fired
+        mixed = (<uint64_t>made.present << 32 | <uint32_t>made.in_scope) * 0x9E3779B97F4A7C15ull
+        for i in range(made.size):
+            mixed = (mixed ^ <uint32_t>self.decision.found[i]) * 0xD6E8FEB86659FD93ull
+            mixed ^= mixed >> 32
+        place = &self.fired[mixed & self.fired_mask]
+        if (
+            place.shape is not NULL and place.present == made.present and place.in_scope == made.in_scope
+            and place.size == made.size
+            and memcmp(place.numbers, self.decision.found, made.size * sizeof(int32_t)) == 0
+        ):
             self.fired_hits += 1
-            return <PlanShape><object>found
-        shape = self.arranger.shape(
-            numbers + 2, in_scope, numbers + 2 + in_scope, size - in_scope,
-            present >> self.pod & 1, present >> self.process & 1
-        )
-        if shape.weight <= MAX_WEIGHT // 4:
-            if self.weight + shape.weight > MAX_WEIGHT:
-                self.forget()
-            self.weight += shape.weight + len(fired) // 64
-            self.by_fired[fired] = shape
+            return <PlanShape>place.shape
+        # Copied before any object is made: whatever runs then may decide, and the scratch is shared.
+        made.numbers = <int32_t*>malloc((made.size + 1) * sizeof(int32_t))
+        if not made.numbers:
+            raise MemoryError
+        memcpy(made.numbers, self.decision.found, made.size * sizeof(int32_t))
+        try:
+            shape = self.arranger.shape(
+                made.numbers, made.in_scope, made.numbers + made.in_scope, made.size - made.in_scope,
+                present >> self.pod & 1, present >> self.process & 1
+            )
+        except BaseException:
+            free(made.numbers)
+            raise
+        made.shape = <PyObject*>shape
+        self.keep(place, &made)
         return shape
+
+    cdef void keep(self, Fired* place, const Fired* made) noexcept:
+        """Remember a shape, in the place of others as far as it must be."""
+        cdef Py_ssize_t weight = (<PlanShape>made.shape).weight
+        if weight > self.most_weight // 4:
+            free(made.numbers)
+            return
+        self.drop(place)
+        while self.weight + weight > self.most_weight:
+            self.drop(&self.fired[self.hand])
+            self.hand = (self.hand + 1) & self.fired_mask
+        place[0] = made[0]
+        Py_NewRef(<object>made.shape)
+        self.weight += weight
+
+    cdef void drop(self, Fired* place) noexcept:
+        cdef PyObject* shape = place.shape
+        if shape is not NULL:
+            self.weight -= (<PlanShape>shape).weight
+            free(place.numbers)
+            place.shape = NULL
+            place.numbers = NULL
+            Py_XDECREF(shape)
 
     cdef tuple attribution(self, int32_t group, object uid, object name):
         """Say by what the event names a policy, and whether there is one."""
@@ -280,7 +323,7 @@ cdef class DecisionIndex:
             # Made first, for it holds what the event said: arranging a shape may run the garbage collector.
             plan = new_plan(own, self.digest)
             settle(plan, self.shape(work))
-            if work.known and plan.shape.weight <= MAX_WEIGHT // 4:
+            if work.known and plan.shape.weight <= LIGHT:
                 memcpy(&slot.key[0], work.key, size)
                 shape = slot.shape
                 slot.shape = Py_NewRef(plan.shape)
@@ -383,7 +426,10 @@ cdef class DecisionIndex:
 
     def sizes(self):
         cdef Py_ssize_t i, used = 0, classes = 0, pooled = 0
+        cdef Py_ssize_t shapes = 0
         cdef uint64_t tried = 0
+        for i in range(self.fired_mask + 1):
+            shapes += self.fired[i].shape is not NULL
         for i in range(self.slot_mask + 1):
             used += self.slot(i).shape is not NULL
         for i in range(self.count):
@@ -393,11 +439,12 @@ cdef class DecisionIndex:
         return {
             "memo_slots": self.slot_mask + 1,
             "memo_used": used,
-            "shapes": len(self.by_fired),
+            "shapes": shapes,
             "shape_weight": self.weight,
             "glob_classes": classes,
             "memory": self.memory,
-            "memo_memory": (self.slot_mask + 1) * self.slot_size + (4 * classes + pooled) * sizeof(int32_t),
+            "memo_memory": (self.slot_mask + 1) * self.slot_size
+            + (self.fired_mask + 1) * sizeof(Fired) + (4 * classes + pooled) * sizeof(int32_t),
             "policies_looked_at": self.decision.looked,
             "globs_tried": tried,
         }
@@ -409,5 +456,5 @@ cdef class DecisionIndex:
             shape = self.slot(i).shape
             self.slot(i).shape = NULL
             Py_XDECREF(shape)
-        self.by_fired = {}
-        self.weight = 0
+        for i in range(self.fired_mask + 1):
+            self.drop(&self.fired[i])

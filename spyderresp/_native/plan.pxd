@@ -58,4 +58,5 @@ cdef ActionPlan new_plan(PyObject** cells, str digest)
 cdef ActionPlan new_plan_of(PyObject** cells, str digest, PlanShape shape)
 cdef void settle(ActionPlan plan, PlanShape shape) noexcept
 cdef ActionShape new_action(str name, tuple items, str disposition, tuple sources, object by, object reason)
+cdef Source new_source(str policy, str uid, str section, Py_ssize_t index, object location)
 cdef PlanShape new_shape(tuple policies, tuple actions)

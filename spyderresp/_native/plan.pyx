@@ -50,6 +50,16 @@ cdef class Source:
         return Source, (self.policy, self.uid, self.section, self.index, self.location)
 
 
+cdef Source new_source(str policy, str uid, str section, Py_ssize_t index, object location):
+    cdef Source source = Source.__new__(Source)
+    source.policy = policy
+    source.uid = uid
+    source.section = section
+    source.index = index
+    source.location = location
+    return source
+
+
 @cython.no_gc
 cdef class Target:
     def __init__(self, values):
