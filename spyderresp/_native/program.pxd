@@ -77,8 +77,9 @@ cdef struct Posts:
 cdef class Program:
     cdef readonly Py_ssize_t policy_count, entry_count, attribute_count, scope_count
     cdef readonly Py_ssize_t predicate_count, selector_count, post_count
-    cdef list text_counts, glob_counts    # of each attribute
     cdef int32_t* attribute_scope
+    cdef int32_t* text_counts          # of each attribute
+    cdef int32_t* glob_counts
     cdef int32_t* predicate_attribute
     cdef Verdicts* predicate_verdicts
     cdef Rows predicate_texts, predicate_globs

@@ -71,6 +71,12 @@ cdef void _free_rows(Rows* rows) noexcept nogil:
     free(rows.items)
 
 
+cdef int32_t _breadth(str pattern) except -1:
+    """Guess how many times as many events a glob lets through as an exact text would."""
+    cdef Py_ssize_t literal = len(pattern) - pattern.count("*") - pattern.count("?")
+    return 2 if literal >= 6 else 10 if literal >= 3 else 100_000
+
+
 cdef int _add(Posts* posts, int32_t attribute, int32_t key, int32_t code) except -1:
     cdef Post* items
     cdef Py_ssize_t capacity
@@ -121,10 +127,14 @@ cdef class Program:
         self.policy_count = len(spec.first_entry) - 1
         self.entry_count = spec.first_entry[self.policy_count]
         self.attribute_scope = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
-        if not self.attribute_scope:
+        self.text_counts = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
+        self.glob_counts = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
+        if not self.attribute_scope or not self.text_counts or not self.glob_counts:
             raise MemoryError
         for i in range(self.attribute_count):
             self.attribute_scope[i] = spec.attributes[i][0]
+            self.text_counts[i] = len(spec.texts[i])
+            self.glob_counts[i] = len(spec.globs[i])
         self.predicate_attribute = _numbers(spec.predicate_attribute, &self.memory)
         self.predicate_verdicts = <Verdicts*>malloc(3 * self.predicate_count + 1)
         if not self.predicate_verdicts:
@@ -143,8 +153,6 @@ cdef class Program:
         self.posted = <unsigned char*>calloc(self.attribute_count + 1, 1)
         if not self.code_of or not self.text_posts or not self.glob_posts or not self.posted:
             raise MemoryError
-        self.text_counts = [len(texts) for texts in spec.texts]
-        self.glob_counts = [len(globs) for globs in spec.globs]
         self.assemble(spec)
         self.uids = TextTable(spec.uids, spec.uids.values())
         self.names = TextTable(spec.names, spec.names.values())
@@ -156,6 +164,8 @@ cdef class Program:
     def __dealloc__(self):
         cdef Py_ssize_t i
         free(self.attribute_scope)
+        free(self.text_counts)
+        free(self.glob_counts)
         free(self.predicate_attribute)
         free(self.predicate_verdicts)
         _free_rows(&self.predicate_texts)
@@ -196,9 +206,12 @@ cdef class Program:
             if not use:
                 raise MemoryError
             for i in range(self.attribute_count):
-                use[i] = <int32_t*>calloc(len(spec.texts[i]) + FIRST, sizeof(int32_t))
+                use[i] = <int32_t*>calloc(FIRST + len(spec.texts[i]) + 2 * len(spec.globs[i]), sizeof(int32_t))
                 if not use[i]:
                     raise MemoryError
+                # Behind the texts, two numbers a glob: how many policies name it, and what each of them counts for.
+                for j, pattern in enumerate(spec.globs[i]):
+                    use[i][FIRST + len(spec.texts[i]) + 2 * j + 1] = _breadth(pattern)
             for policy in range(self.policy_count):
                 capacity += HEADER
                 for i in range(self.policy_selectors.start[policy], self.policy_selectors.start[policy + 1]):
@@ -271,13 +284,18 @@ cdef class Program:
     cdef Py_ssize_t size(self, int32_t selector, int32_t** use) noexcept:
         """Return the most numbers that a selector's clauses take, and count the policies that name each text."""
         cdef Py_ssize_t total = 0
-        cdef int32_t i, j, predicate
+        cdef int32_t i, j, predicate, attribute
+        cdef int32_t* count
         for i in range(self.selector_predicates.start[selector], self.selector_predicates.start[selector + 1]):
             predicate = self.selector_predicates.items[i]
             total += 2 + 2 * FEW
             if use is not NULL and self.exact(predicate):
+                attribute = self.predicate_attribute[predicate]
                 for j in range(self.predicate_texts.start[predicate], self.predicate_texts.start[predicate + 1]):
-                    use[self.predicate_attribute[predicate]][self.predicate_texts.items[j]] += 1
+                    use[attribute][self.predicate_texts.items[j]] += 1
+                count = use[attribute] + FIRST + self.text_counts[attribute]
+                for j in range(self.predicate_globs.start[predicate], self.predicate_globs.start[predicate + 1]):
+                    count[2 * self.predicate_globs.items[j]] += 1
         return total
 
     cdef bint exact(self, int32_t predicate) noexcept:
@@ -289,20 +307,24 @@ cdef class Program:
         )
 
     cdef int32_t pivot(self, Py_ssize_t policy, int32_t** use) noexcept:
-        """Return the policy's rarest exact predicate, without globs if there is one, or -1."""
-        cdef int32_t i, j, k, predicate, selector, best = -1
+        """Return the policy's rarest exact predicate, or -1: the one whose commonest operand leads to fewest policies."""
+        cdef int32_t i, p, k, glob, predicate, selector, attribute, best = -1
         cdef int64_t cost, least = 0
+        cdef const int32_t* count
         for i in range(self.policy_selectors.start[policy], self.policy_selectors.start[policy + 1]):
             selector = self.policy_selectors.items[i]
-            for j in range(self.selector_predicates.start[selector], self.selector_predicates.start[selector + 1]):
-                predicate = self.selector_predicates.items[j]
+            for p in range(self.selector_predicates.start[selector], self.selector_predicates.start[selector + 1]):
+                predicate = self.selector_predicates.items[p]
                 if not self.exact(predicate):
                     continue
                 cost = 0
+                attribute = self.predicate_attribute[predicate]
                 for k in range(self.predicate_texts.start[predicate], self.predicate_texts.start[predicate + 1]):
-                    cost = max(cost, use[self.predicate_attribute[predicate]][self.predicate_texts.items[k]])
-                if self.predicate_globs.start[predicate] < self.predicate_globs.start[predicate + 1]:
-                    cost |= <int64_t>1 << 40
+                    cost = max(cost, use[attribute][self.predicate_texts.items[k]])
+                count = use[attribute] + FIRST + self.text_counts[attribute]
+                for k in range(self.predicate_globs.start[predicate], self.predicate_globs.start[predicate + 1]):
+                    glob = self.predicate_globs.items[k]
+                    cost = max(cost, <int64_t>count[2 * glob] * count[2 * glob + 1])
                 if best < 0 or cost < least:
                     best = predicate
                     least = cost
