@@ -10,7 +10,7 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider")
+MODULES = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider", "columns", "rowtable", "batch")
 
 setup(
     cmdclass={"build_ext": build_ext},

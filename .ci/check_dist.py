@@ -10,7 +10,7 @@ with tarfile.open(sdist) as archive:
 with zipfile.ZipFile(wheel) as archive:
     binaries = archive.namelist()
 
-NATIVE = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider")
+NATIVE = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider", "columns", "rowtable", "batch")
 failures = []
 for name in NATIVE:
     for suffix in (".pyx", ".pxd", ".pyi"):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, Literal, NoReturn, get_args, overload
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args, overload
 
 from spyderresp._native.decider import Decider
 from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
 from spyderresp.errors import EventError
 from spyderresp.explain import Explanation, explain
+from spyderresp.extras import needed
 from spyderresp.policy import PolicySet
+
+if TYPE_CHECKING:
+    from spyderresp.arrow import BatchResult
 
 _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "defaults": get_args(Defaults),
@@ -88,6 +92,19 @@ class Engine(Decider):
         if on_error != "collect":
             raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
         return [_attempt(decide, line) for line in _lines(buffer)]
+
+    def evaluate_batch(self, table: Any) -> BatchResult:
+        """Return what to do about every row of a pyarrow RecordBatch, Table or RecordBatchReader (extra: ``arrow``).
+
+        The columns are the keys of the normal form, the scopes as structs; null and a missing column are absence.
+
+        Raises:
+            EventError: a column that is checked has the wrong type, or holds what is no text.
+            ImportError: pyarrow is not installed.
+        """
+        module = needed("spyderresp.arrow", "arrow", "evaluate_batch()")
+        result: BatchResult = module.evaluate_batch(self._compiled.index, table)
+        return result
 
     def replace(self, policies: PolicySet) -> None:
         """Decide by other policies from now on. Whole: no event sees a mixture.

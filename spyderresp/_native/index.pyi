@@ -2,7 +2,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, final
 
 from spyderresp._native.arrange import Arranger
-from spyderresp._native.plan import ActionPlan
+from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.program import Program
 from spyderresp._native.reader import EventReader
 from spyderresp.compiler import IndexSpec
@@ -59,6 +59,12 @@ class DecisionIndex:
 
         Raises:
             EventError: an event is malformed where it is checked.
+        """
+    def plan_of(self, event: Mapping[str, Any], shape: PlanShape, group: int) -> ActionPlan:
+        """Return the plan that an event has by a decision that was made elsewhere.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
         """
     def trace(self, event: Mapping[str, Any]) -> Trace:
         """Return every verdict on one event, of every predicate and selector."""

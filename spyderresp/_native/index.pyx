@@ -195,7 +195,7 @@ cdef class DecisionIndex:
         if not str_text(<object>value, &text, &self.buffer):
             return UNKNOWN_GROUP
         entry = find_entry(table, text.bytes, text.size, hash_bytes(text.bytes, text.size))
-        return entry.place if entry is not NULL else UNKNOWN_GROUP
+        return entry.place - FIRST if entry is not NULL else UNKNOWN_GROUP
 
     cdef void decide(self, Work* work) noexcept:
         cdef Probe probe
@@ -376,6 +376,24 @@ cdef class DecisionIndex:
         finally:
             free(space)
         return plans
+
+    def plan_of(self, event, PlanShape shape not None, int32_t group):
+        cdef PyObject** row = <PyObject**>malloc(self.reader.cells * sizeof(PyObject*))
+        cdef unsigned int present
+        cdef list kept
+        cdef ActionPlan plan
+        if not row:
+            raise MemoryError
+        try:
+            kept = self.reader.slow(event, row, &present)
+            plan = new_plan_of(row + self.count, self.digest, shape)
+        finally:
+            free(row)
+        if group != NO_GROUP:
+            plan.attribution = self.attribution(
+                group, kept[self.count + POLICY_UID], kept[self.count + POLICY_NAME]
+            )
+        return plan
 
     def trace(self, event):
         cdef Work work

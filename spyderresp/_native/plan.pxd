@@ -22,12 +22,12 @@ cdef class Target:
 
 # What an action is, whoever it is aimed at.
 cdef class ActionShape:
-    cdef str name
-    cdef tuple items             # (parameter, value) pairs
-    cdef str disposition
-    cdef tuple sources
-    cdef object superseded_by    # place in the plan, or None
-    cdef object reason           # text, or None
+    cdef readonly str name
+    cdef readonly tuple items             # (parameter, value) pairs
+    cdef readonly str disposition
+    cdef readonly tuple sources
+    cdef readonly object superseded_by    # place in the plan, or None
+    cdef readonly object reason           # text, or None
     cdef dict to_dict(self)
     cdef tuple identity(self)
 
@@ -37,7 +37,7 @@ cdef class PlannedAction:
 
 cdef class PlanShape:
     cdef readonly tuple policies    # names
-    cdef tuple actions              # ActionShape
+    cdef readonly tuple actions     # ActionShape
     cdef Py_ssize_t count           # of actions
     cdef readonly Py_ssize_t weight
 

@@ -38,6 +38,7 @@ cdef enum:
     HEADER = 6
     ENTRY_HEADER = 4
     FEW = 8               # operands of each kind that a clause may hold itself
+    SPARE = 4             # numbers of a decision's room that are its owner's
 
 # A list of rows: row i is items[start[i]:start[i + 1]]. Owned by the program.
 cdef struct Rows:
@@ -94,7 +95,7 @@ cdef class Program:
     cdef Rows* text_posts              # of each attribute, by text
     cdef Rows* glob_posts
     cdef unsigned char* posted         # whether any policy is posted under the attribute
-    cdef TextTable uids, names         # of policies, to groups
+    cdef TextTable uids, names         # of policies, to FIRST and their group
     cdef Rows groups                   # offsets into the code, of the enabled policies of each
     cdef readonly Py_ssize_t memory    # bytes, as counted here
 

@@ -154,8 +154,8 @@ cdef class Program:
         if not self.code_of or not self.text_posts or not self.glob_posts or not self.posted:
             raise MemoryError
         self.assemble(spec)
-        self.uids = TextTable(spec.uids, spec.uids.values())
-        self.names = TextTable(spec.names, spec.names.values())
+        self.uids = TextTable(spec.uids, [FIRST + group for group in spec.uids.values()])
+        self.names = TextTable(spec.names, [FIRST + group for group in spec.names.values()])
         _rows(&self.groups, spec.groups, &self.memory)
         for i in range(self.groups.start[len(spec.groups[0]) - 1]):
             self.groups.items[i] = self.code_of[self.groups.items[i]]
@@ -395,7 +395,7 @@ cdef class Program:
         # A policy is found once a row that it stands in, at most; an entry fires once.
         cdef Py_ssize_t most = max(self.post_count, self.policy_count)
         memset(decision, 0, sizeof(Decision))
-        decision.found = <int32_t*>malloc((most + self.entry_count + 1) * sizeof(int32_t))
+        decision.found = <int32_t*>malloc((most + self.entry_count + SPARE) * sizeof(int32_t))
         return decision.found is not NULL
 
     cdef bint predicate(self, int32_t place, const Value* values) noexcept nogil:

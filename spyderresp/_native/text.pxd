@@ -36,7 +36,8 @@ cdef enum:
 
 # Lead into a str, which must stay alive, or into the buffer. False without memory.
 cdef bint str_text(object value, Text* text, Buffer* buffer) noexcept
-# The same from UTF-8 known to be valid; the code points go into the buffer where it is not ASCII.
+# The same from bytes; where they are not ASCII the code points go into the buffer. False without memory, and where the
+# bytes are not UTF-8.
 cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* buffer) noexcept nogil
 cdef class TextTable:
     # Texts to places. Never changed once built, but for the notes.

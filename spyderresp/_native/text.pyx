@@ -65,8 +65,9 @@ cdef bint str_text(object value, Text* text, Buffer* buffer) noexcept:
 
 
 cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* buffer) noexcept nogil:
-    cdef Py_ssize_t i = 0, at = 0
+    cdef Py_ssize_t i = 0, at = 0, more
     cdef uint64_t word
+    cdef uint32_t code, least
     cdef uint32_t* codes
     text.bytes = data
     text.size = size
@@ -87,21 +88,24 @@ cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* bu
     codes = <uint32_t*>buffer.bytes
     i = 0
     while i < size:
-        if data[i] < 0x80:
-            codes[at] = data[i]
-            i += 1
-        elif data[i] < 0xE0:
-            codes[at] = (data[i] & 0x1Fu) << 6 | (data[i + 1] & 0x3Fu)
-            i += 2
-        elif data[i] < 0xF0:
-            codes[at] = (data[i] & 0x0Fu) << 12 | (data[i + 1] & 0x3Fu) << 6 | (data[i + 2] & 0x3Fu)
-            i += 3
-        else:
-            codes[at] = (
-                (data[i] & 0x07u) << 18 | (data[i + 1] & 0x3Fu) << 12 | (data[i + 2] & 0x3Fu) << 6
-                | (data[i + 3] & 0x3Fu)
-            )
-            i += 4
+        code = data[i]
+        i += 1
+        if code >= 0x80:
+            if code < 0xC2 or code > 0xF4:
+                return False
+            more = 1 if code < 0xE0 else 2 if code < 0xF0 else 3
+            least = 0x80 if more == 1 else 0x800 if more == 2 else 0x10000
+            code &= 0x3Fu >> more
+            if i + more > size:
+                return False
+            for _ in range(more):
+                if data[i] & 0xC0 != 0x80:
+                    return False
+                code = code << 6 | (data[i] & 0x3Fu)
+                i += 1
+            if code < least or code > 0x10FFFF or 0xD800 <= code < 0xE000:
+                return False
+        codes[at] = code
         at += 1
     text.kind = 4
     text.units = codes

@@ -1,0 +1,345 @@
+"""Arrow columns in, columns out: what ``Engine.evaluate_batch`` does. The only importer of pyarrow.
+
+The columns are those of the normal form: a struct each of cluster, machine, namespace, pod, container, service and
+process; labels as map or struct; policy_uid, policy_name, id and time beside them. Null is absence, and so is a column
+that is missing. What is decided where is ``_native.batch``.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Final
+
+import pyarrow as pa
+
+from spyderresp._native.batch import Batch, gather, pick
+from spyderresp._native.index import DecisionIndex
+from spyderresp._native.plan import ActionPlan, ActionShape, PlanShape
+from spyderresp._native.reader import FIELD, NAMESPACE_NAME
+from spyderresp._native.text import TextTable
+from spyderresp.errors import EventError
+from spyderresp.vocabulary import ACTIONS, FLAG_TEXTS, NICE_MIN, SCOPES, SEVERITIES
+
+_EVENT: Final = ("id", "time", "policy_uid", "policy_name", *SCOPES)
+#: Columns of texts, with those that are known beforehand; and columns of numbers.
+_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "action": ACTIONS,
+    "severity": SEVERITIES,
+    **dict.fromkeys(FLAG_TEXTS, ()),
+    "disposition": ("execute", "audit", "superseded", "not_applicable"),
+    "policy": (),
+    "section": ("default", "actions"),
+}
+_COUNTS: Final = ("index", "sources", "priority")
+_ALL: Final = (0, 0)
+_ABSENT: Final[tuple[Any, ...]] = (None, (), None)
+_PICKED: Final = -16
+
+
+def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:
+    """Decide every row of a RecordBatch, a Table, a reader, or whatever exports one of them by Arrow's C interface.
+
+    Raises:
+        EventError: a column that is checked has the wrong type, or holds what is no text.
+        TypeError: ``data`` is none of these.
+    """
+    decided = Batch(index)
+    batches = []
+    for batch in _batches(data):
+        batch.validate()
+        columns = _Columns(index, batch)
+        fault = decided.add(batch.num_rows, columns.attributes, columns.scopes)
+        if fault is not None:
+            place, row, what = fault
+            raise EventError(columns.path(place), f"row {row}: {what}")
+        batches.append(batch)
+    return BatchResult(decided, batches)
+
+
+def _batches(data: Any) -> Iterable[pa.RecordBatch]:
+    if isinstance(data, pa.RecordBatch):
+        return [data]
+    if isinstance(data, pa.Table):
+        return data.to_batches()  # type: ignore[no-any-return]
+    if isinstance(data, pa.RecordBatchReader):
+        return data
+    if hasattr(data, "__arrow_c_stream__"):
+        return pa.RecordBatchReader.from_stream(data)
+    if hasattr(data, "__arrow_c_array__"):
+        return [pa.record_batch(data)]
+    raise TypeError("evaluate_batch() takes a pyarrow RecordBatch, Table or RecordBatchReader")
+
+
+class _Columns:
+    """The columns of one batch that an index asks for, as numbers. Keeps alive what they lead to."""
+
+    def __init__(self, index: DecisionIndex, batch: pa.RecordBatch) -> None:
+        self._index = index
+        self._batch = batch
+        self._kept: list[Any] = []
+        self._structs = {scope: self._struct(scope) for scope in SCOPES if self._checked(scope)}
+        self._labels: dict[str, dict[str, tuple[Any, ...]]] = {}
+        self.scopes = [self._validity(self._structs.get(scope)) for scope in SCOPES]
+        self.attributes = [self._attribute(*attribute) for attribute in index.reader.attributes]
+        for name in ("policy_uid", "policy_name"):
+            column = self._column(name)
+            self.attributes.append((_ABSENT if column is None else self._texts(column, name, ()),))
+
+    def path(self, place: int) -> str:
+        """Return how an event's error names a column."""
+        attributes = self._index.reader.attributes
+        if place >= len(attributes):
+            return ("policy_uid", "policy_name")[place - len(attributes)]
+        scope, key, kind = attributes[place]
+        return f"{SCOPES[scope]}.{key}" if kind == FIELD else f"{SCOPES[scope]}.labels.{key}"
+
+    def _checked(self, scope: str) -> bool:
+        place = SCOPES.index(scope)
+        return scope in ("process", "pod") or any(where == place for where, _, _ in self._index.reader.attributes)
+
+    def _column(self, name: str) -> Any:
+        places = self._batch.schema.get_all_field_indices(name)
+        if len(places) > 1:
+            raise EventError(name, "stands twice among the columns")
+        return self._batch.column(places[0]) if places else None
+
+    def _struct(self, name: str) -> Any:
+        column = self._column(name)
+        if column is None or pa.types.is_null(column.type):
+            return None
+        if not pa.types.is_struct(column.type):
+            raise EventError(name, f"must be a column of structs, not {column.type}")
+        return column
+
+    def _validity(self, column: Any) -> tuple[int, int] | None:
+        if column is None:
+            return None
+        return self._address(column.buffers()[0]), column.offset
+
+    def _address(self, buffer: Any) -> int:
+        if buffer is None:
+            return 0
+        self._kept.append(buffer)
+        return int(buffer.address)
+
+    def _attribute(self, scope: int, key: str, kind: int) -> tuple[tuple[Any, ...], ...]:
+        name = SCOPES[scope]
+        struct = self._structs[name]
+        if struct is None:
+            return (_ABSENT,)
+        levels = (self._validity(struct) or _ALL,)
+        if kind == FIELD:
+            return (self._field(struct, key, f"{name}.{key}", levels),)
+        label = self._label(name, struct, key, levels)
+        if kind == NAMESPACE_NAME:
+            return label, self._field(struct, "name", f"{name}.name", levels)
+        return (label,)
+
+    def _field(self, struct: Any, key: str, path: str, levels: tuple[Any, ...]) -> tuple[Any, ...]:
+        place = _field_place(struct.type, key, path)
+        return _ABSENT if place is None else self._texts(struct.field(place), path, levels)
+
+    def _label(self, scope: str, struct: Any, key: str, levels: tuple[Any, ...]) -> tuple[Any, ...]:
+        if scope not in self._labels:
+            self._labels[scope] = self._all_labels(scope, struct, levels)
+        return self._labels[scope].get(key, _ABSENT)
+
+    def _all_labels(self, scope: str, struct: Any, levels: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+        """Return the column of each label that the policies name."""
+        path = f"{scope}.labels"
+        place = _field_place(struct.type, "labels", path)
+        labels = None if place is None else struct.field(place)
+        if labels is None or pa.types.is_null(labels.type):
+            return {}
+        own = SCOPES.index(scope)
+        keys = [key for where, key, kind in self._index.reader.attributes if where == own and kind != FIELD]
+        levels = (*levels, self._validity(labels))
+        if pa.types.is_struct(labels.type):
+            return {key: self._field(labels, key, f"{path}.{key}", levels) for key in keys}
+        if pa.types.is_map(labels.type):
+            return self._picked(labels, path, keys, levels)
+        raise EventError(path, f"must be a column of maps or structs, not {labels.type}")
+
+    def _picked(
+        self, labels: Any, path: str, keys: Sequence[str], levels: tuple[Any, ...]
+    ) -> dict[str, tuple[Any, ...]]:
+        offsets = labels.offsets
+        names, _, index = self._texts(_plain(labels.keys), path, ())
+        items, _, _ = self._texts(_plain(labels.items), path, ())
+        if names is None or index is not None:
+            return {}
+        where = self._address(offsets.buffers()[1]), offsets.offset
+        rows = len(labels)
+        made, row, what = pick(rows, where, self._validity(labels) or _ALL, names, TextTable(keys, range(len(keys))))
+        if what:
+            raise EventError(path, f"row {row}: {what}")
+        columns = {}
+        for key, picks in zip(keys, made, strict=True):
+            columns[key] = (items, levels, (self._address(pa.py_buffer(picks)), _PICKED, 0))
+        return columns
+
+    def _texts(self, column: Any, path: str, levels: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a column of texts, plain or dictionary-encoded, as numbers."""
+        self._kept.append(column)
+        indices = None
+        if pa.types.is_dictionary(column.type):
+            valid, numbers = column.buffers()[:2]
+            width = column.type.index_type.bit_width // 8
+            if not pa.types.is_unsigned_integer(column.type.index_type):
+                width = -width
+            levels = (*levels, (self._address(valid), column.offset))
+            indices = self._address(numbers), width, column.offset
+            column = column.dictionary
+            self._kept.append(column)
+        if pa.types.is_null(column.type):
+            return _ABSENT
+        if pa.types.is_string_view(column.type):
+            column = column.cast(pa.large_string())
+            self._kept.append(column)
+        large = pa.types.is_large_string(column.type)
+        if not large and not pa.types.is_string(column.type):
+            raise EventError(path, f"must be a column of texts, not {column.type}")
+        valid, offsets, data = column.buffers()
+        texts = (
+            self._address(offsets),
+            large,
+            self._address(data),
+            0 if data is None else data.size,
+            column.offset,
+            len(column),
+            (self._address(valid), column.offset),
+        )
+        return texts, levels, indices
+
+
+def _field_place(struct: Any, key: str, path: str) -> int | None:
+    places = struct.get_all_field_indices(key)
+    if len(places) > 1:
+        raise EventError(path, "stands twice among the fields")
+    return places[0] if places else None
+
+
+def _plain(column: Any) -> Any:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+
+
+class BatchResult(Sequence[ActionPlan]):
+    """What to do about each row of a batch. Immutable.
+
+    ``result[i]`` is the plan of row i, as ``evaluate`` gives it; ``table`` holds every planned action of every row.
+    """
+
+    def __init__(self, decided: Batch, batches: Sequence[pa.RecordBatch]) -> None:
+        self._decided = decided
+        self._batches = batches
+        self._shapes: list[tuple[PlanShape, int]] = [decided.shape(i) for i in range(decided.outcome_count)]
+
+    def __len__(self) -> int:
+        return self._decided.rows
+
+    def __getitem__(self, row: Any) -> Any:
+        if isinstance(row, slice):
+            return [self[i] for i in range(*row.indices(len(self)))]
+        place = row + len(self) if row < 0 else row
+        if not 0 <= place < len(self):
+            raise IndexError("row out of range")
+        shape, group = self._shapes[self._decided.outcome(place)]
+        return self._decided.index.plan_of(self._event(place), shape, group)
+
+    def __iter__(self) -> Iterator[ActionPlan]:
+        return (self[row] for row in range(len(self)))
+
+    def _event(self, row: int) -> dict[str, Any]:
+        """Return what a row says of its event, as the mapping that ``evaluate`` takes."""
+        for batch in self._batches:
+            if row < batch.num_rows:
+                break
+            row -= batch.num_rows
+        event: dict[str, Any] = {}
+        for name in _EVENT:
+            places = batch.schema.get_all_field_indices(name)
+            if places:
+                event[name] = batch.column(places[0]).slice(row, 1).to_pylist()[0]
+        for scope in SCOPES:
+            held = event.get(scope)
+            if isinstance(held, dict) and isinstance(held.get("labels"), list):
+                held["labels"] = dict(held["labels"])
+        return event
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """One row for each planned action, by event and in the plan's order.
+
+        Columns: ``row`` of the event; ``action``; ``parameters``, a struct; ``disposition``; ``policy``, ``section``
+        and ``index`` of its first source; ``sources``, how many there are.
+        """
+        actions = _Actions(shape for shape, _ in self._shapes)
+        rows, places = self._decided.expand(actions.starts, actions.places)
+        where = memoryview(places).cast("i")
+        parameters = ("severity", *FLAG_TEXTS, "priority")
+        return pa.table(
+            {
+                "row": pa.Array.from_buffers(pa.int64(), len(where), [None, pa.py_buffer(rows)]),
+                "action": actions.column("action", where),
+                "parameters": pa.StructArray.from_arrays(
+                    [actions.column(name, where) for name in parameters], list(parameters)
+                ),
+                **{
+                    name: actions.column(name, where)
+                    for name in ("disposition", "policy", "section", "index", "sources")
+                },
+            }
+        )
+
+
+class _Actions:
+    """Every distinct action of some shapes, once: its texts numbered, by column."""
+
+    def __init__(self, shapes: Iterable[PlanShape]) -> None:
+        self.starts = array("q", [0])
+        self.places = array("i")
+        self._numbers: dict[str, array[int]] = {name: array("i") for name in (*_WORDS, *_COUNTS)}
+        self._words: dict[str, dict[str, int]] = {
+            name: {word: place for place, word in enumerate(words)} for name, words in _WORDS.items()
+        }
+        # Shapes share the very actions that they have in common; all are alive while this is filled.
+        known: dict[int, int] = {}
+        for shape in shapes:
+            for action in shape.actions:
+                place = known.get(id(action))
+                if place is None:
+                    place = known[id(action)] = len(known)
+                    self._add(action)
+                self.places.append(place)
+            self.starts.append(len(self.places))
+
+    def _add(self, action: ActionShape) -> None:
+        source = action.sources[0]
+        said = dict(action.items)
+        said.update(action=action.name, disposition=action.disposition, policy=source.policy, section=source.section)
+        for name, words in self._words.items():
+            word = said.get(name)
+            self._numbers[name].append(-1 if word is None else words.setdefault(str(word), len(words)))
+        self._numbers["index"].append(source.index)
+        self._numbers["sources"].append(len(action.sources))
+        # Nice values begin at -20; below 0 is null here.
+        self._numbers["priority"].append(int(said["priority"]) - NICE_MIN if "priority" in said else -1)
+
+    def column(self, name: str, places: memoryview) -> pa.Array:
+        """Return a column of the actions at these places: of numbers, or a dictionary of texts."""
+        numbers = self._numbers[name]
+        words = self._words.get(name)
+        # By what it is, not by how many it holds, so that results of one engine after another fit together.
+        narrow = name == "priority" or bool(_WORDS.get(name))
+        if name == "priority":
+            # Gathered by what it is; its bitmap by whether it is.
+            data, _ = gather(places, array("i", [number + NICE_MIN for number in numbers]), narrow)
+            _, valid = gather(places, numbers, narrow)
+        else:
+            data, valid = gather(places, numbers, narrow)
+        kind = pa.int8() if narrow else pa.int32()
+        buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(data)]
+        made = pa.Array.from_buffers(kind, len(places), buffers)
+        return made if words is None else pa.DictionaryArray.from_arrays(made, pa.array(words, pa.string()))
