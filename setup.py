@@ -10,7 +10,22 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = ("glob", "reader", "plan", "index")
+MODULES = (
+    "glob",
+    "reader",
+    "plan",
+    "index",
+    "lines",
+    "texts",
+    "tree",
+    "json_reader",
+    "yaml_builder",
+    "policy",
+    "checking",
+    "selector_schema",
+    "response_schema",
+    "schema",
+)
 
 setup(
     cmdclass={"build_ext": build_ext},

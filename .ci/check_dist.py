@@ -10,7 +10,22 @@ with tarfile.open(sdist) as archive:
 with zipfile.ZipFile(wheel) as archive:
     binaries = archive.namelist()
 
-NATIVE = ("glob", "reader", "plan", "index")
+NATIVE = (
+    "glob",
+    "reader",
+    "plan",
+    "index",
+    "lines",
+    "texts",
+    "tree",
+    "json_reader",
+    "yaml_builder",
+    "policy",
+    "checking",
+    "selector_schema",
+    "response_schema",
+    "schema",
+)
 failures = []
 for name in NATIVE:
     for suffix in (".pyx", ".pxd", ".pyi"):

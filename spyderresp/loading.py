@@ -11,12 +11,14 @@ from collections.abc import Mapping as AbstractMapping
 from pathlib import Path
 from typing import Any, Final
 
-from spyderresp.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, DocumentError, Node, Scalar
+from spyderresp._native.json_reader import read_json
+from spyderresp._native.schema import PolicyReader
+from spyderresp._native.texts import Texts
+from spyderresp._native.tree import Tree
+from spyderresp.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, DocumentError, NotJsonError
 from spyderresp.errors import PolicyError
 from spyderresp.findings import Findings, TooManyFindingsError, quoted
-from spyderresp.json_text import NotJsonError, read_json
 from spyderresp.policy import PolicySet
-from spyderresp.schema import PolicyReader
 from spyderresp.source import Source
 from spyderresp.yaml_text import read_yaml
 
@@ -87,10 +89,9 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
     found = False
     before = len(findings.items)
     try:
-        for root in _documents(source):
-            if isinstance(root, Scalar) and root.text is None:
-                continue
-            found |= reader.read(root, source)
+        for tree in _documents(source, reader.texts):
+            if not tree.empty:
+                found |= reader.read(tree, source)
     except DocumentError as error:
         findings.unreadable(error, source)
         found = True
@@ -100,18 +101,18 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
     return found
 
 
-def _documents(source: Source) -> Iterator[Node]:
-    """Yield the roots: of JSON where the text looks like it and is it, else of YAML."""
+def _documents(source: Source, texts: Texts) -> Iterator[Tree]:
+    """Yield the documents: of JSON where the text looks like it and is it, else of YAML."""
     text = source.text
     not_json: NotJsonError | None = None
     if text.lstrip(" \t\r\n")[:1] in ("{", "["):
         try:
-            yield read_json(text)
+            yield read_json(text, texts)
             return
         except NotJsonError as error:
             not_json = error
     try:
-        yield from read_yaml(text)
+        yield from read_yaml(text, texts)
     except DocumentError:
         if not_json is None or not source.path.endswith(".json"):
             raise
@@ -139,6 +140,8 @@ class _Text:
 
 
 def _first_surrogate(text: str) -> int | None:
+    if text.isascii():
+        return None
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -263,7 +266,7 @@ class _Held:
         try:
             text = json.dumps(_plain(self._document), indent=2, ensure_ascii=False, allow_nan=False)
             source = Source(self._path, text)
-            reader.read(read_json(text, surrogates=True), source)
+            reader.read(read_json(text, reader.texts, surrogates=True), source)
         except DocumentError as error:
             findings.about_path(error.code, error.message, self._path, help=error.help)
 
