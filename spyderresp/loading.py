@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -12,12 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from spyderresp._native.json_reader import read_json
+from spyderresp._native.json_writer import write_json
 from spyderresp._native.schema import PolicyReader
 from spyderresp._native.texts import Texts
 from spyderresp._native.tree import Tree
-from spyderresp.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, DocumentError, NotJsonError
+from spyderresp.document import MAX_BYTES, DocumentError, NotJsonError
 from spyderresp.errors import PolicyError
-from spyderresp.findings import Findings, TooManyFindingsError, quoted
+from spyderresp.findings import Findings, TooManyFindingsError
 from spyderresp.policy import PolicySet
 from spyderresp.source import Source
 from spyderresp.yaml_text import read_yaml
@@ -77,6 +76,7 @@ def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> Poli
     try:
         for item in inputs:
             item.read(reader, findings)
+            reader.texts.forget()
     except TooManyFindingsError:
         pass
     if findings.errors:
@@ -264,45 +264,8 @@ class _Held:
 
     def read(self, reader: PolicyReader, findings: Findings) -> None:
         try:
-            text = json.dumps(_plain(self._document), indent=2, ensure_ascii=False, allow_nan=False)
+            text = write_json(self._document)
             source = Source(self._path, text)
             reader.read(read_json(text, reader.texts, surrogates=True), source)
         except DocumentError as error:
             findings.about_path(error.code, error.message, self._path, help=error.help)
-
-
-def _plain(document: object) -> object:
-    """Copy a host's document into plain JSON values, or say which value is none."""
-    count = 0
-
-    def copy(value: object, where: str, depth: int) -> object:
-        nonlocal count
-        count += 1
-        if count > MAX_NODES:
-            raise DocumentError("SR010", f"more than {MAX_NODES:,} values in one document")
-        if depth > MAX_DEPTH:
-            raise DocumentError("SR009", f"nested more than {MAX_DEPTH} levels deep, or within itself")
-        if value is None or isinstance(value, (str, bool, int)):
-            return _scalar(value, where)
-        if isinstance(value, float) and math.isfinite(value):
-            return value
-        if isinstance(value, AbstractMapping):
-            for key in value:
-                if not isinstance(key, str):
-                    raise DocumentError("SR016", f"a key under {quoted(where)} is not a text")
-            return {str(key): copy(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [copy(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-        raise DocumentError(
-            "SR019",
-            f"{quoted(where)} holds a value that JSON does not have",
-            help="texts, numbers, booleans, null, lists and mappings; write a date as a text",
-        )
-
-    return copy(document, "document", 0)
-
-
-def _scalar(value: str | bool | int | None, where: str) -> object:
-    if isinstance(value, int) and abs(value) >= 10**400:
-        raise DocumentError("SR019", f"{quoted(where)} holds a number of more than 400 digits")
-    return str(value) if isinstance(value, str) else value

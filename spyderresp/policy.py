@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
+from spyderresp._native.digest import digest
 from spyderresp._native.policy import Clause, Entry, Policy, Selector
 from spyderresp.errors import Diagnostic
 from spyderresp.vocabulary import Mode, Operator, Section
-
-_DIGEST_VERSION: Final = 1
 
 
 class PolicySet(Sequence[Policy]):
@@ -46,34 +43,7 @@ class PolicySet(Sequence[Policy]):
         Covered: name, uid, type, enabled, mode, selectors (the order of their clauses and values apart) and entries.
         Not covered: other metadata, rulesets, workload keys, places and diagnostics.
         """
-        document = [_DIGEST_VERSION, [_meaning(policy) for policy in self.policies]]
-        text = json.dumps(document, separators=(",", ":"), ensure_ascii=True)
-        return "sha256:" + hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _meaning(policy: Policy) -> list[Any]:
-    return [
-        policy.name,
-        policy.uid,
-        policy.type,
-        policy.enabled,
-        policy.mode,
-        _selectors_meaning(policy.selectors),
-        [
-            [entry.section, entry.action, entry.enabled, entry.parameters, _selectors_meaning(entry.selectors)]
-            for entry in policy.entries
-        ],
-    ]
-
-
-def _selectors_meaning(selectors: tuple[Selector, ...]) -> list[Any]:
-    return sorted(
-        [
-            selector.scope,
-            sorted({(clause.key, clause.operator, tuple(sorted(set(clause.values)))) for clause in selector.clauses}),
-        ]
-        for selector in selectors
-    )
+        return digest(self.policies)
 
 
 __all__ = ["Clause", "Entry", "Mode", "Operator", "Policy", "PolicySet", "Section", "Selector"]

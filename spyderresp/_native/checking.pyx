@@ -1,13 +1,12 @@
-from spyderresp._native.lines cimport LineTable
 from spyderresp._native.policy cimport Clause
 from spyderresp._native.texts cimport among
 from spyderresp._native.tree cimport MAPPING, NOTHING, SEQUENCE, Tree, following, is_text, own
 
+from spyderresp import vocabulary
 from spyderresp.findings import quoted, suggestion
-from spyderresp.vocabulary import FALSE, TRUE
 
-cdef frozenset _TRUE = TRUE
-cdef frozenset _FALSE = FALSE
+cdef frozenset TRUE = vocabulary.TRUE
+cdef frozenset FALSE = vocabulary.FALSE
 
 
 cdef class Checker:
@@ -62,8 +61,8 @@ cdef class Checker:
         cdef str word = self.tree.text(cell) if is_text(self.tree, cell) else None
         if word is not None:
             low = word.lower()
-            if (low in _TRUE or low in _FALSE) and word in (low, word.upper(), word.capitalize()):
-                return low in _TRUE
+            if (low in TRUE or low in FALSE) and word in (low, word.upper(), word.capitalize()):
+                return low in TRUE
         shown = quoted(word) if word is not None else self.shape(cell)
         self.error("SR114", cell, f"`{what}` must be true or false, not {shown}")
         return WRONG

@@ -1,6 +1,6 @@
-# Reads a JSON text (RFC 8259) into cells, in one pass, with a stack of its own: depth costs nothing but the stack's fixed
-# room. A string without escapes is only looked at; any other goes to the standard library's scanner, so that what is
-# a string, and what is said of one that is not, is the same everywhere.
+# Reads a JSON text (RFC 8259) into cells, in one pass, with a stack of its own: depth costs nothing but the stack's
+# fixed room. A string without escapes is only looked at; any other goes to the standard library's scanner, so that what
+# is a string, and what is said of one that is not, is the same everywhere.
 
 from spyderresp._native.tree cimport Tree
 

@@ -1,5 +1,13 @@
+from typing import final
+
 from spyderresp._native.texts import Texts
 from spyderresp._native.tree import Tree
+
+@final
+class JsonReader:
+    """Reads one text."""
+
+    def __new__(cls, text: str, texts: Texts, surrogates: bool) -> JsonReader: ...
 
 def read_json(text: str, texts: Texts | None = None, *, surrogates: bool = False) -> Tree:
     """Return the one document of a JSON text. Numbers and booleans are kept as their JSON text.

@@ -5,9 +5,6 @@
 # them again, so they are in no cycle, and a collection does not look at the hundreds of thousands of them that a large
 # set has. A Policy is within it, because its metadata is a dict that its holder may change.
 
-cimport cython
-
-@cython.final
 cdef class Clause:
     cdef readonly str key
     cdef readonly str operator
@@ -17,7 +14,6 @@ cdef class Clause:
     cdef int line
     cdef int column
 
-@cython.final
 cdef class Selector:
     cdef readonly str scope
     cdef readonly tuple clauses        # of Clause
@@ -25,7 +21,6 @@ cdef class Selector:
     cdef int line
     cdef int column
 
-@cython.final
 cdef class Entry:
     cdef readonly str action
     cdef readonly tuple parameters     # of (str, str or int)
@@ -37,7 +32,6 @@ cdef class Entry:
     cdef readonly int index
     cdef readonly bint enabled
 
-@cython.final
 cdef class Policy:
     cdef readonly str name
     cdef readonly object uid           # str or None

@@ -13,11 +13,14 @@ cdef tuple _all(tuple items, type kind, str what):
     return items
 
 
+@cython.final
 @cython.no_gc
 cdef class Clause:
     __match_args__ = ("key", "operator", "values", "primitive", "location")
 
-    def __init__(self, str key not None, str operator not None, tuple values not None, str primitive not None, location):
+    def __init__(
+        self, str key not None, str operator not None, tuple values not None, str primitive not None, location
+    ):
         self.key = key
         self.operator = operator
         self.values = _all(values, str, "values")
@@ -52,6 +55,7 @@ cdef tuple _clause(Clause self):
     return self.key, self.operator, self.values, self.primitive, self.location
 
 
+@cython.final
 @cython.no_gc
 cdef class Selector:
     __match_args__ = ("scope", "clauses", "location")
@@ -90,6 +94,7 @@ cdef tuple _selector(Selector self):
     return self.scope, self.clauses, self.location
 
 
+@cython.final
 @cython.no_gc
 cdef class Entry:
     __match_args__ = ("action", "parameters", "selectors", "enabled", "section", "index", "location")
@@ -143,6 +148,7 @@ cdef tuple _entry(Entry self):
     return self.action, self.parameters, self.selectors, self.enabled, self.section, self.index, self.location
 
 
+@cython.final
 cdef class Policy:
     __match_args__ = ("name", "uid", "type", "enabled", "mode", "selectors", "entries", "metadata", "location")
 

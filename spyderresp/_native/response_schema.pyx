@@ -6,18 +6,17 @@ from spyderresp._native.selector_schema cimport SelectorReader, scope_of
 from spyderresp._native.texts cimport among, known, words
 from spyderresp._native.tree cimport MAPPING, NOTHING, following, is_text, meant, own
 
+from spyderresp import vocabulary
 from spyderresp.findings import quoted, suggestion
-from spyderresp.vocabulary import (
-    ACTION_FIELDS,
-    ACTIONS,
-    NICE_MAX,
-    NICE_MIN,
-    SELECTORS,
-    SEVERITIES,
-    VENDOR_REFUSED_ACTIONS,
-    VENDOR_TEXT_LIMITS,
-)
 
+cdef dict ACTION_FIELDS = vocabulary.ACTION_FIELDS
+cdef tuple ACTIONS = vocabulary.ACTIONS
+cdef int NICE_MAX = vocabulary.NICE_MAX
+cdef int NICE_MIN = vocabulary.NICE_MIN
+cdef dict SELECTORS = vocabulary.SELECTORS
+cdef tuple SEVERITIES = vocabulary.SEVERITIES
+cdef dict VENDOR_REFUSED_ACTIONS = vocabulary.VENDOR_REFUSED_ACTIONS
+cdef dict VENDOR_TEXT_LIMITS = vocabulary.VENDOR_TEXT_LIMITS
 cdef tuple SECTIONS = ("default", "actions")
 cdef bytes SECTION_FLAGS = words(SECTIONS)
 cdef tuple SECTION_KEYS = tuple([known(section) for section in SECTIONS])
@@ -25,8 +24,9 @@ cdef bytes ACTION_FLAGS = words(ACTIONS)
 cdef bytes SELECTOR_FLAGS = words(SELECTORS)
 # What a body may hold, its action's own fields and its selectors.
 cdef dict BODY_FLAGS = {action: words({*fields, "enabled", *SELECTORS}) for action, fields in ACTION_FIELDS.items()}
-cdef dict FIELDS_OF = {action: tuple([(field, known(field)) for field in fields]) for action, fields in ACTION_FIELDS.items()}
-cdef tuple _SEVERITIES = SEVERITIES
+cdef dict FIELDS_OF = {
+    action: tuple([(field, known(field)) for field in fields]) for action, fields in ACTION_FIELDS.items()
+}
 cdef int ENABLED = known("enabled")
 cdef int IMPACT = known("impact")
 cdef int SERVICE_SELECTOR = known("serviceSelector")
@@ -101,17 +101,17 @@ cdef class ResponseReader:
             return False
         end = self.tree.cells[item].link
         key = own(self.tree, item + 1, end)
-        known = []
+        named = []
         while key < end:
             count += 1
             if among(ACTION_FLAGS, self.tree.cells[key].link):
                 if found < 0:
                     found = key
-                known.append(key)
+                named.append(key)
             key = own(self.tree, following(self.tree, key + 1), end)
-        if len(known) > 1:
-            names = " and ".join([quoted(self.tree.text(key)) for key in known])
-            check.error("SR305", known[1], f"one list item names {names}", "give each action an item of its own")
+        if len(named) > 1:
+            names = " and ".join([quoted(self.tree.text(key)) for key in named])
+            check.error("SR305", named[1], f"one list item names {names}", "give each action an item of its own")
             return False
         if found < 0:
             self.unknown(item)
@@ -207,7 +207,7 @@ cdef class ResponseReader:
             hint = f"one of {', '.join(SEVERITIES)}"
             self.check.error("SR307", self.key, f"{quoted(self.action)} has no `severity`", hint)
             return None
-        return self.check.choice(node, "severity", _SEVERITIES, "SR308")
+        return self.check.choice(node, "severity", SEVERITIES, "SR308")
 
     cdef object priority(self, int node):
         cdef str text

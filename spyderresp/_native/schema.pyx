@@ -7,31 +7,24 @@ from spyderresp._native.selector_schema cimport SelectorReader, scope_of
 from spyderresp._native.texts cimport Texts, among, known, words
 from spyderresp._native.tree cimport MAPPING, NOTHING, SEQUENCE, Tree, following, is_text, meant, own
 
+from spyderresp import vocabulary
 from spyderresp.errors import Location
 from spyderresp.findings import quoted, suggestion
-from spyderresp.vocabulary import (
-    API_VERSION,
-    LIST_KEYS,
-    MODES,
-    OTHER_KINDS,
-    POLICY_KIND,
-    REQUIRED_SELECTOR,
-    SPEC_KEYS,
-    TEST_API_VERSION,
-    TEST_KIND,
-    TOP_KEYS,
-    TRACE_TYPE,
-    TYPES,
-    VENDOR_SELECTORS,
-    is_workload_key,
-)
+from spyderresp.vocabulary import is_workload_key
 
-cdef str VERSION = API_VERSION
-cdef str KIND = POLICY_KIND
-cdef tuple _TYPES = TYPES
-cdef tuple _MODES = MODES
-cdef tuple _TOP_KEYS = TOP_KEYS
-cdef tuple _LIST_KEYS = LIST_KEYS
+cdef str API_VERSION = vocabulary.API_VERSION
+cdef tuple LIST_KEYS = vocabulary.LIST_KEYS
+cdef tuple MODES = vocabulary.MODES
+cdef frozenset OTHER_KINDS = vocabulary.OTHER_KINDS
+cdef str POLICY_KIND = vocabulary.POLICY_KIND
+cdef dict REQUIRED_SELECTOR = vocabulary.REQUIRED_SELECTOR
+cdef tuple SPEC_KEYS = vocabulary.SPEC_KEYS
+cdef str TEST_API_VERSION = vocabulary.TEST_API_VERSION
+cdef str TEST_KIND = vocabulary.TEST_KIND
+cdef tuple TOP_KEYS = vocabulary.TOP_KEYS
+cdef str TRACE_TYPE = vocabulary.TRACE_TYPE
+cdef tuple TYPES = vocabulary.TYPES
+cdef dict VENDOR_SELECTORS = vocabulary.VENDOR_SELECTORS
 cdef bytes TOP_FLAGS = words(TOP_KEYS)
 cdef bytes LIST_FLAGS = words(LIST_KEYS)
 cdef bytes SPEC_FLAGS = words(SPEC_KEYS)
@@ -94,7 +87,7 @@ cdef class PolicyReader:
         kind = tree.get(root, KIND_KEY)
         if kind >= 0 and not (is_text(tree, kind) and tree.text(kind).endswith("List")):
             return -2
-        self.check.keys(root, _LIST_KEYS, LIST_FLAGS, "SR106", "a list of documents")
+        self.check.keys(root, LIST_KEYS, LIST_FLAGS, "SR106", "a list of documents")
         if self.required(root, API_VERSION_KEY, "apiVersion", "SR102") is None:
             return MISSING
         items = self.check.items(tree.get(root, ITEMS_KEY), "items")
@@ -109,13 +102,13 @@ cdef class PolicyReader:
         kind = self.required(node, KIND_KEY, "kind", "SR103")
         if version is None or kind is None or (version == TEST_API_VERSION and kind == TEST_KIND):
             return 0
-        if kind == KIND and version == VERSION:
+        if kind == POLICY_KIND and version == API_VERSION:
             return self.policy(node)
-        if kind == KIND:
+        if kind == POLICY_KIND:
             at = self.tree.get(node, API_VERSION_KEY)
             hint = suggestion(version, (API_VERSION,))
             return check.error("SR105", at, f"a policy under apiVersion {quoted(version)}", hint)
-        if version != VERSION:
+        if version != API_VERSION:
             at = self.tree.key(node, KIND_KEY)
             return check.error("SR501", at, f"skipped: {quoted(kind)} of apiVersion {quoted(version)}")
         if kind in OTHER_KINDS:
@@ -148,7 +141,7 @@ cdef class PolicyReader:
             if value >= 0 and is_text(tree, value) and tree.text(value) == TRACE_TYPE:
                 key = tree.key(metadata, TYPE_KEY)
                 return check.error("SR503", key, "skipped: a policy of type `trace` has no response")
-        check.keys(node, _TOP_KEYS, TOP_FLAGS, "SR106", "the document")
+        check.keys(node, TOP_KEYS, TOP_FLAGS, "SR106", "the document")
         if metadata != MISSING:
             value = tree.get(metadata, NAME_KEY)
             if value < 0:
@@ -160,7 +153,7 @@ cdef class PolicyReader:
                 key = tree.key(node, METADATA_KEY)
                 check.error("SR122", key, "`metadata` has no `type`", f"one of {', '.join(TYPES)}")
             else:
-                policy_type = check.choice(value, "policy type", _TYPES, "SR123")
+                policy_type = check.choice(value, "policy type", TYPES, "SR123")
             value = tree.get(metadata, UID_KEY)
             if value >= 0 and tree.cells[value].kind != NOTHING:
                 uid = check.text(value, "uid")
@@ -213,7 +206,7 @@ cdef class PolicyReader:
             self.check.error("SR404", key, message, "write `mode: audit` or `mode: enforce`")
             return "audit"
         # None is an error, so this policy is never built.
-        return self.check.choice(node, "mode", _MODES, "SR132")
+        return self.check.choice(node, "mode", MODES, "SR132")
 
     cdef tuple spec_selectors(self, int key, int spec, str policy_type):
         cdef list selectors = []

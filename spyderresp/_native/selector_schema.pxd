@@ -23,7 +23,7 @@ cdef class SelectorReader:
     cdef int matches(self, str primitive, int value) except -1
     cdef int expressions(self, str primitive, int value) except -1
     cdef str primitive_help(self)
-    cdef bint known(self, int cell, str field) except -1
+    cdef bint known_field(self, int cell, str field) except -1
     cdef int match(self, str primitive, int key, str field, int value) except -1
     cdef tuple values(self, int sequence, str what)
     cdef int expression(self, str primitive, int mapping) except -1

@@ -5,22 +5,18 @@ from spyderresp._native.policy cimport Selector
 from spyderresp._native.texts cimport known, words
 from spyderresp._native.tree cimport MAPPING, NOTHING, SEQUENCE, following, meant, own
 
+from spyderresp import vocabulary
 from spyderresp.findings import listed, quoted, suggestion
-from spyderresp.vocabulary import (
-    EXPRESSION_KEYS,
-    FIELD_ALIASES,
-    FIELD_PRIMITIVES,
-    FIELDS,
-    LABEL_PRIMITIVES,
-    LABEL_SCOPES,
-    OPERATORS,
-    PRIMITIVES,
-    SELECTORS,
-)
 
-cdef dict _FIELDS = FIELDS
-cdef tuple _OPERATORS = OPERATORS
-cdef tuple _EXPRESSION_KEYS = EXPRESSION_KEYS
+cdef tuple EXPRESSION_KEYS = vocabulary.EXPRESSION_KEYS
+cdef dict FIELD_ALIASES = vocabulary.FIELD_ALIASES
+cdef tuple FIELD_PRIMITIVES = vocabulary.FIELD_PRIMITIVES
+cdef dict FIELDS = vocabulary.FIELDS
+cdef tuple LABEL_PRIMITIVES = vocabulary.LABEL_PRIMITIVES
+cdef frozenset LABEL_SCOPES = vocabulary.LABEL_SCOPES
+cdef tuple OPERATORS = vocabulary.OPERATORS
+cdef tuple PRIMITIVES = vocabulary.PRIMITIVES
+cdef dict SELECTORS = vocabulary.SELECTORS
 cdef bytes EXPRESSION_FLAGS = words(EXPRESSION_KEYS)
 cdef str MATCH_FIELDS
 cdef str FIELD_EXPRESSIONS
@@ -97,14 +93,14 @@ cdef class SelectorReader:
     cdef str primitive_help(self):
         if self.labels:
             return f"it selects by label: {listed(LABEL_PRIMITIVES)}"
-        return f"it takes {listed(FIELD_PRIMITIVES)} on {listed(_FIELDS[self.scope])}"
+        return f"it takes {listed(FIELD_PRIMITIVES)} on {listed(FIELDS[self.scope])}"
 
     cdef int bare_field(self, int key, int value) except -1:
         word = self.tree.text(key)
         field = FIELD_ALIASES.get((self.scope, word), word)
-        if field in _FIELDS[self.scope]:
+        if field in FIELDS[self.scope]:
             return self.match(self.name, key, field, value)
-        near = suggestion(word, (*FIELD_PRIMITIVES, *_FIELDS[self.scope]))
+        near = suggestion(word, (*FIELD_PRIMITIVES, *FIELDS[self.scope]))
         return self.check.error("SR203", key, f"unknown key {quoted(word)} in {quoted(self.name)}", near)
 
     cdef int bare_label(self, int key, int value) except -1:
@@ -144,15 +140,15 @@ cdef class SelectorReader:
         key = own(self.tree, value + 1, end)
         while key < end:
             word = self.tree.text(key)
-            if self.known(key, word):
+            if self.known_field(key, word):
                 self.match(primitive, key, word, meant(self.tree, key + 1))
             key = own(self.tree, following(self.tree, key + 1), end)
         return 0
 
-    cdef bint known(self, int cell, str field) except -1:
-        if self.labels or field in <tuple>_FIELDS[self.scope]:
+    cdef bint known_field(self, int cell, str field) except -1:
+        if self.labels or field in <tuple>FIELDS[self.scope]:
             return True
-        fields = _FIELDS[self.scope]
+        fields = FIELDS[self.scope]
         hint = suggestion(field, fields)
         if hint.startswith("did"):
             hint += f" its fields are {listed(fields)}"
@@ -209,17 +205,17 @@ cdef class SelectorReader:
         cdef int key_node = self.tree.get(mapping, KEY_KEY), operator_node = self.tree.get(mapping, OPERATOR_KEY)
         cdef str key = None, relation = None
         cdef tuple values
-        check.keys(mapping, _EXPRESSION_KEYS, EXPRESSION_FLAGS, "SR204", "an expression")
+        check.keys(mapping, EXPRESSION_KEYS, EXPRESSION_FLAGS, "SR204", "an expression")
         if key_node < 0:
             check.error("SR205", mapping, "the expression has no `key`", "name the field or label it is about")
         else:
             key = check.text(key_node, "key")
-            if key is not None and not self.known(key_node, key):
+            if key is not None and not self.known_field(key_node, key):
                 key = None
         if operator_node < 0:
             check.error("SR206", mapping, "the expression has no `operator`", f"valid here: {listed(OPERATORS)}")
         else:
-            relation = check.choice(operator_node, "operator", _OPERATORS, "SR207")
+            relation = check.choice(operator_node, "operator", OPERATORS, "SR207")
         if relation is None:
             return 0
         values = self.operands(mapping, relation)

@@ -1,8 +1,8 @@
 # The texts of one load, each kept once: keys under a number, so that they are compared as ints, and values that come
 # again and again as one object.
 #
-# A key's number is exact: equal texts have one number. The slots before it are a memory only, and a direct-mapped one: a
-# text that is not found there is made anew, so no choice of texts makes it slow or large.
+# A key's number is exact: equal texts have one number. The slots before it are a memory only, and a direct-mapped one:
+# a text that is not found there is made anew, so no choice of texts makes it slow or large.
 
 cdef struct Slot:
     unsigned int hash
@@ -32,8 +32,6 @@ cdef class Texts:
     cdef Slot* find(self, str source, Py_ssize_t start, Py_ssize_t end) except NULL
     cdef int grow(self) except -1
     cdef void clear_slots(self) noexcept
-    # To be called between two texts: lets go of keys beyond the usual number.
-    cdef int forget(self) except -1
 
 cdef bint has_surrogate(str text) noexcept
 

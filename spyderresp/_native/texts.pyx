@@ -8,20 +8,19 @@ from libc.string cimport memcmp
 
 from spyderresp._native.chars cimport Char, UCS1, UCS2, UCS4
 
-from spyderresp.vocabulary import ACTION_FIELDS, FIELDS, LIST_KEYS, PRIMITIVES, SELECTORS, SPEC_KEYS, TOP_KEYS
+from spyderresp import vocabulary
 
 cdef tuple WORDS = tuple(
     dict.fromkeys(
         [
-            *TOP_KEYS,
-            *LIST_KEYS,
-            *SPEC_KEYS,
-            *SELECTORS,
-            *PRIMITIVES,
-            *ACTION_FIELDS,
-            *[field for fields in ACTION_FIELDS.values() for field in fields],
-            *[field for fields in FIELDS.values() for field in fields],
-            *("name", "type", "uid", "default", "actions", "key", "operator", "values"),
+            *vocabulary.TOP_KEYS,
+            *vocabulary.LIST_KEYS,
+            *vocabulary.SPEC_KEYS,
+            *vocabulary.PRIMITIVES,
+            *vocabulary.EXPRESSION_KEYS,
+            *vocabulary.ACTION_FIELDS,
+            *[field for fields in vocabulary.ACTION_FIELDS.values() for field in fields],
+            *("name", "type", "uid", "default", "actions"),
         ]
     )
 )
@@ -40,6 +39,8 @@ cdef int known(str word) except -1:
 
 
 cdef bytes words(valid):
+    if not NUMBERS.keys() >= set(valid):
+        raise KeyError("a word that has no number of its own")
     return bytes([word in valid for word in WORDS])
 
 
@@ -194,7 +195,7 @@ cdef class Texts:
         self.misses = 0
         return 0
 
-    cdef int forget(self) except -1:
+    def forget(self):
         if len(self.keys) > MOST_KEYS:
             self.numbers = NUMBERS.copy()
             self.keys = list(WORDS)

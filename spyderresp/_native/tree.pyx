@@ -4,12 +4,14 @@ from libc.stdlib cimport free, realloc
 from spyderresp.document import DocumentError
 
 cdef str MERGE = "<<"
+# Offsets, lines and columns are kept in 32 bits. Texts and files have a lower limit; only a host's document can meet it.
+cdef Py_ssize_t MOST_CHARACTERS = 0x7FFFFFFF
 
 
 cdef class Tree:
     def __cinit__(self, str source not None, Texts texts not None):
-        if PyUnicode_GET_LENGTH(source) >= 0xFFFFFFFF:
-            raise DocumentError("SR004", "larger than 4,294,967,294 characters")
+        if PyUnicode_GET_LENGTH(source) > MOST_CHARACTERS:
+            raise DocumentError("SR004", f"larger than {MOST_CHARACTERS:,} characters")
         self.source = source
         self.texts = texts
         self.held = []

@@ -1,7 +1,7 @@
 # Turns the events of a YAML stream into cells, document by document, with a stack of its own.
 #
-# An anchor leads to a cell, and an alias is a cell that leads there. Keys are settled when their mapping ends: each gets
-# its number, and what `<<` brings in is written behind them as further pairs, of a copy of the key and an alias.
+# An anchor leads to a cell, and an alias is a cell that leads there. Keys are settled when their mapping ends: each
+# gets its number, and what `<<` brings in is written behind them as further pairs, of a copy of the key and an alias.
 
 from spyderresp._native.texts cimport Texts
 from spyderresp._native.tree cimport Tree

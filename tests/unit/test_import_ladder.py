@@ -16,7 +16,7 @@ ROOT = Path(spyderresp.__file__).parent
 LADDER = (
     {"vocabulary", "version", "_native", "_native.lines"},
     {"source", "errors"},
-    {"codes", "document", "_native.policy", "adapters"},
+    {"codes", "document", "_native.policy", "_native.digest", "adapters"},
     {"policy", "_native.texts", "_native.tree", "_native.json_reader", "_native.yaml_builder"},
     {
         "yaml_text",
@@ -28,7 +28,7 @@ LADDER = (
         "_native.index",
         "reference",
     },
-    {"_native.schema", "plan"},
+    {"_native.schema", "_native.json_writer", "plan"},
     {"compiler"},
     {"explain"},
     {"loading"},
