@@ -6,7 +6,6 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
-from pathlib import Path
 from typing import Any, Final
 
 from spyderresp._native.json_reader import read_json
@@ -22,6 +21,7 @@ from spyderresp.source import Source
 from spyderresp.yaml_text import read_yaml
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_CHUNK: Final = 1 << 20
 _BOMS: Final = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -201,7 +201,7 @@ def _walk(top: str, findings: Findings) -> Iterator[str]:
             path = os.path.join(directory, name)
             if not name.startswith(".") and name.endswith(SUFFIXES) and _is_file(path, findings):
                 names.append(path)
-    return iter(sorted(names, key=lambda name: Path(name).parts))
+    return iter(sorted(names, key=lambda name: name.split(os.sep)))
 
 
 def _is_file(path: str, findings: Findings) -> bool:
@@ -249,10 +249,21 @@ def _read_bytes(path: str) -> bytes | None:
     Opened without blocking, so that a pipe in the place of a file cannot hang the load.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return file.read(MAX_BYTES + 1)
+        # The size is a hint: a file may grow, and some have none. Room for the limit would cost more than the reading.
+        wanted = min(status.st_size, MAX_BYTES) + 1
+        pieces: list[bytes] = []
+        held = 0
+        while held <= MAX_BYTES and (piece := os.read(descriptor, min(wanted, MAX_BYTES + 1 - held))):
+            pieces.append(piece)
+            held += len(piece)
+            wanted = _CHUNK
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
 
 
 class _Held:

@@ -8,12 +8,7 @@ cdef object _encode = encode_basestring_ascii
 cdef Py_ssize_t MOST_TEXTS = 10_000
 
 
-cdef class Writer:
-    """Writes policies as the JSON text that the standard library makes of their meaning, without spaces."""
-
-    cdef list pieces
-    cdef dict texts    # as they are written
-
+cdef class MeaningWriter:
     def __cinit__(self):
         self.pieces = []
         self.texts = {}
@@ -67,7 +62,6 @@ cdef class Writer:
         return 0
 
     cdef int selectors(self, tuple selectors) except -1:
-        """Write selectors, their clauses and the values of these in an order of their own: each of them is a set."""
         cdef Selector selector
         cdef list meanings = []
         cdef bint first = True
@@ -112,7 +106,7 @@ cdef list _clauses(tuple clauses):
 
 
 def digest(tuple policies not None):
-    cdef Writer writer = Writer()
+    cdef MeaningWriter writer = MeaningWriter()
     cdef Policy policy
     cdef bint first = True
     hashed = sha256(f"[{VERSION},[".encode())

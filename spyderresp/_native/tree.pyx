@@ -4,7 +4,7 @@ from libc.stdlib cimport free, realloc
 from spyderresp.document import DocumentError
 
 cdef str MERGE = "<<"
-# Offsets, lines and columns are kept in 32 bits. Texts and files have a lower limit; only a host's document can meet it.
+# Offsets, lines and columns are kept in 32 bits. Texts and files have a lower limit; only a host's document meets it.
 cdef Py_ssize_t MOST_CHARACTERS = 0x7FFFFFFF
 
 
