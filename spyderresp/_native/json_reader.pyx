@@ -4,6 +4,7 @@ from json.decoder import scanstring
 from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIND
 
 from spyderresp._native.chars cimport Char, UCS1, UCS2, UCS4
+from spyderresp._native.pauses cimport pause
 from spyderresp._native.texts cimport Texts, has_surrogate
 from spyderresp._native.tree cimport HELD, KEY, MAPPING, NOTHING, QUOTED, SEQUENCE, WORD, Tree, following
 
@@ -12,6 +13,7 @@ from spyderresp.document import DocumentError, NotJsonError, duplicate_key, too_
 
 cdef enum:
     DEPTH = 200
+    PAUSE = 0x8000    # some milliseconds of reading
 
 cdef int MAX_NODES = document.MAX_NODES
 if document.MAX_DEPTH != DEPTH:
@@ -163,6 +165,8 @@ cdef int _read(JsonReader reader, const Char* text) except -1:
         nodes += 1
         if nodes > MAX_NODES:
             raise too_many(at)
+        if nodes % PAUSE == 0:
+            pause()
         if at < length and (text[at] == c"{" or text[at] == c"["):
             if depth >= DEPTH:
                 raise too_deep(at)

@@ -2,13 +2,19 @@ from cpython.unicode cimport PyUnicode_DATA, PyUnicode_GET_LENGTH, PyUnicode_KIN
 from libc.stdlib cimport free, realloc
 
 from spyderresp._native.chars cimport Char, UCS1, UCS2, UCS4
+from spyderresp._native.pauses cimport pause
+
+cdef Py_ssize_t PAUSE = 5_000_000    # characters: some milliseconds
 
 
 cdef int _fill(LineTable table, const Char* text) except -1:
-    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t at = 0, rest = PAUSE
     cdef Char char
     table.begin(0)
     while at < table.length:
+        if at > rest:
+            rest = at + PAUSE
+            pause()
         char = text[at]
         at += 1
         # One comparison for nearly every character: every break that is not ASCII is above it.

@@ -1,6 +1,7 @@
 from libc.stdlib cimport free, realloc
 
 from spyderresp._native.checking cimport MISSING, Checker
+from spyderresp._native.pauses cimport pause
 from spyderresp._native.policy cimport Policy, Selector
 from spyderresp._native.response_schema cimport ResponseReader
 from spyderresp._native.selector_schema cimport SelectorReader, scope_of
@@ -41,6 +42,7 @@ cdef int UID_KEY = known("uid")
 cdef int ENABLED_KEY = known("enabled")
 cdef int MODE_KEY = known("mode")
 cdef int RESPONSE_KEY = known("response")
+cdef int PAUSE = 512    # documents: some milliseconds
 
 
 cdef class PolicyReader:
@@ -55,7 +57,7 @@ cdef class PolicyReader:
         free(self.places)
 
     def read(self, Tree tree not None, source):
-        cdef int root, item, end, before = self.findings.errors
+        cdef int root, item, end, count = 0, before = self.findings.errors
         self.tree = tree
         self.check = Checker(tree, source, self.findings)
         self.selectors = SelectorReader(self.check)
@@ -71,6 +73,9 @@ cdef class PolicyReader:
         while item < end:
             self.document(meant(tree, item))
             item = following(tree, item)
+            count += 1
+            if count % PAUSE == 0:
+                pause()
         return end > root + 1 or self.check.errors > before
 
     cdef int listed(self, int root) except -3:

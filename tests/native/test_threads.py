@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from plans import core
 
 import spyderresp
 from spyderresp import reference
+from spyderresp._native.json_reader import read_json
 
 EVENT = {"cluster": {"name": "a"}, "process": {"name": "sh"}}
 
@@ -129,3 +132,32 @@ print("\\n".join(engine.evaluate(event).to_json() for event in events))
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=60, cwd=tmp_path)
     assert done.stdout.decode().splitlines() == wanted
+
+
+def test_a_large_load_lets_other_threads_run() -> None:
+    """Native reading pauses now and then, within one text too."""
+    document = json.dumps(
+        {
+            "apiVersion": "spyderbat/v1",
+            "kind": "SpyderbatPolicy",
+            "metadata": {"name": "p", "type": "cluster"},
+            "spec": {"mode": "enforce", "clusterSelector": {"name": "a*"}, "rulesets": ["x"] * 200},
+        }
+    )
+    text = f"[{','.join(document for _ in range(4_000))}]"
+    ticks = []
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(0.0005):
+            ticks.append(time.monotonic())
+
+    thread = threading.Thread(target=tick)
+    thread.start()
+    begin = time.monotonic()
+    tree = read_json(text)
+    end = time.monotonic()
+    stop.set()
+    thread.join()
+    assert len(tree.plain()) == 4_000
+    assert sum(begin < at < end for at in ticks) >= 3
