@@ -10,7 +10,33 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider", "columns", "rowtable", "batch")
+MODULES = (
+    "text",
+    "glob",
+    "globset",
+    "classes",
+    "program",
+    "reader",
+    "plan",
+    "arrange",
+    "index",
+    "decider",
+    "columns",
+    "rowtable",
+    "batch",
+    "lines",
+    "texts",
+    "tree",
+    "json_reader",
+    "json_writer",
+    "yaml_builder",
+    "policy",
+    "digest",
+    "checking",
+    "selector_schema",
+    "response_schema",
+    "schema",
+)
 
 setup(
     cmdclass={"build_ext": build_ext},

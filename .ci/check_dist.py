@@ -10,7 +10,33 @@ with tarfile.open(sdist) as archive:
 with zipfile.ZipFile(wheel) as archive:
     binaries = archive.namelist()
 
-NATIVE = ("text", "glob", "globset", "classes", "program", "reader", "plan", "arrange", "index", "decider", "columns", "rowtable", "batch")
+NATIVE = (
+    "text",
+    "glob",
+    "globset",
+    "classes",
+    "program",
+    "reader",
+    "plan",
+    "arrange",
+    "index",
+    "decider",
+    "columns",
+    "rowtable",
+    "batch",
+    "lines",
+    "texts",
+    "tree",
+    "json_reader",
+    "json_writer",
+    "yaml_builder",
+    "policy",
+    "digest",
+    "checking",
+    "selector_schema",
+    "response_schema",
+    "schema",
+)
 failures = []
 for name in NATIVE:
     for suffix in (".pyx", ".pxd", ".pyi"):

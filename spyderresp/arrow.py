@@ -59,17 +59,20 @@ def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:
 
 
 def _batches(data: Any) -> Iterable[pa.RecordBatch]:
+    batches: Iterable[pa.RecordBatch]
     if isinstance(data, pa.RecordBatch):
-        return [data]
-    if isinstance(data, pa.Table):
-        return data.to_batches()  # type: ignore[no-any-return]
-    if isinstance(data, pa.RecordBatchReader):
-        return data
-    if hasattr(data, "__arrow_c_stream__"):
-        return pa.RecordBatchReader.from_stream(data)
-    if hasattr(data, "__arrow_c_array__"):
-        return [pa.record_batch(data)]
-    raise TypeError("evaluate_batch() takes a pyarrow RecordBatch, Table or RecordBatchReader")
+        batches = [data]
+    elif isinstance(data, pa.Table):
+        batches = data.to_batches()
+    elif isinstance(data, pa.RecordBatchReader):
+        batches = data
+    elif hasattr(data, "__arrow_c_stream__"):
+        batches = pa.RecordBatchReader.from_stream(data)
+    elif hasattr(data, "__arrow_c_array__"):
+        batches = [pa.record_batch(data)]
+    else:
+        raise TypeError("evaluate_batch() takes a pyarrow RecordBatch, Table or RecordBatchReader")
+    return batches
 
 
 class _Columns:

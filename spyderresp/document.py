@@ -1,77 +1,14 @@
-"""A document as a tree of nodes: what its author typed, and where.
-
-Nodes know offsets into their text; ``Source`` turns those into lines and columns. A tree is never changed once built,
-and aliases share subtrees, so ``size`` counts a subtree as often as it is reached.
-"""
+"""Limits on a document, and why a text is none."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import Final
 
 MAX_BYTES: Final = 96_000_000
 MAX_DEPTH: Final = 200
 # What some ten seconds of reading make.
 MAX_NODES: Final = 5_000_000
 MAX_ALIASED: Final = 1_000_000
-
-
-class Scalar:
-    """A text as typed, quoted or not; ``text`` is None for null."""
-
-    __slots__ = ("end", "start", "text")
-    size = 1
-
-    def __init__(self, text: str | None, start: int, end: int) -> None:
-        self.text = text
-        self.start = start
-        self.end = end
-
-
-class Sequence:
-    """A list of nodes."""
-
-    __slots__ = ("end", "items", "size", "start")
-
-    def __init__(self, items: tuple[Node, ...], start: int, end: int, size: int) -> None:
-        self.items = items
-        self.start = start
-        self.end = end
-        self.size = size
-
-    def __iter__(self) -> Iterator[Node]:
-        return iter(self.items)
-
-
-class Mapping:
-    """Entries in order; every key is a text and stands once."""
-
-    __slots__ = ("end", "entries", "size", "start")
-
-    def __init__(self, entries: dict[str, tuple[Scalar, Node]], start: int, end: int, size: int) -> None:
-        self.entries = entries
-        self.start = start
-        self.end = end
-        self.size = size
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.entries
-
-    def get(self, key: str) -> Node | None:
-        """Return the value of ``key``, or None where the mapping has no such key."""
-        entry = self.entries.get(key)
-        return entry[1] if entry is not None else None
-
-    def key(self, key: str) -> Scalar:
-        """Return the node of the key itself, for its place."""
-        return self.entries[key][0]
-
-    def pairs(self) -> Iterator[tuple[Scalar, Node]]:
-        """Yield key node and value node, in order."""
-        return iter(self.entries.values())
-
-
-Node: TypeAlias = Scalar | Sequence | Mapping
 
 
 class DocumentError(Exception):
@@ -103,10 +40,15 @@ def too_many(start: int) -> DocumentError:
     )
 
 
-def plain(node: Node) -> object:
-    """Return a node as plain data: None, str, list and dict. Depth is bounded by ``MAX_DEPTH``."""
-    if isinstance(node, Scalar):
-        return node.text
-    if isinstance(node, Sequence):
-        return [plain(item) for item in node.items]
-    return {key: plain(value) for key, (_, value) in node.entries.items()}
+def duplicate_key(text: str, start: int, end: int) -> DocumentError:
+    """Build the error for a key that stands twice in one mapping."""
+    return DocumentError("SR012", f"duplicate key `{text}`", start, end, help="keep one of the two")
+
+
+class NotJsonError(Exception):
+    """The text is not JSON; it may still be YAML. ``offset`` is where reading stopped."""
+
+    def __init__(self, message: str, offset: int) -> None:
+        self.message = message
+        self.offset = offset
+        super().__init__(message)

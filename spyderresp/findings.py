@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from spyderresp.codes import CODES
-from spyderresp.document import DocumentError, Node
+from spyderresp.document import DocumentError
 from spyderresp.errors import Diagnostic, Location
 from spyderresp.source import Source
 
@@ -46,10 +46,6 @@ class Findings:
     def about_path(self, code: str, message: str, path: str, help: str = "") -> None:
         """Record a finding about a path of which there is no text."""
         self._append(Diagnostic(code, CODES[code].level, message, Location(path, 0, 0), help))
-
-    def at(self, node: Node, code: str, message: str, source: Source, help: str = "") -> None:
-        """Record a finding about a node."""
-        self.add(code, message, source, node.start, node.end, help)
 
     def unreadable(self, error: DocumentError, source: Source) -> None:
         """Record why a text could not be made into nodes."""

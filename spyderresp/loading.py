@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
-from pathlib import Path
 from typing import Any, Final
 
-from spyderresp.document import MAX_BYTES, MAX_DEPTH, MAX_NODES, DocumentError, Node, Scalar
+from spyderresp._native.json_reader import read_json
+from spyderresp._native.json_writer import write_json
+from spyderresp._native.schema import PolicyReader
+from spyderresp._native.texts import Texts
+from spyderresp._native.tree import Tree
+from spyderresp.document import MAX_BYTES, DocumentError, NotJsonError
 from spyderresp.errors import PolicyError
-from spyderresp.findings import Findings, TooManyFindingsError, quoted
-from spyderresp.json_text import NotJsonError, read_json
+from spyderresp.findings import Findings, TooManyFindingsError
 from spyderresp.policy import PolicySet
-from spyderresp.schema import PolicyReader
 from spyderresp.source import Source
 from spyderresp.yaml_text import read_yaml
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+_CHUNK: Final = 1 << 20
 _BOMS: Final = (
     (b"\xff\xfe\x00\x00", "UTF-32"),
     (b"\x00\x00\xfe\xff", "UTF-32"),
@@ -75,6 +76,7 @@ def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> Poli
     try:
         for item in inputs:
             item.read(reader, findings)
+            reader.texts.forget()
     except TooManyFindingsError:
         pass
     if findings.errors:
@@ -87,10 +89,9 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
     found = False
     before = len(findings.items)
     try:
-        for root in _documents(source):
-            if isinstance(root, Scalar) and root.text is None:
-                continue
-            found |= reader.read(root, source)
+        for tree in _documents(source, reader.texts):
+            if not tree.empty:
+                found |= reader.read(tree, source)
     except DocumentError as error:
         findings.unreadable(error, source)
         found = True
@@ -100,18 +101,18 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
     return found
 
 
-def _documents(source: Source) -> Iterator[Node]:
-    """Yield the roots: of JSON where the text looks like it and is it, else of YAML."""
+def _documents(source: Source, texts: Texts) -> Iterator[Tree]:
+    """Yield the documents: of JSON where the text looks like it and is it, else of YAML."""
     text = source.text
     not_json: NotJsonError | None = None
     if text.lstrip(" \t\r\n")[:1] in ("{", "["):
         try:
-            yield read_json(text)
+            yield read_json(text, texts)
             return
         except NotJsonError as error:
             not_json = error
     try:
-        yield from read_yaml(text)
+        yield from read_yaml(text, texts)
     except DocumentError:
         if not_json is None or not source.path.endswith(".json"):
             raise
@@ -139,6 +140,8 @@ class _Text:
 
 
 def _first_surrogate(text: str) -> int | None:
+    if text.isascii():
+        return None
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -198,7 +201,7 @@ def _walk(top: str, findings: Findings) -> Iterator[str]:
             path = os.path.join(directory, name)
             if not name.startswith(".") and name.endswith(SUFFIXES) and _is_file(path, findings):
                 names.append(path)
-    return iter(sorted(names, key=lambda name: Path(name).parts))
+    return iter(sorted(names, key=lambda name: name.split(os.sep)))
 
 
 def _is_file(path: str, findings: Findings) -> bool:
@@ -246,10 +249,21 @@ def _read_bytes(path: str) -> bytes | None:
     Opened without blocking, so that a pipe in the place of a file cannot hang the load.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return None
-        return file.read(MAX_BYTES + 1)
+        # The size is a hint: a file may grow, and some have none. Room for the limit would cost more than the reading.
+        wanted = min(status.st_size, MAX_BYTES) + 1
+        pieces: list[bytes] = []
+        held = 0
+        while held <= MAX_BYTES and (piece := os.read(descriptor, min(wanted, MAX_BYTES + 1 - held))):
+            pieces.append(piece)
+            held += len(piece)
+            wanted = _CHUNK
+        return b"".join(pieces)
+    finally:
+        os.close(descriptor)
 
 
 class _Held:
@@ -261,45 +275,8 @@ class _Held:
 
     def read(self, reader: PolicyReader, findings: Findings) -> None:
         try:
-            text = json.dumps(_plain(self._document), indent=2, ensure_ascii=False, allow_nan=False)
+            text = write_json(self._document)
             source = Source(self._path, text)
-            reader.read(read_json(text, surrogates=True), source)
+            reader.read(read_json(text, reader.texts, surrogates=True), source)
         except DocumentError as error:
             findings.about_path(error.code, error.message, self._path, help=error.help)
-
-
-def _plain(document: object) -> object:
-    """Copy a host's document into plain JSON values, or say which value is none."""
-    count = 0
-
-    def copy(value: object, where: str, depth: int) -> object:
-        nonlocal count
-        count += 1
-        if count > MAX_NODES:
-            raise DocumentError("SR010", f"more than {MAX_NODES:,} values in one document")
-        if depth > MAX_DEPTH:
-            raise DocumentError("SR009", f"nested more than {MAX_DEPTH} levels deep, or within itself")
-        if value is None or isinstance(value, (str, bool, int)):
-            return _scalar(value, where)
-        if isinstance(value, float) and math.isfinite(value):
-            return value
-        if isinstance(value, AbstractMapping):
-            for key in value:
-                if not isinstance(key, str):
-                    raise DocumentError("SR016", f"a key under {quoted(where)} is not a text")
-            return {str(key): copy(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [copy(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-        raise DocumentError(
-            "SR019",
-            f"{quoted(where)} holds a value that JSON does not have",
-            help="texts, numbers, booleans, null, lists and mappings; write a date as a text",
-        )
-
-    return copy(document, "document", 0)
-
-
-def _scalar(value: str | bool | int | None, where: str) -> object:
-    if isinstance(value, int) and abs(value) >= 10**400:
-        raise DocumentError("SR019", f"{quoted(where)} holds a number of more than 400 digits")
-    return str(value) if isinstance(value, str) else value

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from bisect import bisect_right
 from functools import cached_property
 
-# The breaks YAML 1.1 counts, so that lines here are the lines of the parser's marks.
-_BREAK = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+from spyderresp._native.lines import LineTable
+
 _SNIPPET_LIMIT = 240
 
 
@@ -19,22 +17,21 @@ class Source:
         self.text = text
 
     @cached_property
-    def _starts(self) -> list[int]:
-        return [0, *(match.end() for match in _BREAK.finditer(self.text))]
+    def lines(self) -> LineTable:
+        """Where its lines begin."""
+        return LineTable(self.text)
 
     def position(self, offset: int) -> tuple[int, int]:
         """Return line and column, both from 1, of the character at ``offset``."""
-        row = bisect_right(self._starts, offset)
-        return row, offset - self._starts[row - 1] + 1
+        return self.lines.position(offset)
 
     def snippet(self, offset: int, end: int) -> tuple[str, int, int]:
         """Return the line that holds ``offset``, the column in it from 1, and the number of columns up to ``end``.
 
         A long line is cut to a window about the place, so that a message stays readable.
         """
-        row, column = self.position(offset)
-        start = self._starts[row - 1]
-        stop = self._starts[row] if row < len(self._starts) else len(self.text)
+        line_number, column = self.position(offset)
+        start, stop = self.lines.bounds(line_number)
         cut = max(0, column - 1 - _SNIPPET_LIMIT // 2) if stop - start > _SNIPPET_LIMIT else 0
         line = self.text[start + cut : min(stop, start + cut + _SNIPPET_LIMIT)].rstrip("\r\n\x85\u2028\u2029")
         column -= cut

@@ -10,6 +10,9 @@ from typing import Final, Literal
 
 #: What is to become of a planned action.
 Disposition = Literal["execute", "audit", "superseded", "not_applicable"]
+Operator = Literal["In", "NotIn", "Exists", "DoesNotExist"]
+Section = Literal["default", "actions"]
+Mode = Literal["audit", "enforce"]
 #: What became of an event's attribution to a policy.
 Outcome = Literal["matched", "unknown", "disabled"]
 
@@ -60,6 +63,10 @@ FIELD_ALIASES: Final = {("machine", "machineUID"): "uid"}
 #: The label that a namespace's ``name`` implies.
 NAMESPACE_NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
+FIELD_PRIMITIVES: Final = ("matchFields", "matchFieldsExpressions")
+LABEL_PRIMITIVES: Final = ("matchLabels", "matchExpressions")
+PRIMITIVES: Final = (*FIELD_PRIMITIVES, *LABEL_PRIMITIVES)
+EXPRESSION_KEYS: Final = ("key", "operator", "values")
 OPERATORS: Final = ("In", "NotIn", "Exists", "DoesNotExist")
 
 TYPES: Final = ("cluster", "container", "linux-service")
@@ -70,10 +77,15 @@ REQUIRED_SELECTOR: Final = {
     "container": "containerSelector",
     "linux-service": "serviceSelector",
 }
+#: YAML's spellings of a boolean, in lower case.
+TRUE: Final = frozenset({"true", "yes", "on"})
+FALSE: Final = frozenset({"false", "no", "off"})
 MODES: Final = ("audit", "enforce")
 SEVERITIES: Final = ("critical", "high", "medium", "low", "info")
 
 TOP_KEYS: Final = ("apiVersion", "kind", "metadata", "spec")
+#: The keys of a list of documents.
+LIST_KEYS: Final = ("apiVersion", "kind", "metadata", "items")
 SPEC_KEYS: Final = ("enabled", "mode", *SELECTORS, "rulesets", "response", "processPolicy", "networkPolicy")
 
 FLAG_TEXTS: Final = ("impact", "content", "description")

@@ -1,14 +1,13 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int8_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memcmp, memset
 
 from spyderresp._native.classes cimport ABSENT, FIRST, NO_CLASS, OTHER, class_value, free_classes, intern_class
 from spyderresp._native.columns cimport (
     BAD_INDEX, BAD_OFFSETS, BAD_TEXT, FINE, OUT_OF_MEMORY, fill_column, is_valid, place_of, text_at
 )
 from spyderresp._native.globset cimport GlobSet, release
-from spyderresp._native.plan cimport PlanShape
 from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
 from spyderresp._native.rowtable cimport empty_rows, free_rows, hash_number, tell_row
 from spyderresp._native.text cimport Entry, TextTable, find_entry, hash_bytes
@@ -380,7 +379,7 @@ cdef class Batch:
 def gather(const int32_t[::1] places not None, const int32_t[::1] numbers not None, bint narrow):
     """Return ``numbers[place]`` of each place, as int32 or int8, and the bitmap of those that are not negative."""
     cdef Py_ssize_t i, count = places.shape[0]
-    cdef int32_t bound = numbers.shape[0], number
+    cdef int32_t bound = numbers.shape[0]
     cdef const int32_t* place = &places[0] if count else NULL
     cdef const int32_t* held = &numbers[0] if bound else NULL
     cdef bytes made = PyBytes_FromStringAndSize(NULL, count * (1 if narrow else 4))

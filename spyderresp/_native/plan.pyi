@@ -2,8 +2,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, final, overload
 
 from spyderresp.errors import Location
-from spyderresp.policy import Section
-from spyderresp.vocabulary import Disposition, Outcome
+from spyderresp.vocabulary import Disposition, Outcome, Section
 
 @final
 class Source:

@@ -307,7 +307,7 @@ cdef class Program:
         )
 
     cdef int32_t pivot(self, Py_ssize_t policy, int32_t** use) noexcept:
-        """Return the policy's rarest exact predicate, or -1: the one whose commonest operand leads to fewest policies."""
+        """Return the policy's rarest exact predicate, or -1: whose commonest operand leads to fewest policies."""
         cdef int32_t i, p, k, glob, predicate, selector, attribute, best = -1
         cdef int64_t cost, least = 0
         cdef const int32_t* count

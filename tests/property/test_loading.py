@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.document import DocumentError, Node, Scalar, Sequence
-from spyderresp.json_text import NotJsonError, read_json
+from spyderresp._native.json_reader import read_json
+from spyderresp.document import DocumentError, NotJsonError
 from spyderresp.yaml_text import Loader, read_yaml
 
 FRAGMENTS = (
@@ -221,14 +221,6 @@ def test_policy_sets_pickle(documents: list[dict[str, Any]]) -> None:
     assert engine.policies.digest == policies.digest
 
 
-def plain(node: Node) -> Any:
-    if isinstance(node, Scalar):
-        return node.text
-    if isinstance(node, Sequence):
-        return [plain(item) for item in node]
-    return {key: plain(value) for key, (_, value) in node.entries.items()}
-
-
 def as_null(value: Any) -> Any:
     """Return what PyYAML's untyped loader says: an empty text for null."""
     if isinstance(value, dict):
@@ -253,7 +245,7 @@ documents = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionarie
 @given(documents, st.sampled_from((None, 1, 4)), st.booleans())
 def test_json_texts_are_what_the_json_module_says(document: Any, indent: int | None, ascii_only: bool) -> None:
     text = json.dumps(document, indent=indent, ensure_ascii=ascii_only)
-    assert plain(read_json(text, surrogates=True)) == as_texts(document)
+    assert read_json(text, surrogates=True).plain() == as_texts(document)
 
 
 @given(st.text('{}[]:,"\\ \ntrue1.-e+0u', max_size=12))
@@ -314,9 +306,9 @@ def test_duplicate_keys_are_refused_however_spelt(text: str) -> None:
 @given(st.recursive(st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)), st.booleans())
 def test_yaml_texts_are_what_was_written(document: Any, flow: bool) -> None:
     text = yaml.safe_dump(document, default_flow_style=flow, allow_unicode=True)
-    (node,) = read_yaml(text)
+    (tree,) = read_yaml(text)
     # Not simply the document: the emitter itself does not round-trip U+0085 and its like.
-    assert as_null(plain(node)) == yaml.load(text, Loader=yaml.BaseLoader)
+    assert as_null(tree.plain()) == yaml.load(text, Loader=yaml.BaseLoader)
 
 
 plain_text = st.text("abé\U0001f600", min_size=1)
@@ -334,10 +326,10 @@ def test_places_are_where_the_text_is(document: dict[str, Any], newline: str, he
         else f"{key}:{newline}" + "".join(f"- {item}{newline}" for item in value)
         for key, value in document.items()
     )
-    (node,) = read_yaml(text)
-    assert plain(node) == document
-    for scalar in every_scalar(node):
-        assert text[scalar.start : scalar.end] == scalar.text
+    (tree,) = read_yaml(text)
+    assert tree.plain() == document
+    for said, start, end in every_scalar(tree.nodes()):
+        assert text[start:end] == said
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"], ids=repr)
@@ -358,16 +350,17 @@ def test_lines_and_columns(tmp_path: Path, newline: str, head: str, word: str) -
         assert line[item.source_column - 1 :][: item.width] == "huge"
 
 
-def every_scalar(node: Node) -> Iterator[Scalar]:
-    if isinstance(node, Scalar):
-        yield node
-    elif isinstance(node, Sequence):
-        for item in node:
+def every_scalar(node: Any) -> Iterator[tuple[str | None, int, int]]:
+    held, _, _ = node
+    if isinstance(held, list):
+        for item in held:
             yield from every_scalar(item)
-    else:
-        for key, value in node.pairs():
+    elif isinstance(held, dict):
+        for key, value in held.values():
             yield key
             yield from every_scalar(value)
+    else:
+        yield node
 
 
 def composed(node: Any) -> Any:
@@ -380,13 +373,13 @@ def composed(node: Any) -> Any:
     return {"pairs": [(composed(key), composed(value)) for key, value in node.value]}, place
 
 
-def ours(node: Node) -> Any:
-    place = (node.start, node.end)
-    if isinstance(node, Scalar):
-        return node.text, place
-    if isinstance(node, Sequence):
-        return [ours(item) for item in node], place
-    return {"pairs": [(ours(key), ours(value)) for key, value in node.pairs()]}, place
+def ours(node: Any) -> Any:
+    held, *place = node
+    if isinstance(held, list):
+        held = [ours(item) for item in held]
+    elif isinstance(held, dict):
+        held = {"pairs": [(ours(key), ours(value)) for key, value in held.values()]}
+    return held, tuple(place)
 
 
 def null_as_written(said: Any, theirs: Any) -> Any:
@@ -429,11 +422,11 @@ def test_nodes_are_those_that_pyyaml_composes(text: str, newline: str, bom: bool
             list(read_yaml(text))
         return
     try:
-        nodes = list(read_yaml(text))
+        trees = list(read_yaml(text))
     except DocumentError as error:
         # What the composer takes, and a policy may not hold: a key twice, a key that is no text, a tag, an empty alias.
         assert error.code in ("SR012", "SR014", "SR015", "SR016")
         return
-    said = [ours(node) for node in nodes]
+    said = [ours(tree.nodes()) for tree in trees]
     assert len(said) == len(theirs)
     assert [null_as_written(*pair) for pair in zip(said, theirs, strict=True)] == theirs

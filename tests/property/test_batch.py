@@ -1,0 +1,182 @@
+"""Batches of Arrow columns: each row's plan is the one that ``evaluate`` gives for it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import strategies as s
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spyderresp
+from spyderresp import reference
+from spyderresp.vocabulary import FIELDS, LABEL_SCOPES
+
+TEXT = pa.string()
+MORE = {"namespace": ("name",), "pod": ("name", "uid", "kuid"), "process": ("uid",)}
+
+
+def schema(events: list[dict[str, Any]], *, maps: bool) -> pa.Schema:
+    fields = [pa.field(name, TEXT) for name in ("id", "policy_uid", "policy_name")]
+    for scope, keys in FIELDS.items():
+        held = [pa.field(key, TEXT) for key in (*keys, *MORE.get(scope, ()))]
+        if scope in LABEL_SCOPES:
+            labels = {key for event in events for key in ((event.get(scope) or {}).get("labels") or {})}
+            kind = pa.map_(TEXT, TEXT) if maps else pa.struct([pa.field(key, TEXT) for key in sorted(labels)])
+            held.append(pa.field("labels", kind))
+        fields.append(pa.field(scope, pa.struct(held)))
+    return pa.schema(fields)
+
+
+def encoded(column: Any, width: Any) -> Any:
+    """Return a column with every text in it dictionary-encoded."""
+    if pa.types.is_struct(column.type):
+        inner = [encoded(column.field(place), width) for place in range(column.type.num_fields)]
+        mask = column.is_null()
+        return pa.StructArray.from_arrays(inner, [field.name for field in column.type], mask=mask)
+    if pa.types.is_string(column.type):
+        return column.dictionary_encode().cast(pa.dictionary(width, TEXT))
+    return column
+
+
+def is_text(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and is_text(key) and is_text(item) for key, item in value.items())
+    if isinstance(value, str):
+        return value.isprintable() or not any("\ud800" <= char <= "\udfff" for char in value)
+    return value is None
+
+
+def columns(event: dict[str, Any]) -> dict[str, Any]:
+    """Return what the columns say of an event."""
+    said: dict[str, Any] = {key: event.get(key) for key in ("id", "policy_uid", "policy_name")}
+    for scope, keys in FIELDS.items():
+        held = event.get(scope)
+        if held is None:
+            said[scope] = None
+            continue
+        said[scope] = {key: held.get(key) for key in (*keys, *MORE.get(scope, ()))}
+        if scope in LABEL_SCOPES:
+            said[scope]["labels"] = held.get("labels")
+    return said
+
+
+def plans_of(result: Any) -> list[dict[str, Any]]:
+    return [plan.to_dict() for plan in result]
+
+
+@given(s.cases(max_events=6), st.sampled_from(s.OPTIONS), st.booleans(), st.integers(0, 3))
+def test_every_row_has_the_plan_of_its_event(
+    case: tuple[list[dict[str, Any]], list[dict[str, Any]]], options: dict[str, Any], maps: bool, cut: int
+) -> None:
+    documents, events = case
+    said = [columns(event) for event in events]
+    if not all(map(is_text, said)):
+        return
+    engine = spyderresp.Engine(spyderresp.from_documents(documents), **options)
+    plans = [engine.evaluate(event).to_dict() for event in said]
+    rows = [
+        {
+            **row,
+            **{
+                x: {
+                    **row[x],
+                    "labels": list((row[x]["labels"] or {}).items()) if row[x]["labels"] is not None else None,
+                }
+                for x in LABEL_SCOPES
+                if maps and row[x] is not None
+            },
+        }
+        for row in said
+    ]
+    batch = pa.RecordBatch.from_pylist(rows, schema=schema(said, maps=maps))
+    assert plans_of(engine.evaluate_batch(batch)) == plans
+    assert plans_of(engine.evaluate_batch(batch.slice(cut))) == plans[cut:]
+    table = pa.Table.from_batches([batch.slice(0, 2), batch.slice(2)])
+    result = engine.evaluate_batch(table)
+    assert plans_of(result) == plans
+    for width in (pa.int8(), pa.uint16(), pa.int32(), pa.int64()):
+        wide = pa.RecordBatch.from_arrays(
+            [encoded(column, width) for column in batch.columns], names=batch.schema.names
+        )
+        assert plans_of(engine.evaluate_batch(wide)) == plans
+        assert engine.evaluate_batch(wide.slice(cut)).table.num_rows == sum(
+            len(plan["actions"]) for plan in plans[cut:]
+        )
+    told = [
+        (
+            place,
+            action["action"],
+            action["disposition"],
+            {k: v for k, v in action["parameters"].items() if v is not None},
+            *[action["sources"][0][key] for key in ("policy", "section", "index")],
+            len(action["sources"]),
+        )
+        for place, plan in enumerate(plans)
+        for action in plan["actions"]
+    ]
+    found = [
+        (
+            row["row"],
+            row["action"],
+            row["disposition"],
+            {k: v for k, v in row["parameters"].items() if v is not None},
+            row["policy"],
+            row["section"],
+            row["index"],
+            row["sources"],
+        )
+        for row in result.table.to_pylist()
+    ]
+    assert found == told
+
+
+POLICY = {
+    "apiVersion": "spyderbat/v1",
+    "kind": "SpyderbatPolicy",
+    "metadata": {"name": "p", "type": "cluster"},
+    "spec": {
+        "mode": "enforce",
+        "clusterSelector": {"name": ["a", "b*"]},
+        "podSelector": {"matchLabels": {"app": "x"}},
+        "response": {"default": [{"agentKillPod": None}]},
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("columns", "path"),
+    [
+        ({"cluster": [1]}, "cluster"),
+        ({"cluster": [{"name": 1}]}, "cluster.name"),
+        ({"pod": [{"labels": "x"}]}, "pod.labels"),
+        ({"pod": ["x"]}, "pod"),
+        ({"process": ["x"]}, "process"),
+        ({"policy_uid": [1]}, "policy_uid"),
+    ],
+)
+def test_a_column_of_another_type_is_refused_by_its_path(columns: dict[str, Any], path: str) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    with pytest.raises(spyderresp.EventError) as caught:
+        engine.evaluate_batch(pa.table(columns))
+    assert caught.value.path == path
+
+
+def test_what_is_no_text_and_what_is_no_table() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    broken = pa.Array.from_buffers(TEXT, 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")])
+    batch = pa.RecordBatch.from_arrays([pa.StructArray.from_arrays([broken], ["name"])], names=["cluster"])
+    with pytest.raises(spyderresp.EventError, match=r"row 0: a text is not valid UTF-8"):
+        engine.evaluate_batch(batch)
+    with pytest.raises(TypeError, match="RecordBatch"):
+        engine.evaluate_batch([{}])
+
+
+def test_columns_that_are_missing_are_absent() -> None:
+    policies = spyderresp.from_documents([POLICY])
+    engine = spyderresp.Engine(policies)
+    table = pa.table({"cluster": [{"name": "a"}, {"name": "bé"}, None], "other": [1, 2, 3]})
+    for row, plan in enumerate(engine.evaluate_batch(table)):
+        assert plan.to_dict()["actions"] == reference.evaluate(policies, table.slice(row, 1).to_pylist()[0])["actions"]
