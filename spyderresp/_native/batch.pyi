@@ -21,7 +21,7 @@ class Batch:
     @property
     def outcome_count(self) -> int: ...
     def add(
-        self, rows: int, columns: list[tuple[Column, ...]], scopes: list[tuple[int, int] | None]
+        self, rows: int, columns: list[tuple[_Column, ...]], scopes: list[tuple[int, int] | None]
     ) -> tuple[int, int, str] | None:
         """Decide more rows.
 
@@ -42,5 +42,5 @@ class Batch:
 
 def gather(places: memoryview, numbers: array[int], narrow: bool) -> tuple[bytes, bytes | None]: ...
 def pick(
-    rows: int, offsets: tuple[int, int], valid: tuple[int, int], keys: Texts, wanted: TextTable
+    rows: int, offsets: tuple[int, int], valid: tuple[int, int], keys: _Texts, wanted: TextTable
 ) -> tuple[list[bytes], int, str]: ...
