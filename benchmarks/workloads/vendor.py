@@ -1,7 +1,7 @@
 """A policy set shaped like the vendor's library of 64, and process records of hosts that run them.
 
-The names are ours; the shape is theirs: 25 policies for containers (an image glob, often pod labels and a namespace), 39
-for services (one exact cgroup), each with one flag by default and nothing else.
+The names are ours; the shape is theirs: 25 policies for containers (an image glob, often pod labels and a namespace),
+39 for services (one exact cgroup), each with one flag by default and nothing else.
 """
 
 from __future__ import annotations
@@ -15,26 +15,7 @@ import spyderresp
 from workloads.model import INTEGER, NUMBER, Workload, policies_text, policy
 
 _CONTAINERS, _SERVICES, _CONTEXTS = 25, 39, 600
-_WORDS = [
-    "atlas",
-    "birch",
-    "cedar",
-    "delta",
-    "ember",
-    "flint",
-    "grove",
-    "heron",
-    "inlet",
-    "jetty",
-    "kelp",
-    "larch",
-    "maple",
-    "north",
-    "otter",
-    "pine",
-    "quill",
-    "reed",
-]
+_WORDS = ("atlas", "birch", "cedar", "delta", "ember", "flint", "grove", "heron", "inlet", "jetty", "kelp", "larch")
 _DAEMONS = ("apt-daily", "auditd", "chronyd", "dbus", "docker", "irqbalance", "kubelet", "polkit", "rsyslog", "snapd")
 _NOTE = "A provisional flag for a would-be policy violation; merge the policy with what runs here, then raise it."
 _KERNEL = ("scsi_eh_12", "kworker/0:1", "ksoftirqd/0")
