@@ -9,65 +9,55 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from peers.named import IDENTITY, attributes, is_glob
-from spyderresp import reference
+from peers.reading import Reads, compiled
+from peers.shapes import Fired, Shape, Shapes
 from spyderresp.policy import Clause, PolicySet, Selector
+from spyderresp.reference import SCOPES
 
-_SHAPES = 65_536
-_Test = Callable[["str | None"], bool]
-
-
-class Shape:
-    """The policies and actions of many plans."""
-
-    __slots__ = ("actions", "policies")
-
-    def __init__(self, policies: tuple[str, ...], actions: tuple[Action, ...]) -> None:
-        self.policies = policies
-        self.actions = actions
-
-
-class Action:
-    """One planned action."""
-
-    __slots__ = ("disposition", "name", "parameters", "sources")
-
-    def __init__(self, said: dict[str, Any]) -> None:
-        self.name = said["action"]
-        self.parameters = said["parameters"]
-        self.disposition = said["disposition"]
-        self.sources = said["sources"]
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "action": self.name,
-            "parameters": self.parameters,
-            "disposition": self.disposition,
-            "sources": self.sources,
-        }
+_Test = Callable[[Any], bool]
 
 
 class ExactDict:
     """Decides one policy set."""
 
+    name = "Python, dict on the most selective value"
+
     def __init__(self, policies: PolicySet) -> None:
         self._policies = list(policies)
-        self._names = attributes(policies)
-        self._checks = [_checks(policy.selectors) for policy in self._policies]
+        names = attributes(policies)
+        self._read = _reader(names)
+        # Values by place: those named, then whether each scope is there.
+        self._places: dict[Any, int] = {name: place for place, name in enumerate(names)}
+        self._places |= {scope: len(names) + place for place, scope in enumerate(SCOPES)}
+        self._checks = [self._compile(policy.selectors) for policy in self._policies]
         self._entries = [
-            [(entry, _checks(entry.selectors)) for entry in policy.entries if entry.enabled]
-            for policy in self._policies
+            [
+                (place, entry.section, entry.index, self._compile(entry.selectors))
+                for entry in policy.entries
+                if entry.enabled
+            ]
+            for place, policy in enumerate(self._policies)
         ]
-        self._exact: dict[tuple[str, str], dict[str, list[int]]] = {}
-        self._prefixes: dict[tuple[str, str], dict[int, dict[str, list[int]]]] = {}
-        self._open: dict[tuple[str, str], list[tuple[re.Pattern[str], int]]] = {}
+        self._exact: dict[int, dict[str | None, list[int]]] = {}
+        self._prefixes: dict[int, dict[int, dict[str, list[int]]]] = {}
+        self._open: dict[int, list[tuple[re.Pattern[str], int]]] = {}
         self._always: list[int] = []
-        self._shapes: dict[Any, Shape] = {}
+        self._shapes = Shapes(self._policies)
         self._bearing: dict[tuple[str, Any], list[int]] = {}
         self._post()
+
+    def _compile(self, selectors: tuple[Selector, ...]) -> list[tuple[int, _Test]]:
+        """Return what must hold of which values; the presence of a scope first, for that is soon told."""
+        present: list[tuple[int, _Test]] = [(self._places[selector.scope], bool) for selector in selectors]
+        return present + [
+            (self._places[selector.scope, clause.key], _test(clause))
+            for selector in selectors
+            for clause in selector.clauses
+        ]
 
     def _post(self) -> None:
         clauses = [
@@ -86,7 +76,7 @@ class ExactDict:
                 self._always.append(place)
                 continue
             scope, clause = min(inside, key=lambda item: _selectivity(item[0], item[1], use))
-            name = scope, clause.key
+            name = self._places[scope, clause.key]
             for value in clause.values:
                 if not is_glob(value):
                     self._exact.setdefault(name, {}).setdefault(value, []).append(place)
@@ -100,74 +90,66 @@ class ExactDict:
 
     def evaluate(self, event: Mapping[str, Any]) -> tuple[Any, Shape, dict[str, Any] | None]:
         """Return an event's id, the shape of its plan, and a copy of what its target is."""
-        shape = self.decide(event, ())
+        shape = self.decide(event)
         return event.get("id"), shape, _target(event) if shape.actions else None
 
-    def decide(self, event: Mapping[str, Any], _: tuple[Any, ...]) -> Shape:
+    def decide(self, event: Mapping[str, Any]) -> Shape:
         """Return the shape of an event's plan."""
-        values = _read(event, self._names)
-        attributed = self._attributed(event)
-        found = attributed if attributed is not None else self._candidates(values)
-        checks, in_scope = self._checks, []
-        for place in found:
-            for scope, tests in checks[place]:
-                if event.get(scope) is None:
-                    if attributed is None:
-                        break
-                elif not all(test(values[name]) for name, test in tests):
-                    break
-            else:
-                in_scope.append(place)
-        fired = []
-        for place in in_scope:
-            for entry, tests_of in self._entries[place]:
-                for scope, tests in tests_of:
-                    if event.get(scope) is None or not all(test(values[name]) for name, test in tests):
+        values = self._read(event)
+        in_scope, checks = self._attributed(event, values), self._checks
+        if in_scope is None:
+            in_scope = []
+            for place in self._candidates(values):
+                for name, test in checks[place]:
+                    if not test(values[name]):
                         break
                 else:
-                    fired.append((place, entry.section, entry.index))
-        pod, process = event.get("pod") is None, event.get("process") is None
-        key = tuple(in_scope), tuple(fired), pod, process
-        shape = self._shapes.get(key)
-        if shape is None:
-            shape = self._shape(in_scope, set(fired), event)
-            if len(self._shapes) >= _SHAPES:
-                self._shapes.clear()
-            self._shapes[key] = shape
-        return shape
+                    in_scope.append(place)
+        fired: list[Fired] = []
+        for policy in in_scope:
+            for place, section, index, tests in self._entries[policy]:
+                for name, test in tests:
+                    if not test(values[name]):
+                        break
+                else:
+                    fired.append((place, section, index))
+        return self._shapes.of(in_scope, fired, event)
 
-    def _attributed(self, event: Mapping[str, Any]) -> list[int] | None:
+    def _attributed(self, event: Mapping[str, Any], values: tuple[Any, ...]) -> list[int] | None:
+        """Return the policies in scope of an attributed event, which are excused where it lacks the scope."""
         for key in ("policy_uid", "policy_name"):
-            value = event.get(key)
-            if value is not None:
-                return self._bearing.get((key, value), [])
+            bearer = event.get(key)
+            if bearer is not None:
+                return [
+                    place
+                    for place in self._bearing.get((key, bearer), [])
+                    if all(
+                        event.get(selector.scope) is None
+                        or all(test(values[name]) for name, test in self._compile((selector,)))
+                        for selector in self._policies[place].selectors
+                    )
+                ]
         return None
 
-    def _candidates(self, values: dict[tuple[str, str], str | None]) -> list[int]:
+    def _candidates(self, values: tuple[Any, ...]) -> list[int]:
         found = list(self._always)
         for name, table in self._exact.items():
-            found += table.get(values[name], ())
+            more = table.get(values[name])
+            if more is not None:
+                found += more
         for name, by_length in self._prefixes.items():
             value = values[name]
             if value is not None:
                 for length, prefixes in by_length.items():
-                    found += prefixes.get(value[:length], ())
+                    more = prefixes.get(value[:length])
+                    if more is not None:
+                        found += more
         for name, patterns in self._open.items():
             value = values[name]
             if value is not None:
                 found += [place for pattern, place in patterns if pattern.match(value)]
         # A policy of two values may be found twice; plans list policies in their order.
         return sorted(set(found))
-
-    def _shape(self, in_scope: list[int], fired: set[tuple[int, str, int]], event: Mapping[str, Any]) -> Shape:
-        items = [
-            reference.Fired(place, self._policies[place], entry, False)
-            for place in in_scope
-            for entry, _ in self._entries[place]
-            if (place, entry.section, entry.index) in fired
-        ]
-        actions = reference.plan(items, event, reference.DEFAULT)
-        return Shape(tuple(self._policies[place].name for place in in_scope), tuple(map(Action, actions)))
 
 
 def _selectivity(scope: str, clause: Clause, use: Counter[tuple[str, str, str]]) -> tuple[bool, bool, int]:
@@ -177,13 +159,6 @@ def _selectivity(scope: str, clause: Clause, use: Counter[tuple[str, str, str]])
         any(value[:1] in ("*", "?", "[") for value in clause.values),
         max(use[scope, clause.key, value] for value in clause.values),
     )
-
-
-def _checks(selectors: tuple[Selector, ...]) -> list[tuple[str, list[tuple[tuple[str, str], _Test]]]]:
-    return [
-        (selector.scope, [((selector.scope, clause.key), _test(clause)) for clause in selector.clauses])
-        for selector in selectors
-    ]
 
 
 def _test(clause: Clause) -> _Test:
@@ -201,24 +176,25 @@ def _test(clause: Clause) -> _Test:
     return lambda value: value is None or (value not in exact and match(value) is None)
 
 
-def _read(event: Mapping[str, Any], names: list[tuple[str, str]]) -> dict[tuple[str, str], str | None]:
-    """Read each named value once, and refuse what is no text."""
-    values: dict[tuple[str, str], str | None] = {}
-    for scope, key in names:
-        held = event.get(scope)
-        value = None if held is None else reference.value_of(scope, key, held)
-        if value is not None and not isinstance(value, str):
-            raise TypeError(f"{scope}.{key} must be a text or null")
-        values[scope, key] = value
-    return values
+def _reader(names: list[tuple[str, str]]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    """Return a function that reads each named value once, and refuses what is no text; then each scope's presence."""
+    reads = Reads(names)
+    values = "".join(f"{reads.values[name]}, " for name in names)
+    present = ", ".join(reads.present.get(scope, "False") for scope in SCOPES)
+    lines = [
+        "def made(event):",
+        *reads.lines,
+        f" values = ({values})",
+        " for value in values:",
+        "  if value.__class__ is not str and value is not None: raise TypeError('must be a text or null')",
+        f" return (*values, {present})",
+    ]
+    return compiled(lines)
 
 
 def _target(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {scope: dict(_own(scope, event[scope])) for scope in reference.SCOPES if event.get(scope) is not None}
-
-
-def _own(scope: str, held: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for key in IDENTITY.get(scope, ()):
-        value = held.get(key)
-        if value is not None:
-            yield key, value
+    return {
+        scope: {key: value for key, value in event[scope].items() if key in keys}
+        for scope, keys in IDENTITY.items()
+        if event.get(scope) is not None
+    }
