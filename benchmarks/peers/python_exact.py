@@ -1,18 +1,18 @@
 """The best pure Python on values never seen: a dict on the most selective exact value, then the candidates are checked.
 
-Policies without any exact value are found by what their globs begin with, in a dict too; globs that begin with a
-wildcard are one regular expression an attribute. What a candidate checks is compiled once.
+Policies without any exact value are found by what their globs begin with, in a dict too. What a candidate checks is
+compiled once.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from peers.named import IDENTITY, attributes, is_glob
+from peers.pivots import Pivots
 from peers.reading import Reads, compiled
 from peers.shapes import Fired, Shape, Shapes
 from spyderresp.policy import Clause, PolicySet, Selector
@@ -42,13 +42,13 @@ class ExactDict:
             ]
             for place, policy in enumerate(self._policies)
         ]
-        self._exact: dict[int, dict[str | None, list[int]]] = {}
-        self._prefixes: dict[int, dict[int, dict[str, list[int]]]] = {}
-        self._open: dict[int, list[tuple[re.Pattern[str], int]]] = {}
-        self._always: list[int] = []
+        self._pivots = Pivots(self._policies, self._places)
         self._shapes = Shapes(self._policies)
         self._bearing: dict[tuple[str, Any], list[int]] = {}
-        self._post()
+        for place, policy in enumerate(self._policies):
+            if policy.enabled:
+                self._bearing.setdefault(("policy_uid", policy.uid), []).append(place)
+                self._bearing.setdefault(("policy_name", policy.name), []).append(place)
 
     def _compile(self, selectors: tuple[Selector, ...]) -> list[tuple[int, _Test]]:
         """Return what must hold of which values; the presence of a scope first, for that is soon told."""
@@ -58,35 +58,6 @@ class ExactDict:
             for selector in selectors
             for clause in selector.clauses
         ]
-
-    def _post(self) -> None:
-        clauses = [
-            [(selector.scope, clause) for selector in policy.selectors for clause in selector.clauses]
-            for policy in self._policies
-        ]
-        use = Counter((s, c.key, v) for held in clauses for s, c in held if c.operator == "In" for v in c.values)
-        for place, held in enumerate(clauses):
-            policy = self._policies[place]
-            if not policy.enabled:
-                continue
-            self._bearing.setdefault(("policy_uid", policy.uid), []).append(place)
-            self._bearing.setdefault(("policy_name", policy.name), []).append(place)
-            inside = [(scope, clause) for scope, clause in held if clause.operator == "In"]
-            if not inside:
-                self._always.append(place)
-                continue
-            scope, clause = min(inside, key=lambda item: _selectivity(item[0], item[1], use))
-            name = self._places[scope, clause.key]
-            for value in clause.values:
-                if not is_glob(value):
-                    self._exact.setdefault(name, {}).setdefault(value, []).append(place)
-                    continue
-                prefix = re.split(r"[*?\[]", value, maxsplit=1)[0]
-                if prefix:
-                    by_length = self._prefixes.setdefault(name, {}).setdefault(len(prefix), {})
-                    by_length.setdefault(prefix, []).append(place)
-                else:
-                    self._open.setdefault(name, []).append((re.compile(fnmatch.translate(value)), place))
 
     def evaluate(self, event: Mapping[str, Any]) -> tuple[Any, Shape, dict[str, Any] | None]:
         """Return an event's id, the shape of its plan, and a copy of what its target is."""
@@ -99,7 +70,8 @@ class ExactDict:
         in_scope, checks = self._attributed(event, values), self._checks
         if in_scope is None:
             in_scope = []
-            for place in self._candidates(values):
+            # A policy may be found under two of its values; plans list policies in their order.
+            for place in sorted(set(self._pivots.find(values))):
                 for name, test in checks[place]:
                     if not test(values[name]):
                         break
@@ -130,35 +102,6 @@ class ExactDict:
                     )
                 ]
         return None
-
-    def _candidates(self, values: tuple[Any, ...]) -> list[int]:
-        found = list(self._always)
-        for name, table in self._exact.items():
-            more = table.get(values[name])
-            if more is not None:
-                found += more
-        for name, by_length in self._prefixes.items():
-            value = values[name]
-            if value is not None:
-                for length, prefixes in by_length.items():
-                    more = prefixes.get(value[:length])
-                    if more is not None:
-                        found += more
-        for name, patterns in self._open.items():
-            value = values[name]
-            if value is not None:
-                found += [place for pattern, place in patterns if pattern.match(value)]
-        # A policy of two values may be found twice; plans list policies in their order.
-        return sorted(set(found))
-
-
-def _selectivity(scope: str, clause: Clause, use: Counter[tuple[str, str, str]]) -> tuple[bool, bool, int]:
-    """Order clauses: no globs, then no glob that begins with a wildcard, then the value that fewest policies name."""
-    return (
-        any(map(is_glob, clause.values)),
-        any(value[:1] in ("*", "?", "[") for value in clause.values),
-        max(use[scope, clause.key, value] for value in clause.values),
-    )
 
 
 def _test(clause: Clause) -> _Test:

@@ -50,11 +50,12 @@ def compiled(lines: list[str], **scope: Any) -> Callable[..., Any]:
 
 
 def projection(names: list[tuple[str, str]]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """Return a function from an event to a flat dict: ``a0``, ``a1`` and on for the values, and each scope's presence.
+    """Return a function from an event to a flat dict.
 
-    Engines that take any dict are given this one, since every value that they need not convert is time saved.
+    It holds the values as ``a0``, ``a1`` and on, then ``has_pod`` and the like for the scopes. Engines that take any
+    dict are given this one, since every value that they need not convert is time saved.
     """
     reads = Reads(names)
     parts = [f"'a{place}': {reads.values[name]}" for place, name in enumerate(names)]
-    parts += [f"'{scope}': {test}" for scope, test in reads.present.items()]
+    parts += [f"'has_{scope}': {test}" for scope, test in reads.present.items()]
     return compiled(["def made(event):", *reads.lines, f" return {{{', '.join(parts)}}}"])

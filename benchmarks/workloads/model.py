@@ -62,6 +62,10 @@ class Workload:
         """Return events of the stream that repeats, numbered from ``start``."""
         return list(itertools.islice(_stream(self.contexts, start), count))
 
+    def each_context(self) -> Iterator[bytes]:
+        """Yield one event of each context, for memos to know them all."""
+        return (_event(template, number) for number, template in enumerate(self.contexts))
+
     def fresh(self, count: int, *, start: int = 0) -> list[bytes]:
         """Return events of the stream in which no named value comes twice, numbered from ``start``."""
         return list(itertools.islice(_stream(self.openings, start), count))
@@ -78,9 +82,13 @@ def _stream(templates: Sequence[str], start: int) -> Iterator[bytes]:
     number = start
     while True:
         for template in draw.choices(templates, cum_weights=weights, k=1_000):
-            integer = str(_FIRST_INTEGER + number % _INTEGERS)
-            yield template.replace(NUMBER, str(number)).replace(_INTEGER_TEXT, integer).encode()
+            yield _event(template, number)
             number += 1
+
+
+def _event(template: str, number: int) -> bytes:
+    integer = str(_FIRST_INTEGER + number % _INTEGERS)
+    return template.replace(NUMBER, str(number)).replace(_INTEGER_TEXT, integer).encode()
 
 
 def event_template(**scopes: Any) -> str:

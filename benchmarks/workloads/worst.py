@@ -154,11 +154,12 @@ def all_match(count: int = 10_000) -> Workload:
 
 def pathological(size: int = 1_000_000) -> tuple[Workload, tuple[str, ...]]:
     """Return globs that backtracking matchers never finish, and with them the patterns; values are ``size`` long."""
-    globs = ("*a*a*a*a*b", "*a*a*b*a*a*a*a*a*a*c", "a*[ab]*?a*a*b")
+    globs = ("*a*a*a*a*c*b", f"*{'a' * 40}c*b", "*[ab]a[ab]a?[bc]?c*b", "*a?a?a?c?*b")
     spec = {"mode": "audit", "clusterSelector": {"name": "prod-1"}, "response": {}}
     kill = [{"makeRedFlag": {"severity": "info", "processSelector": {"exe": list(globs)}}}]
     spec["response"] = {"default": [_flag(0)], "actions": kill}
-    event = _event(exe=f"{'a' * size}{NUMBER}")
+    # It ends as the globs do: none is refused at a glance.
+    event = _event(exe=f"{'a' * size}{NUMBER}b")
     return Workload("globs on 1 MB", policies_text(iter([policy("slow", "cluster", spec)])), [event], [event]), globs
 
 
