@@ -70,7 +70,7 @@ def _line(figure: dict[str, Any]) -> str:
 
 
 def _unit(unit: str) -> str:
-    return {"x": "×", "instructions": ""}.get(unit, unit)
+    return {"instructions": ""}.get(unit, unit)
 
 
 def _number(value: float) -> str:

@@ -15,7 +15,7 @@ from native import floor_module
 from peers.named import floor_plan
 from workloads import Workload, assert_answers, decoder, synthetic, vendor
 
-from rows.model import Figure, Settings, medians, not_run
+from rows.model import Figure, Settings, medians, not_run, points
 
 _GROWN = (12, 100_000)
 

@@ -70,7 +70,30 @@ def one_namespace(count: int = 10_000) -> Workload:
 
     contexts = [_event(exe=f"/bin/tool-{n}") for n in range(count // _FEW)]
     openings = [_event(exe=f"/srv/tool-{n}/{NUMBER}") for n in range(count // _FEW)]
-    return Workload("all policies in one namespace", policies_text(documents()), contexts[:500], openings[:500])
+    return Workload(
+        "all policies in scope of one namespace", policies_text(documents()), contexts[:500], openings[:500]
+    )
+
+
+def one_namespace_of_apps(count: int = 10_000) -> Workload:
+    """All policies name the same cluster and namespace, and four each image, so that few are in scope."""
+
+    def documents() -> Iterator[dict[str, Any]]:
+        for number in range(count):
+            app = f"registry.example/app-{number // _FEW}"
+            spec = {
+                "mode": "enforce",
+                "clusterSelector": {"name": "prod-1"},
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "shop"}},
+                "containerSelector": {"image": [f"{app}:1", f"{app}:2-*"]},
+                "response": {"default": [_flag(0)]},
+            }
+            yield policy(f"policy-{number}", "container", spec)
+
+    contexts = [_event(image=f"registry.example/app-{n}:1") for n in range(count // _FEW)]
+    openings = [_event(image=f"registry.example/app-{n}:2-{NUMBER}") for n in range(count // _FEW)]
+    text = policies_text(documents())
+    return Workload("all policies in one namespace, an app each", text, contexts[:500], openings[:500])
 
 
 def many_globs(count: int = 10_000) -> Workload:
@@ -167,6 +190,7 @@ def pathological(size: int = 1_000_000) -> tuple[Workload, tuple[str, ...]]:
 WORST: tuple[Callable[..., Workload], ...] = (
     one_policy_of_5000_actions,
     one_namespace,
+    one_namespace_of_apps,
     many_globs,
     many_labels,
     only_not_in,
