@@ -23,6 +23,7 @@ LADDER = (
     {"schema"},
     {"loading"},
     {"engine"},
+    {"bench"},
     {"__init__"},
     {"cli"},
     {"__main__"},
