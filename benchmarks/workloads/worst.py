@@ -9,6 +9,7 @@ from workloads.model import INTEGER, NUMBER, Workload, event_template, policies_
 
 _FEW = 4
 _TEAMS = 50
+_POLICIES_A_KEY = 5
 
 
 def _flag(number: int) -> dict[str, Any]:
@@ -115,8 +116,9 @@ def many_globs(count: int = 10_000) -> Workload:
     return Workload("10,000 distinct globs on one field", policies_text(documents()), contexts[:500], openings[:500])
 
 
-def many_labels(count: int = 1_000, *, keys: int = 200) -> Workload:
+def many_labels(count: int = 1_000) -> Workload:
     """Each policy names one of 200 label keys, and each event has them all."""
+    keys = count // _POLICIES_A_KEY
 
     def documents() -> Iterator[dict[str, Any]]:
         for number in range(count):
