@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from native import CannotBuildError, floor_module
+from native import CannotBuildError, native_module
 from peers.named import floor_plan
 from rounds import decoded_rounds
 from workloads import WORST, Workload, assert_answers, decoder, synthetic, vendor
@@ -47,7 +47,7 @@ def test_vendor(benchmark: Any, fresh: bool) -> None:
 def test_floor(benchmark: Any, size: int, fresh: bool) -> None:
     workload = synthetic(size)
     try:
-        lowest = floor_module().Floor(floor_plan(workload.policies))
+        lowest = native_module("floor").Floor(floor_plan(workload.policies))
     except CannotBuildError as error:
         pytest.skip(str(error))
 

@@ -1,4 +1,4 @@
-"""Builds and imports the benchmarks' own native module, outside the package: no wheel holds it."""
+"""Builds and imports the benchmarks' own native modules, outside the package: no wheel holds them."""
 
 from __future__ import annotations
 
@@ -12,28 +12,37 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
-_SOURCE = Path(__file__).with_name("floor.pyx")
+_SOURCES = Path(__file__).parent
+_SETUP = """
+from Cython.Distutils import build_ext
+from Cython.Distutils.extension import Extension
+from setuptools import setup
+
+extension = Extension("{name}", ["{name}.pyx"], cython_directives={{"language_level": 3}})
+setup(name="{name}", py_modules=[], cmdclass={{"build_ext": build_ext}}, ext_modules=[extension])
+"""
 
 
 class CannotBuildError(Exception):
-    """There is no compiler, or no Cython."""
+    """There is no compiler, no Cython, or no header that is needed."""
 
 
-def floor_module() -> ModuleType:
-    """Return the module ``floor``, compiled where its source or the interpreter changed since the last time.
+def native_module(name: str) -> ModuleType:
+    """Return a module of this directory, compiled where its source or the interpreter changed since the last time.
 
     It is kept under ``$XDG_CACHE_HOME/spyderresp-benchmarks`` (``~/.cache`` where that is not set).
 
     Raises:
         CannotBuildError: it cannot be compiled; the message says why.
     """
+    source = (_SOURCES / f"{name}.pyx").read_bytes()
     tag = sysconfig.get_config_var("EXT_SUFFIX")
-    digest = hashlib.sha256(_SOURCE.read_bytes() + tag.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(source + tag.encode()).hexdigest()[:16]
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "spyderresp-benchmarks" / digest
-    built = cache / f"floor{tag}"
+    built = cache / f"{name}{tag}"
     if not built.exists():
-        _build(built)
-    spec = importlib.util.spec_from_file_location("floor", built)
+        _build(name, source, built)
+    spec = importlib.util.spec_from_file_location(name, built)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -41,23 +50,20 @@ def floor_module() -> ModuleType:
     return module
 
 
-def _build(target: Path) -> None:
+def _build(name: str, source: bytes, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as name:
-        work = Path(name)
-        (work / "floor.pyx").write_bytes(_SOURCE.read_bytes())
+    with tempfile.TemporaryDirectory() as directory:
+        work = Path(directory)
+        (work / f"{name}.pyx").write_bytes(source)
         # A process of its own: setuptools changes the interpreter that it runs in.
-        code = (
-            "from Cython.Distutils import build_ext; from Cython.Distutils.extension import Extension;"
-            "from setuptools import setup;"
-            "setup(name='floor', py_modules=[], cmdclass={'build_ext': build_ext}, ext_modules=[Extension('floor', "
-            "['floor.pyx'], cython_directives={'language_level': 3})])"
-        )
+        code = _SETUP.format(name=name)
         command = [sys.executable, "-c", code, "-q", "build_ext", "--inplace"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise CannotBuildError(f"the floor cannot be built: {done.stderr.strip().splitlines()[-1:]}")
+            raise CannotBuildError(
+                f"{name} cannot be built: {(done.stderr.strip().splitlines() or [done.returncode])[-1]}"
+            )
         # Renamed last, so that two benchmarks at once never see half a file.
         partial = target.with_name(f"{target.name}.{os.getpid()}")
-        partial.write_bytes(next(work.glob("floor*.so")).read_bytes())
+        partial.write_bytes(next(work.glob(f"{name}*.so")).read_bytes())
         partial.rename(target)

@@ -11,7 +11,7 @@ from typing import Any
 
 from environment import child_environment
 from measure import called, interleaved, ratio, spread, walked
-from native import floor_module
+from native import native_module
 from peers.named import floor_plan
 from workloads import Workload, assert_answers, decoder, synthetic, vendor
 
@@ -32,7 +32,7 @@ def warmed(workload: Workload, settings: Settings, *evaluates: Any) -> Iterator[
 
 def floor(settings: Settings) -> Iterator[Figure]:
     """Yield ``evaluate`` with its plan walked, against the floor, on repeating streams."""
-    made = floor_module()
+    made = native_module("floor")
     for workload in [*(synthetic(size) for size in settings.sizes if size <= 10_000), vendor()]:
         engine, lowest = workload.engine(), made.Floor(floor_plan(workload.policies))
         fired = assert_answers(workload, engine, workload.repeating(10, start=1)) / 10
@@ -85,7 +85,7 @@ def growth(settings: Settings) -> Iterator[Figure]:
 
 def never_seen(settings: Settings) -> Iterator[Figure]:
     """Yield the cost of events full of values never seen, against the floor on the same events."""
-    made = floor_module()
+    made = native_module("floor")
     for size in (size for size in settings.sizes if size <= 10_000):
         workload = synthetic(size)
         engine, lowest = workload.engine(), made.Floor(floor_plan(workload.policies))

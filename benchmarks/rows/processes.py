@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import resource
 import shutil
 import statistics
@@ -13,13 +12,13 @@ import time
 from collections.abc import Iterator
 
 from environment import HERE, child_environment
+from instructions import instructions as counted
 from workloads import decoder, synthetic
 
 from rows.model import Figure, Settings, not_run
 
 _EXAMPLES = HERE.parent / "examples"
-_COLLECTED = re.compile(r"Collected : (\d+)")
-_EVENTS = 1_000
+_POLICIES = 1_000
 
 
 def start_up(settings: Settings) -> Iterator[Figure]:
@@ -55,33 +54,22 @@ def _child_time(command: list[str]) -> float:
 
 
 def instructions(_: Settings) -> Iterator[Figure]:
-    """Yield what callgrind counts for an ``evaluate``: the same process with and without them, subtracted."""
-    label = "instructions an evaluate, 1,000 policies, repeating"
-    if shutil.which("valgrind") is None:
-        yield not_run(label, "valgrind is not installed")
-        return
-    counts = {kind: _count(kind) for kind in ("nothing", "evaluate", "walk")}
-    each = {kind: (counts[kind] - counts["nothing"]) / _EVENTS for kind in ("evaluate", "walk")}
-    yield Figure(
-        label,
-        each["evaluate"],
-        unit="instructions",
-        must=8_000.0,
-        aim=5_000.0,
-        note="the same on every run of one build",
-        detail={"with its plan walked": each["walk"]},
-    )
-
-
-def _count(kind: str) -> int:
-    """Return how many instructions a child takes in all."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
-    command += ["-m", "children.evaluations", kind, str(_EVENTS)]
-    environment = child_environment(PYTHONHASHSEED="0", PYTHONMALLOC="pymalloc")
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-    found = _COLLECTED.search(done.stderr)
-    assert found is not None, done.stderr[-300:]
-    return int(found[1])
+    """Yield what callgrind counts for an ``evaluate``."""
+    for stream in ("repeating", "never-seen"):
+        label = f"instructions an evaluate, {_POLICIES:,} policies, {stream}"
+        if shutil.which("valgrind") is None:
+            yield not_run(label, "valgrind is not installed")
+            continue
+        judged = stream == "repeating"
+        yield Figure(
+            label,
+            counted("evaluate", stream, _POLICIES),
+            unit="instructions",
+            must=8_000.0 if judged else None,
+            aim=5_000.0 if judged else None,
+            note="the same on every run of one build",
+            detail={"with its plan walked": counted("walk", stream, _POLICIES)} if judged else {},
+        )
 
 
 def replace(settings: Settings) -> Iterator[Figure]:

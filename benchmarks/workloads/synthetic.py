@@ -22,8 +22,8 @@ _TOOLS = ("/usr/bin/curl", "/usr/bin/wget", "/bin/bash", "/usr/bin/nc", "/usr/bi
 _USERS = ("root", "root", "www-data", "nobody")
 
 
-def synthetic(size: int, *, seed: int = 7) -> Workload:
-    """Return a workload of ``size`` policies, from 12 on."""
+def synthetic(size: int, *, seed: int = 7, contexts: int = CONTEXTS) -> Workload:
+    """Return a workload of ``size`` policies, from 12 on, whose repeating stream has so many contexts."""
     if size < 12:
         raise ValueError("below 12 policies there is no app of each kind")
     draw = random.Random(seed)
@@ -36,8 +36,8 @@ def synthetic(size: int, *, seed: int = 7) -> Workload:
     return Workload(
         name=f"synthetic, {size:,} policies",
         text=policies_text(iter(documents)),
-        contexts=[draw.choice(whole).context(draw) for _ in range(CONTEXTS)],
-        openings=[draw.choice(opened).opening(draw) for _ in range(OPENINGS)],
+        contexts=[draw.choice(whole).context(draw) for _ in range(contexts)],
+        openings=[draw.choice(opened).opening(draw) for _ in range(min(contexts, OPENINGS))],
     )
 
 
