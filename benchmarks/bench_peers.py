@@ -13,6 +13,7 @@ from workloads import synthetic
 _PEERS = [
     ("python_memo", "MemoDict"),
     ("python_exact", "ExactDict"),
+    ("python_exact", "ExactAndPrefixDict"),
     ("zen_engine", "Zen"),
     ("cedar", "Cedar"),
     ("cel_rust", "Cel"),

@@ -38,7 +38,7 @@ def machine() -> str:
                 break
     except OSError:
         pass
-    return f"{model}, {os.cpu_count()} processors, {platform.system()} {platform.release()}"
+    return f"{model}, {os.cpu_count()} processors, {platform.system()}"
 
 
 def versions() -> dict[str, str]:

@@ -20,6 +20,8 @@ class Pivots:
     Args:
         policies: disabled ones are passed over.
         places: of a scope and key in the values that ``find`` is given.
+        globs: whether policies without an exact value are posted under what their globs begin with; else they are
+            always looked at.
         payload: from the policies of one bucket to what ``find`` returns of it; a list.
     """
 
@@ -28,6 +30,8 @@ class Pivots:
         policies: Sequence[Policy],
         places: Mapping[Any, int],
         payload: Callable[[list[int]], list[Any]] = lambda found: found,
+        *,
+        globs: bool = True,
     ) -> None:
         exact: dict[int, _Posted] = {}
         prefixes: dict[int, dict[int, _Posted]] = {}
@@ -36,7 +40,11 @@ class Pivots:
         held = [[(s.scope, clause) for s in policy.selectors for clause in s.clauses] for policy in policies]
         use = Counter((s, c.key, v) for clauses in held for s, c in clauses if c.operator == "In" for v in c.values)
         for number, policy in enumerate(policies):
-            inside = [(scope, clause) for scope, clause in held[number] if clause.operator == "In"]
+            inside = [
+                (scope, clause)
+                for scope, clause in held[number]
+                if clause.operator == "In" and (globs or not any(map(is_glob, clause.values)))
+            ]
             if not policy.enabled:
                 continue
             if not inside:

@@ -1,7 +1,6 @@
 """The best pure Python on values never seen: a dict on the most selective exact value, then the candidates are checked.
 
-Policies without any exact value are found by what their globs begin with, in a dict too. What a candidate checks is
-compiled once.
+What a candidate checks is compiled once. ``ExactAndPrefixDict`` goes further than most would by hand.
 """
 
 from __future__ import annotations
@@ -22,11 +21,16 @@ _Test = Callable[[Any], bool]
 
 
 class ExactDict:
-    """Decides one policy set."""
+    """Decides one policy set.
 
-    name = "Python, dict on the most selective value"
+    Args:
+        policies: what it decides by.
+        globs: post policies without an exact value under what their globs begin with.
+    """
 
-    def __init__(self, policies: PolicySet) -> None:
+    name = "Python, dict on the most selective exact value"
+
+    def __init__(self, policies: PolicySet, *, globs: bool = False) -> None:
         self._policies = list(policies)
         names = attributes(policies)
         self._read = _reader(names)
@@ -42,7 +46,7 @@ class ExactDict:
             ]
             for place, policy in enumerate(self._policies)
         ]
-        self._pivots = Pivots(self._policies, self._places)
+        self._pivots = Pivots(self._policies, self._places, globs=globs)
         self._shapes = Shapes(self._policies)
         self._bearing: dict[tuple[str, Any], list[int]] = {}
         for place, policy in enumerate(self._policies):
@@ -102,6 +106,15 @@ class ExactDict:
                     )
                 ]
         return None
+
+
+class ExactAndPrefixDict(ExactDict):
+    """With a second dict, on what globs begin with."""
+
+    name = "Python, dicts on the most selective value and on what globs begin with"
+
+    def __init__(self, policies: PolicySet) -> None:
+        super().__init__(policies, globs=True)
 
 
 def _test(clause: Clause) -> _Test:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from peers.named import attributes
-from peers.python_exact import ExactDict
+from peers.python_exact import ExactAndPrefixDict
 from peers.reading import Reads, compiled
 from peers.shapes import Shape
 from spyderresp.policy import PolicySet
@@ -45,5 +45,5 @@ class MemoDict:
             f" return new(plan, (get('id'), shape, ({', '.join(reads.identity)},) if shape.actions else None))",
         ]
         memo: dict[tuple[Any, ...], Shape] = {}
-        decide = ExactDict(policies).decide
+        decide = ExactAndPrefixDict(policies).decide
         self.evaluate = compiled(lines, known=memo.get, memo=memo, decide=decide, plan=PythonPlan, new=tuple.__new__)

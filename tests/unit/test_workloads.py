@@ -7,7 +7,7 @@ import json
 
 import pytest
 from peers.named import IDENTITY, attributes
-from peers.python_exact import ExactDict
+from peers.python_exact import ExactAndPrefixDict, ExactDict
 from peers.python_memo import MemoDict
 from workloads import WORST, assert_answers, pathological, synthetic, vendor
 from workloads.oracle import plain
@@ -23,7 +23,8 @@ def test_answers(workload):
     engine = workload.engine()
     texts = workload.repeating(20) + workload.fresh(10)
     assert assert_answers(workload, engine, texts)
-    for contestant in (MemoDict(workload.policies), ExactDict(workload.policies)):
+    for kind in (MemoDict, ExactDict, ExactAndPrefixDict):
+        contestant = kind(workload.policies)
         for text in texts + texts[:3]:
             event = json.loads(text)
             wanted = plain(engine.evaluate(event).to_dict())
