@@ -12,6 +12,7 @@ from spyderresp.compiler import Defaults, NotIn
 from spyderresp.engine import Engine
 from spyderresp.errors import PolicyError
 from spyderresp.loading import load
+from spyderresp.policy import PolicySet
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +35,17 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def make_engine(args: argparse.Namespace, streams: Streams) -> Engine | None:
     """Return the engine, or None after saying why the policies cannot be read."""
+    policies = read_policies(args, streams)
+    return None if policies is None else engine_of(policies, args)
+
+
+def engine_of(policies: PolicySet, args: argparse.Namespace) -> Engine:
+    """Return the engine that the options ask for."""
+    return Engine(policies, defaults=args.defaults, not_in=args.not_in, mode=args.mode)
+
+
+def read_policies(args: argparse.Namespace, streams: Streams) -> PolicySet | None:
+    """Return the policies, or None after saying why they cannot be read."""
     paint = streams.paint(errors=True)
     try:
         policies = load(*args.policies, strict=args.strict)
@@ -46,4 +58,4 @@ def make_engine(args: argparse.Namespace, streams: Streams) -> Engine | None:
     warnings = [item for item in policies.diagnostics if item.level == "warning"]
     if warnings:
         streams.complain(f"policies read with {counted(warnings)}; `spyderresp check` shows them")
-    return Engine(policies, defaults=args.defaults, not_in=args.not_in, mode=args.mode)
+    return policies

@@ -38,6 +38,7 @@ LADDER = (
     {"explain"},
     {"loading"},
     {"engine"},
+    {"bench"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,1 @@
+"""What the engine is measured against; every one of them decides the same events, and is held to the same answers."""

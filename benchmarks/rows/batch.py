@@ -1,0 +1,120 @@
+"""The batch path: Arrow tables in, a table of actions out."""
+
+from __future__ import annotations
+
+import importlib.util
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from measure import interleaved, ratio, spread, steady, walked
+from workloads import Workload, decoder, synthetic
+
+import spyderresp
+from rows.decisions import warmed
+from rows.model import Figure, Settings, not_run
+
+_SIZE = 10_000
+_ROWS = 100_000
+_SAMPLE = 50
+
+
+def batch(settings: Settings) -> Iterator[Figure]:
+    """Yield both kinds of table, then two threads."""
+    why = missing()
+    if why is not None:
+        yield not_run("evaluate_batch", why)
+        return
+    tables = importlib.import_module("tables")
+    size = _SIZE if _SIZE in settings.sizes else max(settings.sizes)
+    workload = synthetic(size)
+    engine = workload.engine()
+    rows = 20_000 if settings.quick else _ROWS
+    events = [decoder()(text) for text in workload.repeating(rows)]
+    encoded = tables.table(events, workload.policies, encoded=True)
+    plain = tables.table(events, workload.policies, encoded=False)
+    for held in (encoded, plain):
+        same(workload, engine, held, events)
+    stream = warmed(workload, settings, engine.evaluate)
+
+    singly, batched, texts, encoding = [], [], [], []
+    columns = tables.leaves(plain, workload.policies)
+    for _ in range(settings.rounds):
+        cost = interleaved({"evaluate": walked(engine.evaluate)}, stream, rounds=1, count=settings.count)
+        singly += cost["evaluate"]
+        batched.append(_cost(lambda: engine.evaluate_batch(encoded).table) / rows)
+        texts.append(_cost(lambda: engine.evaluate_batch(plain).table) / rows)
+        encoding.append(_cost(lambda: [column.dictionary_encode() for column in columns]) / rows)
+    yield Figure(
+        f"evaluate / evaluate_batch, dictionary-encoded, {size:,} policies",
+        ratio(singly, batched),
+        must=8.0,
+        aim=20.0,
+        sense="at least",
+        note=f"{spread(singly, batched)}; the table of actions is made, a plan a row is not",
+        detail={"evaluate, ns": statistics.median(singly), "evaluate_batch, ns a row": statistics.median(batched)},
+    )
+    yield Figure(
+        f"evaluate_batch, plain texts / pyarrow's dictionary_encode of {len(columns)} columns",
+        ratio(texts, encoding),
+        must=3.0,
+        aim=1.5,
+        note=spread(texts, encoding),
+        detail={"evaluate_batch, ns a row": statistics.median(texts), "pyarrow, ns a row": statistics.median(encoding)},
+    )
+    yield _threads(settings, lambda: engine.evaluate_batch(encoded).table)
+
+
+def missing() -> str | None:
+    """Return why the batch path cannot be measured here, or None."""
+    if importlib.util.find_spec("pyarrow") is None:
+        return "pyarrow is not installed"
+    return None if hasattr(spyderresp.Engine, "evaluate_batch") else "this engine has no evaluate_batch"
+
+
+def same(workload: Workload, engine: spyderresp.Engine, held: Any, events: list[Any]) -> None:
+    """Hold rows of a batch against ``evaluate``.
+
+    Raises:
+        AssertionError: they differ.
+    """
+    result = engine.evaluate_batch(held)  # type: ignore[attr-defined]
+    assert len(result) == len(events)
+    for row in range(0, len(events), max(1, len(events) // _SAMPLE)):
+        wanted, found = engine.evaluate(events[row]).to_dict(), result[row].to_dict()
+        assert found["policies"] == wanted["policies"], (workload.name, row)
+        assert found["actions"] == wanted["actions"], (workload.name, row)
+
+
+def _cost(function: Callable[[], Any]) -> int:
+    with steady():
+        begun = time.process_time_ns()
+        function()
+        return time.process_time_ns() - begun
+
+
+def _threads(settings: Settings, function: Callable[[], Any]) -> Figure:
+    """Return how much more two threads get through than one, in time on the clock."""
+    ratios = []
+    for _ in range(settings.rounds):
+        begun = time.perf_counter_ns()
+        function()
+        function()
+        one = time.perf_counter_ns() - begun
+        threads = [threading.Thread(target=function) for _ in range(2)]
+        begun = time.perf_counter_ns()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ratios.append(one / (time.perf_counter_ns() - begun))
+    return Figure(
+        "two threads / one, evaluate_batch",
+        statistics.median(ratios),
+        must=1.6,
+        aim=1.9,
+        sense="at least",
+        note="on the clock, so whatever else the machine does is in it",
+    )

@@ -1,0 +1,162 @@
+"""``spyderresp bench``: how fast given policies decide given events, here."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+from spyderresp import bench
+from spyderresp.cli.output import CannotGoOnError, Streams, safe
+from spyderresp.cli.plan import input_name
+from spyderresp.cli.policies import add_options, engine_of, read_policies
+from spyderresp.cli.records import numbered_lines, opened, to_event
+from spyderresp.engine import Engine
+from spyderresp.errors import EventError
+
+_MOST_EVENTS: Final = 100_000
+_LABEL: Final = 16
+_EPILOG: Final = """\
+examples:
+  spyderresp bench --policies policies/ events.jsonl
+  spyderresp bench --policies policies/ --form falco --format json --seconds 10 alerts.jsonl
+
+times are those of this machine, now: compare runs on a quiet one
+
+exit codes: 0 fine; 1 some events are bad, the others are measured; 2 a policy cannot be read;
+3 wrong usage, no event to measure, or input or output fails"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "bench",
+        help="measure how fast policies decide events",
+        description="measure reading the policies and deciding the events, each way in",
+        epilog=_EPILOG,
+    )
+    add_options(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument(
+        "--seconds", type=_seconds, default=2.0, metavar="N", help="how long to measure each way in (default: 2)"
+    )
+    parser.add_argument("events", metavar="EVENTS.jsonl", help="a file, or - for standard input")
+
+
+def _seconds(word: str) -> float:
+    try:
+        seconds = float(word)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds above 0, not `{safe(word)}`")
+    return seconds
+
+
+def run(args: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    name = input_name(args.events)
+    sizes, moments = [bench.resident()], [time.process_time()]
+    policies = read_policies(args, streams)
+    if policies is None:
+        return 2
+    sizes.append(bench.resident())
+    moments.append(time.process_time())
+    engine = engine_of(policies, args)
+    sizes.append(bench.resident())
+    moments.append(time.process_time())
+    texts, bad = _texts(args, name, engine, streams)
+    if not texts:
+        raise CannotGoOnError(f"spyderresp bench: {name}: no event to measure")
+    report: dict[str, Any] = {
+        "version": 1,
+        "policy_set": policies.digest,
+        "policies": len(policies),
+        "load": {"cpu_seconds": moments[1] - moments[0], "resident_bytes": _grown(sizes[0], sizes[1])},
+        "compile": {"cpu_seconds": moments[2] - moments[1], "resident_bytes": _grown(sizes[1], sizes[2])},
+        **_measured(engine, texts, bad, args.seconds),
+    }
+    streams.write(json.dumps(report, indent=2) if args.format == "json" else _text(report))
+    return 1 if bad else 0
+
+
+def _texts(args: argparse.Namespace, name: str, engine: Engine, streams: Streams) -> tuple[list[bytes], int]:
+    """Return the first good events in the normal form, as JSON, and how many were bad on the way."""
+    texts: list[bytes] = []
+    bad = 0
+    with opened(args.events) as file:
+        for line, data in numbered_lines(file):
+            try:
+                if isinstance(data, EventError):
+                    raise data
+                event = to_event(data.rstrip(b"\r\n"), args.form)
+                engine.evaluate(event)
+                texts.append(_encoded(event))
+            except EventError as error:
+                bad += 1
+                streams.complain(f"{name}:{line}: error: {safe(str(error))}")
+            if len(texts) == _MOST_EVENTS:
+                streams.complain(f"the first {_MOST_EVENTS:,} events of {name} are measured")
+                break
+    return texts, bad
+
+
+def _encoded(event: Any) -> bytes:
+    try:
+        return json.dumps(event, separators=(",", ":")).encode()
+    except RecursionError:
+        raise EventError("", "nested too deeply") from None
+
+
+def _measured(engine: Engine, texts: list[bytes], bad: int, seconds: float) -> dict[str, Any]:
+    found = bench.answers(engine, texts)
+    before = engine.stats()
+    cost = bench.evaluate(engine, texts, seconds)
+    rates = bench.hit_rates(before, engine.stats())
+    batch = bench.evaluate_batch(engine, texts, seconds)
+    return {
+        "events": {**asdict(found), "bad": bad},
+        "evaluate": asdict(cost),
+        "evaluate_json": asdict(bench.evaluate_json(engine, texts, seconds)),
+        "evaluate_batch": {"not_run": batch} if isinstance(batch, str) else asdict(batch),
+        "hit_rates": rates,
+        "stats": engine.stats(),
+    }
+
+
+def _grown(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
+
+
+def _text(report: dict[str, Any]) -> str:
+    events, count = report["events"], report["events"]["events"]
+    lines = [
+        ("policies", f"{report['policies']:,}"),
+        ("load", _stage(report["load"])),
+        ("compile", _stage(report["compile"])),
+        ("events", f"{count:,}" + (f", and {events['bad']:,} bad" if events["bad"] else "")),
+        (
+            "an event has",
+            f"{events['in_scope'] / count:.2f} policies in scope, {events['actions'] / count:.2f} actions",
+        ),
+        *((way, _cost(report[way])) for way in ("evaluate", "evaluate_json", "evaluate_batch")),
+        ("answered from", ", ".join(f"{memo} {rate:.1%}" for memo, rate in report["hit_rates"].items()) or "nowhere"),
+    ]
+    return "\n".join(f"{label:<{_LABEL}}{said}" for label, said in lines)
+
+
+def _stage(stage: dict[str, Any]) -> str:
+    grown = stage["resident_bytes"]
+    memory = "" if grown is None else f", {grown / 2**20:.1f} MiB"
+    return f"{stage['cpu_seconds'] * 1e3:,.1f} ms{memory}"
+
+
+def _cost(cost: dict[str, Any]) -> str:
+    if "not_run" in cost:
+        return f"not measured: {safe(cost['not_run'])}"
+    said = f"{cost['cpu_ns'] / 1e3:.2f} us an event"
+    if cost["median_ns"] is not None:
+        said += f"; on the clock {cost['median_ns'] / 1e3:.2f} us, 99 % within {cost['p99_ns'] / 1e3:.2f} us"
+    return said
