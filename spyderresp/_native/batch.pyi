@@ -5,8 +5,8 @@ from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plan import PlanShape
 from spyderresp._native.text import TextTable
 
-Texts: TypeAlias = tuple[int, bool, int, int, int, int, tuple[int, int]]
-Column: TypeAlias = tuple[Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None]
+_Texts: TypeAlias = tuple[int, bool, int, int, int, int, tuple[int, int]]
+_Column: TypeAlias = tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None]
 
 @final
 class Batch:
