@@ -56,7 +56,7 @@ class Engine(Decider):
         self._mode: Literal["audit"] | None = mode
         self._options = Options(defaults, not_in, mode == "audit")
         self._compiled = self._compile(policies)
-        self.serve(self._compiled.index)
+        self._serve(self._compiled.index)
 
     def _compile(self, policies: PolicySet) -> Compiled:
         if not isinstance(policies, PolicySet):
@@ -112,7 +112,7 @@ class Engine(Decider):
         A compile that fails raises, and the old policies keep deciding.
         """
         self._compiled = self._compile(policies)
-        self.serve(self._compiled.index)
+        self._serve(self._compiled.index)
 
     def explain(self, event: Mapping[str, Any]) -> Explanation:
         """Return why each policy and action did or did not fire for one event, clause by clause.

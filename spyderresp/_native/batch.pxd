@@ -35,7 +35,6 @@ cdef struct Source:
     Column column
     Column second         # read where the first has nothing: the name that implies a label
     int32_t* resolved     # class of each text of a dictionary; PENDING where not yet looked up
-    Py_ssize_t resolved_count
     Matches matches
     ClassSet classes
     Cached* cached
@@ -62,7 +61,6 @@ cdef class Batch:
 
     cdef Fault run(self, Py_ssize_t rows) noexcept nogil
     cdef Fault run_block(self, Py_ssize_t first, Py_ssize_t rows) noexcept nogil
-    cdef bint same_texts(self, const Texts* before, const Source* source) noexcept nogil
     cdef Fault resolve(self, Source* source, const Texts* texts, int64_t place, int32_t* key) noexcept nogil
     cdef Fault look_up(self, Source* source, const Text* text, uint64_t mixed, int32_t* key) noexcept nogil
     cdef Fault fill(self, Source* source, const Column* column, Py_ssize_t first, Py_ssize_t rows) noexcept nogil

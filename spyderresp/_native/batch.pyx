@@ -80,8 +80,8 @@ cdef class Batch:
 
     def add(self, Py_ssize_t rows, list columns not None, list scopes not None):
         cdef int i
+        cdef Py_ssize_t place
         cdef Source* source
-        cdef Column before
         cdef Fault fault
         cdef int32_t* outcomes
         if len(columns) != self.count + OWN or len(scopes) != self.index.program.scope_count:
@@ -98,21 +98,18 @@ cdef class Batch:
             self.scopes[i].first = told[1] if told is not None else 0
         for i in range(self.count + OWN):
             source = &self.sources[i]
-            before = source.column
             fill_column(&source.column, columns[i][0])
             fill_column(&source.second, columns[i][1] if len(columns[i]) > 1 else (None, (), None))
             if source.cached is not NULL:
                 # The texts of the last batch may be gone.
                 memset(source.cached, 0, CACHED * sizeof(Cached))
-            if source.column.indices is not NULL and (
-                source.resolved is NULL or columns[i][2:] == () or not self.same_texts(&before.texts, source)
-            ):
+            if source.column.indices is not NULL:
+                # Anew for each batch: by address alone one dictionary cannot be told from the next.
                 free(source.resolved)
-                source.resolved_count = source.column.texts.count
-                source.resolved = <int32_t*>malloc((source.resolved_count + 1) * sizeof(int32_t))
+                source.resolved = <int32_t*>malloc((source.column.texts.count + 1) * sizeof(int32_t))
                 if not source.resolved:
                     raise MemoryError
-                for place in range(source.resolved_count):
+                for place in range(source.column.texts.count):
                     source.resolved[place] = PENDING
         with nogil:
             fault = self.run(rows)
@@ -122,13 +119,6 @@ cdef class Batch:
             return self.fault_source, self.fault_row, _FAULTS[fault]
         self.rows += rows
         return None
-
-    cdef bint same_texts(self, const Texts* before, const Source* source) noexcept nogil:
-        cdef const Texts* texts = &source.column.texts
-        return (
-            before.offsets == texts.offsets and before.data == texts.data and before.first == texts.first
-            and before.count == texts.count == source.resolved_count
-        )
 
     cdef Fault run(self, Py_ssize_t rows) noexcept nogil:
         cdef Py_ssize_t first = 0, size

@@ -8,7 +8,7 @@ from spyderresp.errors import EventError
 class Decider:
     """Decides events by an index that can be swapped."""
 
-    def serve(self, index: DecisionIndex) -> None:
+    def _serve(self, index: DecisionIndex) -> None:
         """Decide by another index from now on. Whole: no event sees a mixture."""
     def evaluate(self, event: Mapping[str, Any]) -> ActionPlan:
         """Return what to do about one event in the normal form.

@@ -7,7 +7,7 @@ cdef class Decider:
             raise TypeError("this engine was never given policies")
         return self.index
 
-    def serve(self, DecisionIndex index not None):
+    def _serve(self, DecisionIndex index not None):
         self.index = index
 
     def evaluate(self, event):

@@ -11,7 +11,7 @@
 # tests/native/test_boundary.py holds that.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from spyderresp._native.arrange cimport Arranger
 from spyderresp._native.classes cimport ClassSet, Value
@@ -33,13 +33,6 @@ cdef enum Outcome:
     NOT_TEXT              # a value is no str
     NO_MEMORY
 
-# A text that is to be looked up.
-cdef struct Look:
-    const uint8_t* bytes
-    Py_ssize_t size
-    uint64_t mixed        # its hash
-    Text* whole           # where it lies in the buffer
-
 # A place of the memo by what fired.
 cdef struct Fired:
     PyObject* shape       # owned, or NULL
@@ -57,7 +50,7 @@ cdef struct Slot:
 cdef struct Work:
     PyObject** row        # see reader.pxd
     int32_t* key          # classes; then group and scopes present
-    Look* looks           # of each attribute
+    uint64_t* mixed       # hashes of the texts, by attribute
     Value* values
     int32_t group
     bint known            # whether every value has a class, so that the key says all
@@ -87,10 +80,10 @@ cdef class DecisionIndex:
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept
     cdef Py_ssize_t space(self) noexcept
     cdef void lay(self, Work* work, char* space) noexcept
-    cdef void find_globs(self, Work* work, int i, Entry* entry) noexcept
-    cdef inline void find(self, Work* work, int i) noexcept
+    cdef void find_globs(self, Work* work, int i, const Text* value, Entry* entry) noexcept
+    cdef inline void find(self, Work* work, int i, const Text* text) noexcept
     cdef Outcome classify(self, Work* work, unsigned int present) noexcept
-    cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept
+    cdef int32_t group_of(self, TextTable table, const Text* text) noexcept
     cdef void decide(self, Work* work) noexcept
     cdef PlanShape shape(self, Work* work)
     cdef void keep(self, Fired* place, const Fired* made) noexcept

@@ -3,7 +3,7 @@ from collections import namedtuple
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
@@ -17,9 +17,6 @@ from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID, prefetch
 from spyderresp._native.text cimport NO_NOTE, Entry, Text, TextTable, find_entry, hash_bytes, str_text
 
 cdef extern from "Python.h":
-    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
-    void* PyUnicode_DATA(object text) noexcept
-    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     PyObject* Py_NewRef(object value) noexcept
     void Py_XDECREF(PyObject* value) noexcept
 
@@ -100,24 +97,14 @@ cdef class DecisionIndex:
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept:
         return <Slot*>(self.slots + place * self.slot_size)
 
-    cdef void find_globs(self, Work* work, int i, Entry* entry) noexcept:
+    cdef void find_globs(self, Work* work, int i, const Text* value, Entry* entry) noexcept:
         """Number the class of a text of an attribute with globs, or set its value for this one decision."""
         cdef Field* field = &self.fields[i]
-        cdef Look* look = &work.looks[i]
         cdef int32_t text = entry.place if entry is not NULL else OTHER, number
-        cdef Text whole
         if entry is not NULL and entry.note != NO_NOTE:
             work.key[i] = entry.note
             return
-        if look.bytes == self.buffer.bytes:
-            whole = look.whole[0]
-        else:
-            whole.bytes = look.bytes
-            whole.size = look.size
-            whole.units = look.bytes
-            whole.length = look.size
-            whole.kind = 1
-        (<GlobSet>field.globs).match(&whole, &field.matches)
+        (<GlobSet>field.globs).match(value, &field.matches)
         number = intern_class(&field.classes, text, field.matches.globs, field.matches.count)
         if number == NO_CLASS:
             # Good until this attribute's next text: for this one decision.
@@ -130,12 +117,11 @@ cdef class DecisionIndex:
         if entry is not NULL:
             entry.note = work.key[i]
 
-    cdef inline void find(self, Work* work, int i) noexcept:
+    cdef inline void find(self, Work* work, int i, const Text* text) noexcept:
         """Look one text up: its key becomes the number of its class, or NO_CLASS."""
-        cdef Look* look = &work.looks[i]
-        cdef Entry* entry = find_entry(<TextTable>self.fields[i].table, look.bytes, look.size, look.mixed)
+        cdef Entry* entry = find_entry(<TextTable>self.fields[i].table, text.bytes, text.size, work.mixed[i])
         if self.fields[i].globs is not NULL:
-            self.find_globs(work, i, entry)
+            self.find_globs(work, i, text, entry)
         else:
             work.key[i] = entry.place if entry is not NULL else OTHER
 
@@ -143,9 +129,8 @@ cdef class DecisionIndex:
         """Turn the row into a key."""
         cdef int i
         cdef PyObject* value
-        cdef Look* look
+        cdef Text text
         cdef TextTable table
-        cdef Text whole
         work.known = True
         for i in range(self.count):
             value = work.row[i]
@@ -154,47 +139,39 @@ cdef class DecisionIndex:
                 continue
             if not PyUnicode_CheckExact(<object>value):
                 return NOT_TEXT
-            look = &work.looks[i]
-            table = <TextTable>self.fields[i].table
-            if PyUnicode_IS_COMPACT_ASCII(<object>value):
-                look.bytes = <const uint8_t*>PyUnicode_DATA(<object>value)
-                look.size = PyUnicode_GET_LENGTH(<object>value)
-                look.mixed = hash_bytes(look.bytes, look.size)
-                work.key[i] = PENDING
-                # All tables are asked for before the first answer is waited for.
-                prefetch(&table.slots[look.mixed & table.mask])
-                continue
-            if not str_text(<object>value, &whole, &self.buffer):
+            if not str_text(<object>value, &text, &self.buffer):
                 return NO_MEMORY
-            # There is but one buffer, so that this text is looked up at once.
-            look.bytes = whole.bytes
-            look.size = whole.size
-            look.mixed = hash_bytes(look.bytes, look.size)
-            look.whole = &whole
-            self.find(work, i)
+            work.mixed[i] = hash_bytes(text.bytes, text.size)
+            if text.bytes == text.units:
+                # ASCII. All tables are asked for before the first answer is waited for.
+                work.key[i] = PENDING
+                table = <TextTable>self.fields[i].table
+                prefetch(&table.slots[work.mixed[i] & table.mask])
+            else:
+                # There is but one buffer, so that this text is looked up at once.
+                self.find(work, i, &text)
         for i in range(self.count):
             if work.key[i] == PENDING:
-                self.find(work, i)
+                str_text(<object>work.row[i], &text, &self.buffer)
+                self.find(work, i, &text)
             if work.key[i] == NO_CLASS:
                 work.known = False
-        value = work.row[self.count + POLICY_UID]
         work.group = NO_GROUP
-        if value is not NULL and <object>value is not None:
-            work.group = self.group_of(self.program.uids, value)
-        else:
+        table = self.program.uids
+        value = work.row[self.count + POLICY_UID]
+        if value is NULL or <object>value is None:
+            table = self.program.names
             value = work.row[self.count + POLICY_NAME]
-            if value is not NULL and <object>value is not None:
-                work.group = self.group_of(self.program.names, value)
+        if value is not NULL and <object>value is not None:
+            if not str_text(<object>value, &text, &self.buffer):
+                return NO_MEMORY
+            work.group = self.group_of(table, &text)
         work.key[self.count] = work.group
         work.key[self.count + 1] = present
         return DONE
 
-    cdef int32_t group_of(self, TextTable table, PyObject* value) noexcept:
-        cdef Text text
-        cdef Entry* entry
-        if not str_text(<object>value, &text, &self.buffer):
-            return UNKNOWN_GROUP
-        entry = find_entry(table, text.bytes, text.size, hash_bytes(text.bytes, text.size))
+    cdef int32_t group_of(self, TextTable table, const Text* text) noexcept:
+        cdef Entry* entry = find_entry(table, text.bytes, text.size, hash_bytes(text.bytes, text.size))
         return entry.place - FIRST if entry is not NULL else UNKNOWN_GROUP
 
     cdef void decide(self, Work* work) noexcept:
@@ -336,14 +313,14 @@ cdef class DecisionIndex:
         """Return the bytes of an event's working space."""
         return (
             self.reader.cells * sizeof(PyObject*) + self.key_length * sizeof(int32_t)
-            + self.count * (sizeof(Look) + sizeof(Value))
+            + self.count * (sizeof(uint64_t) + sizeof(Value))
         )
 
     cdef void lay(self, Work* work, char* space) noexcept:
         """Lay an event's working space out."""
         work.row = <PyObject**>space
-        work.looks = <Look*>(work.row + self.reader.cells)
-        work.values = <Value*>(work.looks + self.count)
+        work.mixed = <uint64_t*>(work.row + self.reader.cells)
+        work.values = <Value*>(work.mixed + self.count)
         work.key = <int32_t*>(work.values + self.count)
 
     cpdef ActionPlan evaluate(self, object event):

@@ -9,7 +9,7 @@
 # list that holds what it read. tests/property/test_reader.py holds them equal, tests/native/test_boundary.py the rest.
 
 from cpython.object cimport PyObject
-from cpython.unicode cimport PyUnicode_Check, PyUnicode_CheckExact
+from cpython.unicode cimport PyUnicode_Check, PyUnicode_CheckExact, PyUnicode_FromObject
 from libc.math cimport isfinite
 
 cdef extern from "Python.h":
@@ -93,11 +93,11 @@ cdef inline bint is_scalar(PyObject* value) noexcept:
 cdef inline object scalar(object value):
     """Return a value that cannot change and that JSON has: a text or number as it is, None for anything else.
 
-    Runs no Python code.
+    Runs no Python code, and makes nothing that the garbage collector tracks.
     """
     if is_scalar(<PyObject*>value):
         return value
-    return str.__str__(value) if PyUnicode_Check(value) else None
+    return PyUnicode_FromObject(value) if PyUnicode_Check(value) else None
 
 
 cdef extern from *:

@@ -11,7 +11,6 @@ from spyderresp.errors import EventError
 
 cdef extern from "Python.h":
     PyObject* PyDict_GetItemWithError(object mapping, object key) except? NULL
-    int PyUnicode_Check(object value) noexcept
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     void* PyUnicode_DATA(object text) noexcept
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
@@ -73,7 +72,7 @@ cdef str _text(object value, str scope, str between, object key):
         return value
     if PyUnicode_Check(value):
         # A subclass may hash and compare as it likes; its text may not.
-        return str.__str__(value)
+        return PyUnicode_FromObject(value)
     raise EventError(f"{scope}{between}{key}", "must be a text or null")
 
 
@@ -201,9 +200,8 @@ cdef class EventReader:
             # Entries that were never used hold NULL.
             if entry.text != key:
                 if not PyUnicode_CheckExact(<object>key):
-                    if PyUnicode_Check(<object>key):
-                        return False
-                    continue
+                    # It may claim to equal one of ours.
+                    return False
                 entry = self.meet(kind, entry - keys, key, &other)
             row[entry.first] = value
             row[entry.second] = value

@@ -9,6 +9,11 @@
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+
 cdef struct Text:
     const uint8_t* bytes    # UTF-8
     Py_ssize_t size         # bytes
@@ -34,8 +39,20 @@ cdef struct Slot:
 cdef enum:
     NO_NOTE = -1
 
+# The rest of str_text(), for what is not ASCII.
+cdef bint encode(object value, Text* text, Buffer* buffer) noexcept
 # Lead into a str, which must stay alive, or into the buffer. False without memory.
-cdef bint str_text(object value, Text* text, Buffer* buffer) noexcept
+cdef inline bint str_text(object value, Text* text, Buffer* buffer) noexcept:
+    text.units = PyUnicode_DATA(value)
+    text.length = PyUnicode_GET_LENGTH(value)
+    if not PyUnicode_IS_COMPACT_ASCII(value):
+        return encode(value, text, buffer)
+    text.kind = 1
+    text.bytes = <const uint8_t*>text.units
+    text.size = text.length
+    return True
+
+
 # The same from bytes; where they are not ASCII the code points go into the buffer. False without memory, and where the
 # bytes are not UTF-8.
 cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* buffer) noexcept nogil

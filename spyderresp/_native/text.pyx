@@ -3,10 +3,7 @@ from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
 cdef extern from "Python.h":
-    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
     int PyUnicode_KIND(object text) noexcept
-    void* PyUnicode_DATA(object text) noexcept
-    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
 cdef enum:
     KEEP = 1 << 16    # bytes of a buffer that are kept for the next text
@@ -25,16 +22,9 @@ cdef bint _room(Buffer* buffer, Py_ssize_t size) noexcept nogil:
     return True
 
 
-cdef bint str_text(object value, Text* text, Buffer* buffer) noexcept:
+cdef bint encode(object value, Text* text, Buffer* buffer) noexcept:
     cdef Py_ssize_t i, at = 0
     cdef uint32_t code
-    text.units = PyUnicode_DATA(value)
-    text.length = PyUnicode_GET_LENGTH(value)
-    if PyUnicode_IS_COMPACT_ASCII(value):
-        text.kind = 1
-        text.bytes = <const uint8_t*>text.units
-        text.size = text.length
-        return True
     text.kind = PyUnicode_KIND(value)
     if not _room(buffer, 4 * text.length):
         return False
