@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
+import warnings
 from collections import ChainMap, OrderedDict, UserDict, defaultdict
 from types import MappingProxyType
 from typing import Any
@@ -368,3 +370,14 @@ def is_json(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+GLOB_ALPHABET = "ab-]![^*?\\&~|c\u0100\U0001f600\ud800\n"
+glob_texts = st.text(GLOB_ALPHABET, max_size=10)
+
+
+def matches(value: str, pattern: str) -> bool:
+    """Return what Python's own globs say."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return fnmatch.fnmatchcase(value, pattern)

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import fnmatch
-import warnings
-
 from hypothesis import example, given
 from hypothesis import strategies as st
+from strategies import GLOB_ALPHABET as ALPHABET
+from strategies import glob_texts as nasty
+from strategies import matches as wanted
 
 from spyderresp._native.glob import Glob, literal
 
-ALPHABET = "ab-]![^*?\\&~|c\u0100\U0001f600\ud800\n"
-nasty = st.text(ALPHABET, max_size=10)
 classes = st.builds("{}[{}]{}".format, st.text("a*?", max_size=2), nasty, st.text("a*?", max_size=2))
-
-
-def wanted(value: str, pattern: str) -> bool:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return fnmatch.fnmatchcase(value, pattern)
 
 
 @given(nasty | classes | st.text(), nasty | st.text())

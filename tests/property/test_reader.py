@@ -1,0 +1,81 @@
+"""The two ways of reading an event are one: whatever quick() takes, slow() reads alike."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import strategies as s
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spyderresp
+from spyderresp._native.reader import EventReader
+
+
+def read(reader: EventReader, event: Any, *, quick: bool) -> Any:
+    try:
+        values, present, _ = reader.values(event, quick)
+    except spyderresp.EventError as error:
+        return str(error)
+    return values, present
+
+
+@given(s.cases(bad=True), st.randoms(use_true_random=False))
+def test_quick_and_slow_read_the_same(case: tuple[list[Any], list[Any]], random: Any) -> None:
+    documents, events = case
+    reader = spyderresp.Engine(spyderresp.from_documents(documents))._compiled.index.reader
+    # Over and over, in any order, and decoded anew: the layouts that quick() learns must never matter.
+    for event in [*events, *random.sample(events, len(events)), *events]:
+        copies = [event, json.loads(json.dumps(event))] if s.is_json([event]) else [event]
+        for copy in copies:
+            assert read(reader, copy, quick=True) == read(reader, copy, quick=False)
+
+
+def test_what_decoders_make_is_read_the_quick_way() -> None:
+    reader = EventReader(*SHAPE)
+    event = {
+        "id": "e",
+        "time": 1.5,
+        "cluster": {"name": "c", "uid": "u"},
+        "namespace": {"name": "n", "labels": {"team": "t"}},
+        "pod": {"labels": {"app": "a", "other": "o"}, "name": "p"},
+        "process": {"pid": 1, "exe": "é"},
+        "extra": [1, 2],
+    }
+    first, present, quick = reader.values(event)
+    assert quick
+    assert first[:3] == ("c", "n", "a")
+    assert present == {"cluster", "namespace", "pod", "process"}
+    for text in (json.dumps(event), json.dumps(dict(reversed(event.items())))):
+        assert reader.values(json.loads(text)) == (first, present, True)
+
+
+def test_what_may_run_code_is_read_the_slow_way() -> None:
+    class Name:
+        def __hash__(self) -> int:
+            return hash("name")
+
+        def __eq__(self, other: object) -> bool:
+            return other == "name"
+
+    class Subclass(str):
+        __slots__ = ()
+
+    reader = EventReader(*SHAPE)
+    for event in (
+        {"cluster": {Name(): "c"}},
+        {"cluster": {Subclass("name"): "c"}},
+        {"cluster": {"name": Subclass("c")}},
+        {"cluster": {"name": "c"}, "id": ["x"]},
+        {"cluster": {"name": "c", **{f"k{number}": 1 for number in range(65)}}},
+    ):
+        values, _, quick = reader.values(event)
+        assert not quick
+        assert values[0] == "c"
+
+
+SHAPE = (
+    ("cluster", "machine", "namespace", "pod", "container", "service", "process"),
+    ((0, "name", 0), (2, "kubernetes.io/metadata.name", 2), (3, "app", 1)),
+)
