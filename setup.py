@@ -1,5 +1,7 @@
 """Builds the native modules. Everything else about the package stands in pyproject.toml."""
 
+from pathlib import Path
+
 from Cython.Distutils import build_ext
 from Cython.Distutils.extension import Extension
 from setuptools import setup
@@ -10,33 +12,7 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = (
-    "text",
-    "glob",
-    "globset",
-    "classes",
-    "program",
-    "reader",
-    "plan",
-    "arrange",
-    "index",
-    "decider",
-    "columns",
-    "rowtable",
-    "batch",
-    "lines",
-    "texts",
-    "tree",
-    "json_reader",
-    "json_writer",
-    "yaml_builder",
-    "policy",
-    "digest",
-    "checking",
-    "selector_schema",
-    "response_schema",
-    "schema",
-)
+MODULES = sorted(path.stem for path in Path("spyderresp/_native").glob("*.pyx"))
 
 setup(
     cmdclass={"build_ext": build_ext},

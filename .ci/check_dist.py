@@ -3,6 +3,7 @@
 import sys
 import tarfile
 import zipfile
+from pathlib import Path
 
 sdist, wheel = sys.argv[1:]
 with tarfile.open(sdist) as archive:
@@ -10,33 +11,7 @@ with tarfile.open(sdist) as archive:
 with zipfile.ZipFile(wheel) as archive:
     binaries = archive.namelist()
 
-NATIVE = (
-    "text",
-    "glob",
-    "globset",
-    "classes",
-    "program",
-    "reader",
-    "plan",
-    "arrange",
-    "index",
-    "decider",
-    "columns",
-    "rowtable",
-    "batch",
-    "lines",
-    "texts",
-    "tree",
-    "json_reader",
-    "json_writer",
-    "yaml_builder",
-    "policy",
-    "digest",
-    "checking",
-    "selector_schema",
-    "response_schema",
-    "schema",
-)
+NATIVE = sorted(path.stem for path in Path("spyderresp/_native").glob("*.pyx"))
 failures = []
 for name in NATIVE:
     for suffix in (".pyx", ".pxd", ".pyi"):

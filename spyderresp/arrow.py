@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from spyderresp._native.batch import Batch, gather, pick
+from spyderresp._native.batch import Batch
+from spyderresp._native.columns import gather, pick
 from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plan import ActionPlan, ActionShape, PlanShape
 from spyderresp._native.reader import FIELD, NAMESPACE_NAME

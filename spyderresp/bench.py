@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gc
-import importlib
-import importlib.util
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.engine import Engine, decode_event
+from spyderresp.extras import optional
 from spyderresp.vocabulary import FIELDS, LABEL_SCOPES, SCOPES
 
 #: Events decoded at a time: so many that the first are out of the processor's nearest caches before they are decided.
@@ -111,12 +110,9 @@ def evaluate_json(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cos
 
 def evaluate_batch(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cost | str:
     """Measure ``evaluate_batch`` of plain texts up to its table of actions, or say why not."""
-    decide = getattr(engine, "evaluate_batch", None)
-    if decide is None:
-        return "this version has no evaluate_batch"
-    if importlib.util.find_spec("pyarrow") is None:
+    arrow = optional("pyarrow")
+    if arrow is None:
         return "pyarrow is not installed"
-    arrow = importlib.import_module("pyarrow")
     try:
         tables = [_table(arrow, [_columns(decode_event(text)) for text in chunk]) for chunk in _chunks(texts)]
     except (arrow.ArrowException, TypeError, OverflowError) as error:
@@ -124,7 +120,7 @@ def evaluate_batch(engine: Engine, texts: Sequence[bytes], seconds: float) -> Co
 
     def run(tables: Any) -> None:
         for table in tables:
-            decide(table).table  # noqa: B018 - it is made when asked for
+            engine.evaluate_batch(table).table  # noqa: B018 - it is made when asked for
 
     return Cost(*_rounds([table for table in tables if table.num_columns], seconds, lambda tables: tables, run, _rows))
 

@@ -69,9 +69,7 @@ def batch(settings: Settings) -> Iterator[Figure]:
 
 def missing() -> str | None:
     """Return why the batch path cannot be measured here, or None."""
-    if importlib.util.find_spec("pyarrow") is None:
-        return "pyarrow is not installed"
-    return None if hasattr(spyderresp.Engine, "evaluate_batch") else "this engine has no evaluate_batch"
+    return "pyarrow is not installed" if importlib.util.find_spec("pyarrow") is None else None
 
 
 def same(workload: Workload, engine: spyderresp.Engine, held: Any, events: list[Any]) -> None:
@@ -80,7 +78,7 @@ def same(workload: Workload, engine: spyderresp.Engine, held: Any, events: list[
     Raises:
         AssertionError: they differ.
     """
-    result = engine.evaluate_batch(held)  # type: ignore[attr-defined]
+    result = engine.evaluate_batch(held)
     assert len(result) == len(events)
     for row in range(0, len(events), max(1, len(events) // _SAMPLE)):
         wanted, found = engine.evaluate(events[row]).to_dict(), result[row].to_dict()

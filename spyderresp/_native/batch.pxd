@@ -8,7 +8,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from spyderresp._native.classes cimport ClassSet, Value
+from spyderresp._native.classes cimport Value
 from spyderresp._native.columns cimport Column, Fault, Texts, Validity
 from spyderresp._native.globset cimport Matches
 from spyderresp._native.index cimport DecisionIndex
@@ -36,7 +36,7 @@ cdef struct Source:
     Column second         # read where the first has nothing: the name that implies a label
     int32_t* resolved     # class of each text of a dictionary; PENDING where not yet looked up
     Matches matches
-    ClassSet classes
+    RowTable classes
     Cached* cached
     int32_t* keys         # of the block's rows
 

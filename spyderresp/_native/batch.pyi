@@ -1,11 +1,10 @@
 from array import array
 from typing import TypeAlias, final
 
+from spyderresp._native.columns import _Texts
 from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plan import PlanShape
-from spyderresp._native.text import TextTable
 
-_Texts: TypeAlias = tuple[int, bool, int, int, int, int, tuple[int, int]]
 _Column: TypeAlias = tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None]
 
 @final
@@ -39,8 +38,3 @@ class Batch:
         """Return the shape of an outcome's plans, and the group of policies to which its rows are attributed."""
     def expand(self, starts: array[int], actions: array[int]) -> tuple[bytes, bytes]:
         """Return row and action of each planned action, as int64 and int32, given the actions of each outcome."""
-
-def gather(places: memoryview, numbers: array[int], narrow: bool) -> tuple[bytes, bytes | None]: ...
-def pick(
-    rows: int, offsets: tuple[int, int], valid: tuple[int, int], keys: _Texts, wanted: TextTable
-) -> tuple[list[bytes], int, str]: ...

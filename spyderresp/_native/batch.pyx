@@ -1,29 +1,23 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int8_t, uint32_t, uintptr_t
+from libc.stdint cimport uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memset
 
-from spyderresp._native.classes cimport ABSENT, FIRST, NO_CLASS, OTHER, class_value, free_classes, intern_class
-from spyderresp._native.columns cimport (
-    BAD_INDEX, BAD_OFFSETS, BAD_TEXT, FINE, OUT_OF_MEMORY, fill_column, is_valid, place_of, text_at
-)
+from spyderresp._native.classes cimport ABSENT, FIRST, NO_CLASS, OTHER, class_value, number_class
+from spyderresp._native.columns cimport FINE, OUT_OF_MEMORY, fill_column, is_valid, place_of, text_at
 from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
-from spyderresp._native.rowtable cimport empty_rows, free_rows, hash_number, tell_row
+from spyderresp._native.numbers cimport FIRST_HASH, hash_number
+from spyderresp._native.rowtable cimport empty_rows, free_rows, tell_row
 from spyderresp._native.text cimport Entry, TextTable, find_entry, hash_bytes
+
+from spyderresp._native.columns import FAULTS as _FAULTS
 
 cdef enum:
     PENDING = -3          # for a key: not yet looked up
     UID = 0               # behind the attributes
     NAME = 1
     OWN = 2
-
-cdef dict _FAULTS = {
-    BAD_OFFSETS: "its offsets lead out of its data",
-    BAD_INDEX: "a dictionary index leads out of its dictionary",
-    BAD_TEXT: "a text is not valid UTF-8",
-}
-
 
 cdef class Batch:
     def __cinit__(self, DecisionIndex index not None):
@@ -62,7 +56,7 @@ cdef class Batch:
         if self.sources:
             for i in range(self.count + OWN):
                 release(&self.sources[i].matches)
-                free_classes(&self.sources[i].classes)
+                free_rows(&self.sources[i].classes)
                 free(self.sources[i].resolved)
                 free(self.sources[i].cached)
                 free(self.sources[i].keys)
@@ -136,7 +130,7 @@ cdef class Batch:
         cdef Entry* entry = find_entry(<TextTable>source.table, text.bytes, text.size, mixed)
         cdef int32_t number = entry.place if entry is not NULL else OTHER
         (<GlobSet>source.globs).match(text, &source.matches)
-        number = intern_class(&source.classes, number, source.matches.globs, source.matches.count)
+        number = number_class(&source.classes, number, &source.matches)
         key[0] = NO_CLASS if number == NO_CLASS else FIRST + number
         return FINE
 
@@ -204,7 +198,7 @@ cdef class Batch:
         cdef int32_t group
         cdef bint known
         for row in range(rows):
-            self.mixed[row] = 0x9E3779B97F4A7C15ull
+            self.mixed[row] = FIRST_HASH
         for i in range(self.count + OWN):
             source = &self.sources[i]
             memset(source.keys, 0, rows * sizeof(int32_t))
@@ -241,7 +235,7 @@ cdef class Batch:
                 empty_rows(&self.memo)
             place = tell_row(
                 &self.memo, self.key, self.count + 2,
-                hash_number(hash_number(self.mixed[row], group), present)
+                hash_number(hash_number(self.mixed[row], group), present), False
             )
             if place < 0:
                 return OUT_OF_MEMORY
@@ -302,14 +296,14 @@ cdef class Batch:
         probe.present = self.key[self.count + 1]
         self.index.program.decide(&probe, &self.decision)
         size = self.decision.in_scope + self.decision.fired
-        mixed = hash_number(0x9E3779B97F4A7C15ull, self.decision.in_scope)
+        mixed = hash_number(FIRST_HASH, self.decision.in_scope)
         # Behind what was found there is room for these three.
         found[size] = self.decision.in_scope
         found[size + 1] = probe.present >> self.index.pod & 1 | (probe.present >> self.index.process & 1) << 1
         found[size + 2] = probe.group
         for i in range(<int>size + 3):
             mixed = hash_number(mixed, found[i])
-        outcome[0] = tell_row(&self.decided, found, size + 3, mixed)
+        outcome[0] = tell_row(&self.decided, found, size + 3, mixed, False)
         return FINE if outcome[0] >= 0 else OUT_OF_MEMORY
 
     @property
@@ -364,87 +358,3 @@ cdef class Batch:
                     action_of[at] = action[i]
                     at += 1
         return rows, found
-
-
-def gather(const int32_t[::1] places not None, const int32_t[::1] numbers not None, bint narrow):
-    """Return ``numbers[place]`` of each place, as int32 or int8, and the bitmap of those that are not negative."""
-    cdef Py_ssize_t i, count = places.shape[0]
-    cdef int32_t bound = numbers.shape[0]
-    cdef const int32_t* place = &places[0] if count else NULL
-    cdef const int32_t* held = &numbers[0] if bound else NULL
-    cdef bytes made = PyBytes_FromStringAndSize(NULL, count * (1 if narrow else 4))
-    cdef int32_t* wide_ = <int32_t*>PyBytes_AS_STRING(made)
-    cdef int8_t* narrow_ = <int8_t*>PyBytes_AS_STRING(made)
-    cdef bytes valid = None
-    cdef uint8_t* bits = NULL
-    for i in range(bound):
-        if held[i] < 0:
-            valid = bytes((count + 7) // 8)
-            bits = <uint8_t*>PyBytes_AS_STRING(valid)
-            break
-    cdef bint good = True
-    with nogil:
-        for i in range(count):
-            good &= 0 <= place[i] < bound
-        if good and narrow:
-            for i in range(count):
-                narrow_[i] = <int8_t>held[place[i]]
-        elif good:
-            for i in range(count):
-                wide_[i] = held[place[i]]
-        if good and bits is not NULL:
-            for i in range(count):
-                bits[i >> 3] |= (held[place[i]] >= 0) << (i & 7)
-    if not good:
-        raise IndexError("a place out of bounds")
-    return made, valid
-
-
-def pick(Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, TextTable wanted not None):
-    """Find, in a column of maps, the item of each wanted key: an array of int64 by row, negative where absent.
-
-    ``offsets`` is (address, first), of int32; ``keys`` as the texts of a column. The last of equal keys counts.
-    """
-    cdef Column column
-    cdef const int32_t* starts = <const int32_t*><uintptr_t>offsets[0]
-    cdef Validity validity
-    cdef Buffer buffer
-    cdef Text text
-    cdef Entry* entry
-    cdef int64_t** picks
-    cdef Py_ssize_t row, count = wanted.count
-    cdef int64_t place
-    cdef Fault fault = FINE
-    cdef list made = [PyBytes_FromStringAndSize(NULL, rows * sizeof(int64_t)) for _ in range(count)]
-    fill_column(&column, (keys, (), None))
-    validity.bits = <const uint8_t*><uintptr_t>valid[0]
-    validity.first = valid[1]
-    memset(&buffer, 0, sizeof(Buffer))
-    picks = <int64_t**>malloc((count + 1) * sizeof(int64_t*))
-    if not picks:
-        raise MemoryError
-    try:
-        for row in range(count):
-            picks[row] = <int64_t*>PyBytes_AS_STRING(<bytes>made[row])
-            memset(picks[row], 0xFF, rows * sizeof(int64_t))
-        starts += <Py_ssize_t>offsets[1]
-        with nogil:
-            for row in range(rows):
-                if not is_valid(&validity, row):
-                    continue
-                if starts[row] < 0 or starts[row + 1] > column.texts.count:
-                    fault = BAD_OFFSETS
-                    break
-                for place in range(starts[row], starts[row + 1]):
-                    fault = text_at(&column.texts, place, &text, &buffer)
-                    if fault != FINE:
-                        break
-                    entry = find_entry(wanted, text.bytes, text.size, hash_bytes(text.bytes, text.size))
-                    if entry is not NULL:
-                        picks[entry.place][row] = place
-                if fault != FINE:
-                    break
-    finally:
-        free(picks)
-        free(buffer.bytes)
-    return made, row if fault != FINE else -1, _FAULTS.get(fault, "")

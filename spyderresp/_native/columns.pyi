@@ -1,4 +1,4 @@
-"""Arrow memory: C functions only, for the other native modules.
+"""Arrow memory: what a column is told as, and what is made of columns.
 
 A column is told as ``(texts, validities, indices)``. Addresses are of the buffers' first byte, 0 where there is none:
 
@@ -6,3 +6,17 @@ A column is told as ``(texts, validities, indices)``. Addresses are of the buffe
 - validities, of every level: ``(bits, first bit)``;
 - indices: ``(address, width, first)``, the width in bytes and negative where signed; or None where plain.
 """
+
+from array import array
+from typing import TypeAlias
+
+from spyderresp._native.text import TextTable
+
+_Texts: TypeAlias = tuple[int, bool, int, int, int, int, tuple[int, int]]
+FAULTS: dict[int, str]
+"""What can be wrong with a column."""
+
+def gather(places: memoryview, numbers: array[int], narrow: bool) -> tuple[bytes, bytes | None]: ...
+def pick(
+    rows: int, offsets: tuple[int, int], valid: tuple[int, int], keys: _Texts, wanted: TextTable
+) -> tuple[list[bytes], int, str]: ...

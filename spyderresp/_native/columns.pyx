@@ -1,7 +1,15 @@
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int8_t, int16_t, uint16_t, uint32_t, uintptr_t
+from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from spyderresp._native.text cimport utf8_text
+from spyderresp._native.text cimport Entry, TextTable, find_entry, hash_bytes, utf8_text
+
+FAULTS = {
+    BAD_OFFSETS: "its offsets lead out of its data",
+    BAD_INDEX: "a dictionary index leads out of its dictionary",
+    BAD_TEXT: "a text is not valid UTF-8",
+}
 
 
 cdef bint is_valid(const Validity* valid, Py_ssize_t row) noexcept nogil:
@@ -88,3 +96,87 @@ cdef Fault text_at(const Texts* texts, int64_t place, Text* text, Buffer* buffer
     if start < 0 or stop < start or stop > texts.size:
         return BAD_OFFSETS
     return FINE if utf8_text(texts.data + start, stop - start, text, buffer) else BAD_TEXT
+
+
+def gather(const int32_t[::1] places not None, const int32_t[::1] numbers not None, bint narrow):
+    """Return ``numbers[place]`` of each place, as int32 or int8, and the bitmap of those that are not negative."""
+    cdef Py_ssize_t i, count = places.shape[0]
+    cdef int32_t bound = numbers.shape[0]
+    cdef const int32_t* place = &places[0] if count else NULL
+    cdef const int32_t* held = &numbers[0] if bound else NULL
+    cdef bytes made = PyBytes_FromStringAndSize(NULL, count * (1 if narrow else 4))
+    cdef int32_t* wide_ = <int32_t*>PyBytes_AS_STRING(made)
+    cdef int8_t* narrow_ = <int8_t*>PyBytes_AS_STRING(made)
+    cdef bytes valid = None
+    cdef uint8_t* bits = NULL
+    for i in range(bound):
+        if held[i] < 0:
+            valid = bytes((count + 7) // 8)
+            bits = <uint8_t*>PyBytes_AS_STRING(valid)
+            break
+    cdef bint good = True
+    with nogil:
+        for i in range(count):
+            good &= 0 <= place[i] < bound
+        if good and narrow:
+            for i in range(count):
+                narrow_[i] = <int8_t>held[place[i]]
+        elif good:
+            for i in range(count):
+                wide_[i] = held[place[i]]
+        if good and bits is not NULL:
+            for i in range(count):
+                bits[i >> 3] |= (held[place[i]] >= 0) << (i & 7)
+    if not good:
+        raise IndexError("a place out of bounds")
+    return made, valid
+
+
+def pick(Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, TextTable wanted not None):
+    """Find, in a column of maps, the item of each wanted key: an array of int64 by row, negative where absent.
+
+    ``offsets`` is (address, first), of int32; ``keys`` as the texts of a column. The last of equal keys counts.
+    """
+    cdef Column column
+    cdef const int32_t* starts = <const int32_t*><uintptr_t>offsets[0]
+    cdef Validity validity
+    cdef Buffer buffer
+    cdef Text text
+    cdef Entry* entry
+    cdef int64_t** picks
+    cdef Py_ssize_t row, count = wanted.count
+    cdef int64_t place
+    cdef Fault fault = FINE
+    cdef list made = [PyBytes_FromStringAndSize(NULL, rows * sizeof(int64_t)) for _ in range(count)]
+    fill_column(&column, (keys, (), None))
+    validity.bits = <const uint8_t*><uintptr_t>valid[0]
+    validity.first = valid[1]
+    memset(&buffer, 0, sizeof(Buffer))
+    picks = <int64_t**>malloc((count + 1) * sizeof(int64_t*))
+    if not picks:
+        raise MemoryError
+    try:
+        for row in range(count):
+            picks[row] = <int64_t*>PyBytes_AS_STRING(<bytes>made[row])
+            memset(picks[row], 0xFF, rows * sizeof(int64_t))
+        starts += <Py_ssize_t>offsets[1]
+        with nogil:
+            for row in range(rows):
+                if not is_valid(&validity, row):
+                    continue
+                if starts[row] < 0 or starts[row + 1] > column.texts.count:
+                    fault = BAD_OFFSETS
+                    break
+                for place in range(starts[row], starts[row + 1]):
+                    fault = text_at(&column.texts, place, &text, &buffer)
+                    if fault != FINE:
+                        break
+                    entry = find_entry(wanted, text.bytes, text.size, hash_bytes(text.bytes, text.size))
+                    if entry is not NULL:
+                        picks[entry.place][row] = place
+                if fault != FINE:
+                    break
+    finally:
+        free(picks)
+        free(buffer.bytes)
+    return made, row if fault != FINE else -1, FAULTS.get(fault, "")

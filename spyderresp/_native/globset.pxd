@@ -15,7 +15,8 @@ from spyderresp._native.text cimport Text, TextTable
 
 # One user's scratch, freed by release().
 cdef struct Matches:
-    int32_t* globs      # that match, ascending
+    int32_t* row        # one number that is free for the user, then the globs that match, ascending
+    int32_t* globs
     int32_t count
     uint32_t* seen      # epoch in which a row of triples was last looked at
     uint32_t epoch

@@ -5,6 +5,7 @@ from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memset
 
 from spyderresp._native.glob cimport TokenKind
+from spyderresp._native.numbers cimport ascending
 from spyderresp._native.text cimport Buffer, Entry, find_entry, hash_bytes, str_text
 
 cdef enum:
@@ -12,13 +13,8 @@ cdef enum:
     FILTER_WORDS = 128
 
 
-cdef int _ascending(const void* left, const void* right) noexcept nogil:
-    cdef int32_t a = (<const int32_t*>left)[0], b = (<const int32_t*>right)[0]
-    return (a > b) - (a < b)
-
-
 cdef void release(Matches* matches) noexcept nogil:
-    free(matches.globs)
+    free(matches.row)
     free(matches.seen)
     memset(matches, 0, sizeof(Matches))
 
@@ -74,9 +70,10 @@ cdef class GlobSet:
     cdef bint prepare(self, Matches* matches) noexcept:
         """Make the scratch; False without memory."""
         memset(matches, 0, sizeof(Matches))
-        matches.globs = <int32_t*>malloc((len(self.globs) + 1) * sizeof(int32_t))
+        matches.row = <int32_t*>malloc((len(self.globs) + 1) * sizeof(int32_t))
+        matches.globs = matches.row + 1
         matches.seen = <uint32_t*>calloc(self.triples.count + 1, sizeof(uint32_t))
-        return matches.globs is not NULL and matches.seen is not NULL
+        return matches.row is not NULL and matches.seen is not NULL
 
     cdef void attempt(self, const Anchored* anchored, int32_t row, const Text* text, Matches* matches) noexcept nogil:
         cdef int32_t i, glob
@@ -132,7 +129,7 @@ cdef class GlobSet:
                 matches.globs[matches.count] = glob
                 matches.count += 1
         if matches.count > 1:
-            qsort(matches.globs, matches.count, sizeof(int32_t), _ascending)
+            qsort(matches.globs, matches.count, sizeof(int32_t), ascending)
 
     def matching(self, str value not None):
         cdef Matches matches

@@ -14,11 +14,12 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from spyderresp._native.arrange cimport Arranger
-from spyderresp._native.classes cimport ClassSet, Value
+from spyderresp._native.classes cimport Value
 from spyderresp._native.globset cimport Matches
 from spyderresp._native.plan cimport ActionPlan, PlanShape
 from spyderresp._native.program cimport Decision, Program
 from spyderresp._native.reader cimport EventReader
+from spyderresp._native.rowtable cimport RowTable
 from spyderresp._native.text cimport Buffer, Entry, Text, TextTable
 
 # One attribute: how its values are looked up.
@@ -26,7 +27,7 @@ cdef struct Field:
     PyObject* table       # TextTable, borrowed
     PyObject* globs       # GlobSet, borrowed; NULL where it has none
     Matches matches
-    ClassSet classes
+    RowTable classes
 
 cdef enum Outcome:
     DONE

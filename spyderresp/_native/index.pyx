@@ -7,13 +7,14 @@ from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from spyderresp._native.classes cimport (
-    ABSENT, FIRST, NO_CLASS, OTHER, class_value, free_classes, intern_class
-)
+from spyderresp._native.classes cimport ABSENT, FIRST, NO_CLASS, OTHER, class_value, number_class
 from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.plan cimport new_plan, new_plan_of, settle
 from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
-from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID, prefetch
+from spyderresp._native.numbers cimport FIRST_HASH, hash_number
+from spyderresp._native.prefetch cimport prefetch
+from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID
+from spyderresp._native.rowtable cimport free_rows
 from spyderresp._native.text cimport NO_NOTE, Entry, Text, TextTable, find_entry, hash_bytes, str_text
 
 cdef extern from "Python.h":
@@ -81,7 +82,7 @@ cdef class DecisionIndex:
         if self.fields:
             for i in range(self.count):
                 release(&self.fields[i].matches)
-                free_classes(&self.fields[i].classes)
+                free_rows(&self.fields[i].classes)
         free(self.fields)
         if self.slots:
             for i in range(self.slot_mask + 1):
@@ -105,7 +106,7 @@ cdef class DecisionIndex:
             work.key[i] = entry.note
             return
         (<GlobSet>field.globs).match(value, &field.matches)
-        number = intern_class(&field.classes, text, field.matches.globs, field.matches.count)
+        number = number_class(&field.classes, text, &field.matches)
         if number == NO_CLASS:
             # Good until this attribute's next text: for this one decision.
             work.key[i] = NO_CLASS
@@ -204,10 +205,9 @@ cdef class DecisionIndex:
         made.present = present & (1u << self.pod | 1u << self.process)
         made.in_scope = self.decision.in_scope
         made.size = made.in_scope + self.decision.fired
-        mixed = (<uint64_t>made.present << 32 | <uint32_t>made.in_scope) * 0x9E3779B97F4A7C15ull
+        mixed = hash_number(hash_number(FIRST_HASH, made.present), made.in_scope)
         for i in range(made.size):
-            mixed = (mixed ^ <uint32_t>self.decision.found[i]) * 0xD6E8FEB86659FD93ull
-            mixed ^= mixed >> 32
+            mixed = hash_number(mixed, self.decision.found[i])
         place = &self.fired[mixed & self.fired_mask]
         if (
             place.shape is not NULL and place.present == made.present and place.in_scope == made.in_scope
@@ -271,7 +271,7 @@ cdef class DecisionIndex:
         cdef object uid = None, name = None
         cdef ActionPlan plan
         cdef PyObject** own = work.row + self.count
-        cdef uint64_t mixed = 0x9E3779B97F4A7C15ull
+        cdef uint64_t mixed = FIRST_HASH
         cdef Py_ssize_t i, size = self.key_length * sizeof(int32_t)
         cdef Slot* slot
         cdef PyObject* shape
@@ -289,8 +289,7 @@ cdef class DecisionIndex:
             uid = <object>own[POLICY_UID] if own[POLICY_UID] is not NULL else None
             name = <object>own[POLICY_NAME] if own[POLICY_NAME] is not NULL else None
         for i in range(self.key_length):
-            mixed = (mixed ^ <uint32_t>work.key[i]) * 0xD6E8FEB86659FD93ull
-            mixed ^= mixed >> 32
+            mixed = hash_number(mixed, work.key[i])
         slot = self.slot(mixed & self.slot_mask)
         if work.known and slot.shape is not NULL and memcmp(&slot.key[0], work.key, size) == 0:
             prefetch(slot.shape)
@@ -429,7 +428,7 @@ cdef class DecisionIndex:
             used += self.slot(i).shape is not NULL
         for i in range(self.count):
             classes += self.fields[i].classes.count
-            pooled += self.fields[i].classes.pooled
+            pooled += self.fields[i].classes.used
             tried += self.fields[i].matches.tried
         return {
             "memo_slots": self.slot_mask + 1,

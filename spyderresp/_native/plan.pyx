@@ -6,7 +6,8 @@ cimport cython
 from cpython.object cimport PyObject
 from libc.string cimport memset
 
-from spyderresp._native.reader cimport ID, IDENTITIES, TIME, is_scalar, prefetch, scalar
+from spyderresp._native.prefetch cimport prefetch
+from spyderresp._native.reader cimport ID, IDENTITIES, TIME, is_scalar, scalar
 
 from spyderresp._native.reader import IDENTITY as _IDENTITY
 

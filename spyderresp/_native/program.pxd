@@ -1,55 +1,20 @@
-# The compiled policies, and the decision: which are in scope of an event, and which of their entries fire.
+# The decision: which policies are in scope of an event, and which of their entries fire.
 #
-# A predicate is a condition on one attribute: its verdicts on a value that matches, on any other, and on absence. A
-# selector is predicates on one scope, which must be present. Both are stored once, however often they are written.
+# An event looks at the postings of its values (assembly.pxd), so it sees too many policies but never too few; each
+# seen policy is then verified whole. tests/property/test_index.py holds both: equality with reference.py, and one
+# policy set for each kind of pivot.
 #
-# For deciding, everything about one policy lies together, as a row of numbers (see Code below), so that looking at a
-# policy costs a cache miss or two and not one a predicate.
-#
-# The prefilter: each policy is posted under one predicate that must hold for it (its pivot): under the exact texts and
-# the globs that it names, or, where a policy has no such predicate, under the presence of one scope. An event looks at
-# the postings of its values, so it sees too many policies but never too few; each seen policy is then verified whole.
-# tests/property/test_index.py holds both: equality with reference.py, and one policy set for each kind of pivot.
-#
-# Read-only once built; deciding needs no GIL, and writes to the caller's Decision alone.
+# Deciding needs no GIL, and writes to the caller's Decision alone.
 
-from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, uint32_t, uint64_t
 
+from spyderresp._native.assembly cimport Assembly, Rows
 from spyderresp._native.classes cimport Value
-from spyderresp._native.text cimport TextTable
 
 cdef enum:
     NO_GROUP = -1
     UNKNOWN_GROUP = -2
-
-# Code, in numbers of 32 bits.
-#   policy:  POLICY (its number), MASK (of the scopes that it needs), CLAUSES, CHECKED (CLAUSES less the pivot),
-#            ENTRIES (offset of the first entry from here), COUNT (of entries); then clauses, the pivot last; entries
-#   entry:   its number, mask, count of clauses, count of numbers in its clauses; then clauses
-#   clause:  attribute; its verdicts and counts (see clause()); then texts and globs, ascending,
-#            or, where they are many, the predicate
-cdef enum:
-    POLICY = 0
-    MASK = 1
-    CLAUSES = 2
-    CHECKED = 3
-    ENTRIES = 4
-    COUNT = 5
-    HEADER = 6
-    ENTRY_HEADER = 4
-    FEW = 8               # operands of each kind that a clause may hold itself
     SPARE = 4             # numbers of a decision's room that are its owner's
-
-# A list of rows: row i is items[start[i]:start[i + 1]]. Owned by the program.
-cdef struct Rows:
-    int32_t* start
-    int32_t* items
-
-# The verdict of a predicate on a value that matches, on any other value, and on absence.
-cdef struct Verdicts:
-    uint8_t match
-    uint8_t other
-    uint8_t absent
 
 # One event, read and looked up.
 cdef struct Probe:
@@ -64,57 +29,13 @@ cdef struct Decision:
     int32_t fired
     uint64_t looked           # policies verified, since it was made
 
-# What is posted under a key of an attribute, while postings are gathered.
-cdef struct Post:
-    int32_t attribute
-    int32_t key
-    int32_t code
-
-cdef struct Posts:
-    Post* items
-    Py_ssize_t count
-    Py_ssize_t capacity
-
-cdef class Program:
-    cdef readonly Py_ssize_t policy_count, entry_count, attribute_count, scope_count
-    cdef readonly Py_ssize_t predicate_count, selector_count, post_count
-    cdef int32_t* attribute_scope
-    cdef int32_t* text_counts          # of each attribute
-    cdef int32_t* glob_counts
-    cdef int32_t* predicate_attribute
-    cdef Verdicts* predicate_verdicts
-    cdef Rows predicate_texts, predicate_globs
-    cdef int32_t* selector_scope
-    cdef Rows selector_predicates, policy_selectors, entry_selectors
-    cdef int32_t* first_entry          # entries of policy p: first_entry[p] to first_entry[p + 1]
-    cdef int32_t* code
-    cdef Py_ssize_t code_length
-    cdef int32_t* code_of              # where each policy's code begins
-    # Where to look, by what an event has: offsets into the code, ascending in each row.
-    cdef Rows scope_posts
-    cdef Rows* text_posts              # of each attribute, by text
-    cdef Rows* glob_posts
-    cdef unsigned char* posted         # whether any policy is posted under the attribute
-    cdef TextTable uids, names         # of policies, to FIRST and their group
-    cdef Rows groups                   # offsets into the code, of the enabled policies of each
-    cdef readonly Py_ssize_t memory    # bytes, as counted here
-
+cdef class Program(Assembly):
     cdef bint predicate(self, int32_t place, const Value* values) noexcept nogil
     cdef bint selector(self, int32_t place, const Probe* probe) noexcept nogil
-    cdef void decide(self, const Probe* probe, Decision* decision) noexcept nogil
     cdef bint prepare(self, Decision* decision) noexcept nogil
     cdef const int32_t* clause(self, const int32_t* code, const Value* values, bint* verdict) noexcept nogil
     cdef bint applies(self, const int32_t* code, const Probe* probe) noexcept nogil
-    cdef int assemble(self, spec) except -1
-    cdef int lay_all(self, Posts* posts, Rows* rows, keys) except -1
-    cdef Py_ssize_t size(self, int32_t selector, int32_t** use) noexcept
-    cdef bint exact(self, int32_t predicate) noexcept
-    cdef int32_t pivot(self, Py_ssize_t policy, int32_t** use) noexcept
-    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at) noexcept
-    cdef int32_t write_selector(
-        self, int32_t selector, int32_t pivot, int32_t* mask, int32_t* count, int32_t at
-    ) noexcept
-    cdef int32_t write_clause(self, int32_t predicate, int32_t at) noexcept
     cdef void look(self, const Rows* rows, int32_t row, const Probe* probe, Decision* decision) noexcept nogil
+    cdef void decide(self, const Probe* probe, Decision* decision) noexcept nogil
 
 cdef void free_decision(Decision* decision) noexcept nogil

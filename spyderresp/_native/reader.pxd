@@ -98,14 +98,3 @@ cdef inline object scalar(object value):
     if is_scalar(<PyObject*>value):
         return value
     return PyUnicode_FromObject(value) if PyUnicode_Check(value) else None
-
-
-cdef extern from *:
-    """
-    #if defined(__GNUC__) || defined(__clang__)
-    #define spyderresp_prefetch(address) __builtin_prefetch((const char*)(address))
-    #else
-    #define spyderresp_prefetch(address)
-    #endif
-    """
-    void prefetch "spyderresp_prefetch"(const void* address) noexcept nogil

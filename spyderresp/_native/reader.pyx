@@ -7,6 +7,8 @@ from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
+from spyderresp._native.prefetch cimport prefetch
+
 from spyderresp.errors import EventError
 
 cdef extern from "Python.h":

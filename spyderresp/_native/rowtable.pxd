@@ -14,11 +14,10 @@ cdef struct RowTable:
     int32_t* slots        # a row, plus one; 0 where empty
     uint32_t mask
 
-cdef inline uint64_t hash_number(uint64_t mixed, uint32_t number) noexcept nogil:
-    mixed = (mixed ^ number) * 0xD6E8FEB86659FD93ull
-    return mixed ^ mixed >> 32
-
-# The place of a row, added where it is new, its note then -1; or -1 without memory.
-cdef int32_t tell_row(RowTable* table, const int32_t* numbers, Py_ssize_t size, uint64_t mixed) noexcept nogil
+# The place of a row, added where it is new, its note then -1; or -1 where it is new and the table is full, or without
+# memory.
+cdef int32_t tell_row(
+    RowTable* table, const int32_t* numbers, Py_ssize_t size, uint64_t mixed, bint full
+) noexcept nogil
 cdef void empty_rows(RowTable* table) noexcept nogil
 cdef void free_rows(RowTable* table) noexcept nogil

@@ -36,7 +36,9 @@ cdef bint _grow(RowTable* table) noexcept nogil:
     return True
 
 
-cdef int32_t tell_row(RowTable* table, const int32_t* numbers, Py_ssize_t size, uint64_t mixed) noexcept nogil:
+cdef int32_t tell_row(
+    RowTable* table, const int32_t* numbers, Py_ssize_t size, uint64_t mixed, bint full
+) noexcept nogil:
     cdef uint32_t at
     cdef int32_t i
     cdef Py_ssize_t capacity
@@ -52,6 +54,8 @@ cdef int32_t tell_row(RowTable* table, const int32_t* numbers, Py_ssize_t size, 
         ):
             return i
         at = at + 1 & table.mask
+    if full:
+        return -1
     if table.used + size >= table.capacity:
         capacity = 2 * table.capacity + size + 1024
         grown = <int32_t*>realloc(table.numbers, capacity * sizeof(int32_t))

@@ -30,6 +30,7 @@ LADDER = (
         "_native.arrange",
         "_native.index",
         "_native.batch",
+        "_native.columns",
         "_native.decider",
         "reference",
     },
