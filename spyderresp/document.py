@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-MAX_BYTES: Final = 96_000_000
+MAX_BYTES: Final = 256_000_000
 MAX_DEPTH: Final = 200
-# What some ten seconds of reading make.
-MAX_NODES: Final = 5_000_000
+# What some twenty seconds of reading make, as YAML.
+MAX_NODES: Final = 20_000_000
 MAX_ALIASED: Final = 1_000_000
 
 
