@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pyarrow as pa
@@ -45,7 +47,7 @@ def is_text(value: Any) -> bool:
     if isinstance(value, dict):
         return all(isinstance(key, str) and is_text(key) and is_text(item) for key, item in value.items())
     if isinstance(value, str):
-        return value.isprintable() or not any("\ud800" <= char <= "\udfff" for char in value)
+        return not any("\ud800" <= char <= "\udfff" for char in value)
     return value is None
 
 
@@ -180,3 +182,41 @@ def test_columns_that_are_missing_are_absent() -> None:
     table = pa.table({"cluster": [{"name": "a"}, {"name": "bé"}, None], "other": [1, 2, 3]})
     for row, plan in enumerate(engine.evaluate_batch(table)):
         assert plan.to_dict()["actions"] == reference.evaluate(policies, table.slice(row, 1).to_pylist()[0])["actions"]
+
+
+def test_an_index_out_of_its_dictionary_is_refused() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    for index in (7, -1):
+        names = pa.DictionaryArray.from_arrays(pa.array([0, index], pa.int8()), pa.array(["a"]), safe=False)
+        batch = pa.RecordBatch.from_arrays([pa.StructArray.from_arrays([names], ["name"])], names=["cluster"])
+        with pytest.raises(spyderresp.EventError, match=r"cluster\.name: row 1: a dictionary index leads out"):
+            engine.evaluate_batch(batch)
+
+
+def test_dictionaries_that_differ_from_batch_to_batch() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        # Made and dropped one by one, so that one dictionary may well lie where the last one lay.
+        for name in ("a", "c", "bx", "d", "a"):
+            names = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), pa.array([name]))
+            labels = pa.array([{"labels": {"app": "x"}}])
+            yield pa.RecordBatch.from_arrays(
+                [pa.StructArray.from_arrays([names], ["name"]), labels], names=["cluster", "pod"]
+            )
+
+    reader = pa.RecordBatchReader.from_batches(next(batches()).schema, batches())
+    assert [len(plan) for plan in engine.evaluate_batch(reader)] == [1, 0, 1, 0, 1]
+
+
+def test_threads_share_an_engine() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    rows = [
+        {"cluster": {"name": f"{'ab'[number % 2]}{number}"}, "pod": {"labels": {"app": "x"}}} for number in range(5_000)
+    ]
+    table = pa.Table.from_pylist(rows)
+    wanted = engine.evaluate_batch(table).table
+    assert wanted.num_rows == 2_500
+    with ThreadPoolExecutor(4) as pool:
+        for result in pool.map(lambda _: engine.evaluate_batch(table).table, range(16)):
+            assert result.equals(wanted)
