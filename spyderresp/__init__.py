@@ -24,9 +24,11 @@ from spyderresp._native.plan import ActionPlan, PlannedAction, Source, Target
 from spyderresp.adapters import adapt
 from spyderresp.engine import Engine
 from spyderresp.errors import Diagnostic, EventError, Location, PolicyError, SpyderrespError
+from spyderresp.execute import aexecute, execute, execute_many
 from spyderresp.explain import Explanation
 from spyderresp.loading import from_documents, load, loads
 from spyderresp.policy import Policy, PolicySet
+from spyderresp.report import ExecutionReport, StepOutcome
 from spyderresp.version import __version__
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Diagnostic",
     "Engine",
     "EventError",
+    "ExecutionReport",
     "Explanation",
     "Location",
     "PlannedAction",
@@ -42,9 +45,13 @@ __all__ = [
     "PolicySet",
     "Source",
     "SpyderrespError",
+    "StepOutcome",
     "Target",
     "__version__",
     "adapt",
+    "aexecute",
+    "execute",
+    "execute_many",
     "from_documents",
     "load",
     "loads",

@@ -1,0 +1,23 @@
+"""What carries steps out. Each real one has a module of its own, which is loaded when its name is first used."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final
+
+from spyderresp.executors.base import DeliveryError, Executor, Held, RemoteSink, Sink
+from spyderresp.executors.dry_run import DryRun, Recording
+
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["DeliveryError", "DryRun", "Executor", "Held", "Recording", "RemoteSink", "Sink"]
+
+# Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
+_MODULES: Final[dict[str, str]] = {}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_MODULES[name]), name)

@@ -1,0 +1,114 @@
+"""What ``execute`` asks of a journal, and the values that go into it.
+
+``spyderresp.journal.Journal`` is the one that ships.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from spyderresp.report import Status, StepOutcome
+from spyderresp.steps import Step
+
+
+class JournalError(Exception):
+    """The journal cannot be written, or is not one: a full disk, another process that holds it, a file of another kind.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path}: {reason}")
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A step that is about to be taken.
+
+    Attributes:
+        step: the step.
+        executor: the name of the executor that will.
+        identity: of the target, or empty.
+        facts: what was found of it.
+        sinks: for a flag, the names of the sinks that it is owed to; the journal keeps it for each until it is
+            delivered.
+        record: for a flag, what is delivered.
+    """
+
+    step: Step
+    executor: str
+    identity: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    sinks: tuple[str, ...] = ()
+    record: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What the journal knows of a step with the same key.
+
+    Attributes:
+        status: what became of it; None where it was begun and nothing more is known.
+        began: when, in epoch seconds.
+        ours: whether this very process began it and is still at it.
+    """
+
+    status: Status | None
+    began: float
+    ours: bool = False
+
+
+class StepJournal(Protocol):
+    """Where steps are written before they are tried, and after. Safe to use from several threads.
+
+    Every method that writes returns when what it wrote is on the disk; writers that come together share one commit.
+    """
+
+    def earlier(self, keys: Sequence[str]) -> Mapping[str, Earlier]:
+        """Return what is known of steps with these keys; a key of which nothing is known is left out.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+
+    def begin(
+        self,
+        intents: Sequence[Intent],
+        *,
+        guard: Mapping[str, Any] | None = None,
+        take_over: frozenset[str] = frozenset(),
+    ) -> Mapping[str, Earlier]:
+        """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
+
+        Args:
+            intents: the steps.
+            guard: the state of the breakers, to be kept with them.
+            take_over: keys of steps that an earlier process began and never ended, and that are now taken by us.
+
+        Raises:
+            JournalError: it cannot be written; nothing is claimed.
+        """
+
+    def finish(self, outcomes: Iterable[StepOutcome]) -> None:
+        """Write what became of steps, begun ones and those that never had to be.
+
+        Raises:
+            JournalError: it cannot be written; begun steps stay open, and are checked after the next start.
+        """
+
+    def guard_state(self) -> Mapping[str, Any] | None:
+        """Return the state of the breakers that was kept last, or None.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+
+    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, str]:
+        """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
+
+        Remote ones are left to the worker, which is woken.
+        """
