@@ -18,7 +18,7 @@ class Breaker:
     """The state of one breaker.
 
     Attributes:
-        targets: the distinct targets of the window and when each was counted, in seconds of a steady clock, oldest
+        targets: the distinct targets of the window and when each was last allowed, in seconds of a steady clock, oldest
             first.
         opened: when it opened, or None while it is closed.
         last: the latest attempt.
@@ -48,8 +48,8 @@ def attempt(state: Breaker, target: str, now: float, *, limit: int, window: floa
             return replace(state, last=max(now, state.last)), "refused"
         state = Breaker()
     recent = tuple(item for item in state.targets if now - item[1] < window)
-    if target and any(name == target for name, _ in recent):
-        return Breaker(recent, None, now), "allowed"
-    if len(recent) >= limit:
+    # A target met again counts from now on: else two could be touched within a window that allows one.
+    others = tuple(item for item in recent if not target or item[0] != target)
+    if len(others) >= limit:
         return Breaker(recent, now, now), "opened"
-    return Breaker((*recent, (target, now)), None, now), "allowed"
+    return Breaker((*others, (target, now)), None, now), "allowed"

@@ -6,9 +6,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from turned import Turned
 
 import spyderresp
-from spyderresp.clock import Clock
 from spyderresp.executors import DryRun, Recording
 from spyderresp.guards import Guard
 from spyderresp.report import Result
@@ -29,21 +29,6 @@ spec:
       - agentKillProcess: {processSelector: {matchFields: {name: evil}}}
       - agentKillPod: {processSelector: {matchFields: {name: evil}}}
 """
-
-
-class Turned:
-    """A clock that tests turn."""
-
-    def __init__(self, now: float = 1_000_000.0) -> None:
-        self.wall = now
-        self.steady = 5_000.0
-
-    def clock(self) -> Clock:
-        return Clock(lambda: self.wall, lambda: self.steady, lambda: "boot")
-
-    def pass_(self, seconds: float) -> None:
-        self.wall += seconds
-        self.steady += seconds
 
 
 @pytest.fixture
