@@ -1,0 +1,214 @@
+"""What events a conjunction of selectors lets through: a set of values for every field, independent of each other.
+
+Selectors, primitives and entries are joined by AND, and OR stands inside one entry only; so what lets an entry fire
+is a product of sets, a box, and questions about boxes are questions about one field at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from spyderresp.analysis.patterns import NotDecidedError
+from spyderresp.analysis.values import ANYTHING, PRESENT, Values, of_clause, present_example
+from spyderresp.policy import Selector
+from spyderresp.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
+
+#: How many boxes a question about a union may make before it says that it has not decided.
+BUDGET: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What an event may say of one object.
+
+    Attributes:
+        lacking: whether it may lack the object.
+        having: whether it may have it.
+        fields: where it has it, the values of each field or label; one that is not here may be anything.
+    """
+
+    lacking: bool = True
+    having: bool = True
+    fields: Mapping[str, Values] = field(default_factory=dict)
+
+    def __and__(self, other: Scope) -> Scope:
+        """Return what both let through."""
+        fields = dict(self.fields)
+        for key, values in other.fields.items():
+            fields[key] = fields[key] & values if key in fields else values
+        return Scope(self.lacking and other.lacking, self.having and other.having, fields)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing gets through."""
+        if self.lacking:
+            return False
+        return not self.having or any(values.empty for values in self.fields.values())
+
+    @property
+    def possible(self) -> bool:
+        """Whether an event that has the object can get through."""
+        return self.having and not any(values.empty for values in self.fields.values())
+
+
+_FREE: Final = Scope()
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A set of events.
+
+    Attributes:
+        scopes: what they may say of each object; one that is not here may be anything.
+    """
+
+    scopes: Mapping[str, Scope] = field(default_factory=dict)
+
+    def scope(self, name: str) -> Scope:
+        """Return what they may say of one object."""
+        return self.scopes.get(name, _FREE)
+
+    def __and__(self, other: Box) -> Box:
+        """Return the events that are in both."""
+        scopes = dict(self.scopes)
+        for name, scope in other.scopes.items():
+            scopes[name] = scopes[name] & scope if name in scopes else scope
+        return Box(scopes)
+
+    def _with(self, name: str, scope: Scope) -> Box:
+        return Box({**self.scopes, name: scope})
+
+    @property
+    def empty(self) -> bool:
+        """Whether no event is in it.
+
+        Raises:
+            NotDecidedError: it could not be told within the budget.
+        """
+        return any(scope.empty for scope in self.scopes.values())
+
+    def minus(self, other: Box) -> Iterator[Box]:
+        """Yield boxes, no event in two, that together hold what is in this one and not in the other."""
+        rest = self
+        for name in SCOPES:
+            theirs = other.scopes.get(name)
+            if theirs is None:
+                continue
+            mine = rest.scope(name)
+            if mine.lacking and not theirs.lacking:
+                yield rest._with(name, Scope(True, False))
+                mine = replace(mine, lacking=False)
+            if mine.having:
+                if not theirs.having:
+                    yield rest._with(name, replace(mine, lacking=False))
+                    mine = Scope(mine.lacking, False)
+                else:
+                    inside = dict(mine.fields)
+                    for key in sorted(theirs.fields):
+                        for part in inside.get(key, ANYTHING).minus(theirs.fields[key]):
+                            yield rest._with(name, Scope(False, True, {**inside, key: part}))
+                        inside[key] = inside.get(key, ANYTHING) & theirs.fields[key]
+                    mine = Scope(mine.lacking, True, inside)
+            rest = rest._with(name, mine)
+
+    def within(self, others: Iterable[Box], *, budget: int = BUDGET) -> Box | None:
+        """Return a box of this one's events that none of the others holds; None where they hold all of them.
+
+        Raises:
+            NotDecidedError: more than ``budget`` boxes would have to be looked at.
+        """
+        pieces = [] if self.empty else [self]
+        made = 0
+        for other in others:
+            left = []
+            for piece in pieces:
+                for part in piece.minus(other):
+                    made += 1
+                    if made > budget:
+                        raise NotDecidedError(f"more than {budget:,} pieces")
+                    if not part.empty:
+                        left.append(part)
+            pieces = left
+            if not pieces:
+                return None
+        return pieces[0] if pieces else None
+
+    def example(self, having: Iterable[str] = ()) -> dict[str, Any]:
+        """Return an event of it, as small as can be, with the objects in ``having`` where they may be had.
+
+        Raises:
+            EmptyError: there is none.
+            NotDecidedError: the search for one was given up.
+        """
+        event: dict[str, Any] = {}
+        wanted = frozenset(having)
+        for name in SCOPES:
+            scope = self.scope(name)
+            if scope.lacking and not (name in wanted and scope.possible):
+                continue
+            said = {key: values.example for key, values in sorted(scope.fields.items())}
+            event[name] = _object(name, {key: value for key, value in said.items() if value is not None})
+        return event
+
+
+def _object(scope: str, values: dict[str, str]) -> dict[str, Any]:
+    if scope not in LABEL_SCOPES:
+        return dict(values)
+    said: dict[str, Any] = {}
+    labels = dict(values)
+    if scope == "namespace" and NAMESPACE_NAME_LABEL in labels:
+        said["name"] = labels.pop(NAMESPACE_NAME_LABEL)
+    if labels:
+        said["labels"] = labels
+    return said
+
+
+def of_selectors(selectors: Iterable[Selector], *, not_in_takes_absent: bool, excused: bool = False) -> Box:
+    """Return the events that all selectors match.
+
+    Args:
+        selectors: of a policy or of an entry.
+        not_in_takes_absent: the engine's ``not_in="kubernetes"``.
+        excused: whether an event that lacks a selector's object gets through: policy-level selectors of an event that
+            is attributed to the policy.
+    """
+    box = Box()
+    for selector in selectors:
+        fields: dict[str, Values] = {}
+        for clause in selector.clauses:
+            values = of_clause(clause, not_in_takes_absent=not_in_takes_absent)
+            fields[clause.key] = fields[clause.key] & values if clause.key in fields else values
+        box &= Box({selector.scope: Scope(excused, True, fields)})
+    return box
+
+
+def of_text(question: str) -> Box:
+    """Return the events that a question such as ``pod.labels.app=db`` speaks of.
+
+    ``namespace.name``, ``SCOPE.FIELD``, ``namespace.labels.KEY`` and ``pod.labels.KEY``, each with ``=GLOB`` or by
+    itself: it is there. So too a scope.
+
+    Raises:
+        ValueError: it is none.
+    """
+    path, equals, glob = question.partition("=")
+    scope, _, rest = path.partition(".")
+    if scope not in SCOPES:
+        raise ValueError(f"unknown scope `{scope}`")
+    if not rest and not equals:
+        return Box({scope: Scope(False, True)})
+    if rest.startswith("labels.") and scope in LABEL_SCOPES:
+        key = rest[len("labels.") :]
+    elif path == "namespace.name":
+        key = NAMESPACE_NAME_LABEL
+    elif scope in LABEL_SCOPES or not rest:
+        raise ValueError(f"unknown field `{path}`")
+    else:
+        key = rest
+    values = Values(False, True, frozenset({frozenset({glob})})) if equals else PRESENT
+    return Box({scope: Scope(False, True, {key: values})})
+
+
+__all__ = ["BUDGET", "Box", "Scope", "of_selectors", "of_text", "present_example"]
