@@ -7,11 +7,11 @@ own policy counts, and what the policy's own selectors name may be missing.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from spyderresp.analysis.boxes import Box, Scope
+from spyderresp.analysis.boxes import Box, Scope, texts_of
 from spyderresp.analysis.entries import Place, places
 from spyderresp.analysis.patterns import NotDecidedError, is_literal
 from spyderresp.errors import Location
@@ -30,6 +30,7 @@ Kind = Literal[
 ]
 #: How many other entries one may be held against before the answer is "not decided".
 MAX_CANDIDATES: Final = 2_000
+_Need = tuple[str, str, str]
 _SAME_PROCESS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree"})
 _WIDER: Final = frozenset({"agentKillProcessGroup", "agentKillProcessTree"})
 _RENICE: Final = "agentReniceProcess"
@@ -71,45 +72,59 @@ class Answer:
         }
 
 
-@dataclass
 class _Shelf:
-    """Boxes by what they need exactly, so that only those that could hold another are looked at."""
+    """Entries, and which need a text exactly: as sets of bits, so that those that could meet are found at once."""
 
-    exact: dict[tuple[str, str, str], list[Place]] = field(default_factory=lambda: defaultdict(list))
-    open: list[Place] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.places: list[Place] = []
+        self._needing: dict[_Need, int] = {}
+        self._choosy: dict[tuple[str, str], int] = {}
 
-    def put(self, place: Place) -> None:
-        needed = exact_needs(place.box)
-        if needed is None:
-            self.open.append(place)
-            return
-        scope, key, values = needed
-        for value in values:
-            self.exact[scope, key, value].append(place)
+    def sort(self) -> None:
+        """Make it ready, when every entry is in it."""
+        for i, place in enumerate(self.places):
+            for field, texts in _needs(place.box).items():
+                self._choosy[field] = self._choosy.get(field, 0) | 1 << i
+                for text in texts:
+                    need = (*field, text)
+                    self._needing[need] = self._needing.get(need, 0) | 1 << i
 
-    def holding(self, box: Box) -> list[Place]:
-        """Return every place whose box could hold an event of this one, in order; perhaps more."""
-        found = {id(place): place for place in self.open}
-        for name, scope in box.scopes.items():
-            for key, values in scope.fields.items():
-                for group in values.any_of:
-                    for value in group:
-                        for place in self.exact.get((name, key, value), ()):
-                            found[id(place)] = place
-        return sorted(
-            found.values(), key=lambda place: (place.order, place.entry.section != "default", place.entry.index)
-        )
+    def fired_by(self, event: Mapping[str, Any]) -> Iterator[Place]:
+        """Yield the entries that an event fires, in order."""
+        texts = {(scope, key): text for scope, key, text in texts_of(event)}
+        fields = {field: (texts[field],) if field in texts else () for field in self._choosy}
+        yield from (place for place in self._among(fields) if place.box.holds(event))
+
+    def meeting(self, box: Box) -> Iterator[Place]:
+        """Yield every entry that may fire for an event of a box, in order."""
+        return self._among(_needs(box))
+
+    def _among(self, fields: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[Place]:
+        """Yield the entries that need none but these texts of these fields, if they need any of them."""
+        left = (1 << len(self.places)) - 1
+        for field, texts in fields.items():
+            choosy = self._choosy.get(field, 0)
+            fitting = 0
+            for text in texts:
+                fitting |= self._needing.get((*field, text), 0)
+            left &= ~choosy | fitting
+        while left:
+            lowest = left & -left
+            yield self.places[lowest.bit_length() - 1]
+            left ^= lowest
 
 
-def exact_needs(box: Box) -> tuple[str, str, frozenset[str]] | None:
-    """Return a field that must have one of a few exact texts, the fewest there are; None where no field must."""
-    best: tuple[str, str, frozenset[str]] | None = None
-    for name in sorted(box.scopes):
-        for key, values in sorted(box.scopes[name].fields.items()):
-            for group in sorted(values.any_of, key=sorted):
-                if all(map(is_literal, group)) and (best is None or len(group) < len(best[2])):
-                    best = name, key, group
-    return best
+def _needs(box: Box) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the fields that must have one of a few texts, and which: the fewest that are asked for."""
+    needs: dict[tuple[str, str], frozenset[str]] = {}
+    for name, scope in box.scopes.items():
+        if scope.lacking:
+            continue
+        for key, values in scope.fields.items():
+            exact = [group for group in values.any_of if all(map(is_literal, group))]
+            if exact and not values.absent:
+                needs[name, key] = min(exact, key=lambda group: (len(group), sorted(group)))
+    return needs
 
 
 class Analysis:
@@ -125,7 +140,9 @@ class Analysis:
         self._places = list(places(policies, not_in_takes_absent=not_in == "kubernetes"))
         self._shelves: dict[tuple[str, Any], _Shelf] = defaultdict(_Shelf)
         for place in self._places:
-            self._shelves[self._pile(place)].put(place)
+            self._shelves[self._pile(place)].places.append(place)
+        for shelf in self._shelves.values():
+            shelf.sort()
 
     @staticmethod
     def _pile(place: Place) -> tuple[str, Any]:
@@ -167,26 +184,29 @@ class Analysis:
         """Yield what makes an entry needless: entries that do the same, or more, whenever it fires."""
         yield from self._covered(place, dead)
         if place.entry.action == "agentKillProcess":
-            yield from self._superseded(place, dead)
+            try:
+                yield from self._superseded(place, dead)
+            except NotDecidedError as error:
+                yield _undecided(place, "whether it is always superseded", error)
 
     def _covered(self, place: Place, dead: set[int]) -> Iterator[Answer]:
         flag = place.entry.action.startswith("make")
-        candidates = [
-            other
-            for other in self._shelves[self._pile(place)].holding(place.box)
-            if other is not place
-            and id(other) not in dead
-            # Flags merge within one policy only, so another policy's does not stand for this one.
-            and (other.policy is place.policy or not flag)
-            and (other.live == "execute" or place.live == "audit")
-        ]
-        outside = self._outside(place, candidates, "whether others cover it")
-        if isinstance(outside, Answer):
-            yield outside
-        elif outside is None and candidates:
+
+        def counts(other: Place) -> bool:
+            return (
+                other is not place
+                and id(other) not in dead
+                # Flags merge within one policy only, so another policy's does not stand for this one.
+                and (other.policy is place.policy or not flag)
+                and (other.live == "execute" or place.live == "audit")
+            )
+
+        used = self._covering(place, [self._shelves[self._pile(place)]], counts, "whether others cover it")
+        if isinstance(used, Answer):
+            yield used
+        elif used:
             # Of two that cover each other the later is the needless one.
-            used = _needed_of(place, candidates)
-            if len(used) == 1 and _later(used[0], place) and used[0].box.within([place.box]) is None:
+            if len(used) == 1 and _order(used[0]) > _order(place) and used[0].box.within([place.box]) is None:
                 return
             names = tuple(other.name for other in used)
             message = f"whenever it fires, so does {_listed(names)}, which asks for the same"
@@ -195,40 +215,51 @@ class Analysis:
     def _superseded(self, place: Place, dead: set[int]) -> Iterator[Answer]:
         # Without a process neither applies, and nothing is superseded.
         held = replace(place, box=place.box & _PROCESS)
+        if held.box.empty:
+            return
+        wider = [self._shelves[action, ()] for action in sorted(_WIDER) if (action, ()) in self._shelves]
+        event = held.box.example(place.needs)
+        if not any(True for shelf in wider for _ in shelf.fired_by(event)):
+            return
+        mine = self._shelves[self._pile(place)]
         enforced = place.live == "execute" or any(
-            other.live == "execute" and not (other.box & held.box).empty
-            for other in self._shelves[self._pile(place)].holding(held.box)
-            if id(other) not in dead
+            other.live == "execute" and id(other) not in dead and not (other.box & held.box).empty
+            for other in mine.meeting(held.box)
         )
-        candidates = [
-            other
-            for action in sorted(_WIDER)
-            for other in self._shelves[action, ()].holding(held.box)
+
+        def counts(other: Place) -> bool:
             # An audit action never supersedes one that is executed, and equal actions merge into one.
-            if id(other) not in dead and (other.live == "execute" or not enforced)
-        ]
-        outside = self._outside(held, candidates, "whether it is always superseded")
-        if isinstance(outside, Answer):
-            yield outside
-        elif outside is None and candidates:
-            used = _needed_of(held, candidates)
+            return id(other) not in dead and (other.live == "execute" or not enforced)
+
+        used = self._covering(held, wider, counts, "whether it is always superseded")
+        if isinstance(used, Answer):
+            yield used
+        elif used:
             names = tuple(other.name for other in used)
             message = f"whenever it fires for a process, {_listed(names)} kills that too and supersedes it"
-            yield _answer("always-superseded", message, place, others=names, event=held.box.example(place.needs))
+            yield _answer("always-superseded", message, place, others=names, event=event)
 
-    @staticmethod
-    def _outside(place: Place, candidates: list[Place], question: str) -> Box | Answer | None:
-        """Return a box of events for which the place fires and no candidate does; None where there is none."""
-        if not candidates:
-            return place.box
-        if len(candidates) > MAX_CANDIDATES:
-            return _undecided(place, question, NotDecidedError(f"{len(candidates):,} entries to hold it against"))
+    def _covering(
+        self, place: Place, shelves: Sequence[_Shelf], counts: Callable[[Place], bool], question: str
+    ) -> list[Place] | Answer:
+        """Return few entries of which one fires whenever the place does; none where there are no such entries."""
         try:
-            # One that holds it all is the common case, and cheap to see.
-            for other in candidates:
+            # Most are shown not to be covered by the first event that comes to mind.
+            event = place.box.example(place.needs)
+            firing = [other for shelf in shelves for other in shelf.fired_by(event) if counts(other)]
+            # Where there is an answer it most often is one that holds it all.
+            for other in firing:
                 if place.box.within([other.box]) is None:
-                    return None
-            return place.box.within([other.box for other in candidates])
+                    return [other]
+            if not firing:
+                return []
+            candidates = [other for shelf in shelves for other in shelf.meeting(place.box) if counts(other)]
+            if len(candidates) > MAX_CANDIDATES:
+                raise NotDecidedError(f"{len(candidates):,} entries to hold it against")
+            candidates = [other for other in candidates if not (other.box & place.box).empty]
+            if place.box.within([other.box for other in candidates]) is not None:
+                return []
+            return _needed_of(place, candidates)
         except NotDecidedError as error:
             return _undecided(place, question, error)
 
@@ -302,24 +333,17 @@ class Analysis:
 
 
 def _needed_of(place: Place, candidates: list[Place]) -> list[Place]:
-    """Return few of the candidates that still hold the place: one if one does, else without what can be spared."""
+    """Return the candidates that still hold the place, without those that can be spared."""
+    used = candidates
     for other in candidates:
-        if place.box.within([other.box]) is None:
-            return [other]
-    used = [other for other in candidates if not (place.box & other.box).empty]
-    for other in list(used):
         fewer = [item for item in used if item is not other]
         if place.box.within([item.box for item in fewer]) is None:
             used = fewer
     return used
 
 
-def _later(place: Place, other: Place) -> bool:
-    return (place.order, place.entry.section != "default", place.entry.index) > (
-        other.order,
-        other.entry.section != "default",
-        other.entry.index,
-    )
+def _order(place: Place) -> tuple[int, bool, int]:
+    return place.order, place.entry.section != "default", place.entry.index
 
 
 def _selectors_meaning(selectors: Iterable[Any]) -> frozenset[Any]:

@@ -135,6 +135,19 @@ class Box:
                 return None
         return pieces[0] if pieces else None
 
+    def holds(self, event: Mapping[str, Any]) -> bool:
+        """Tell whether an event is in it."""
+        for name, scope in self.scopes.items():
+            said = event.get(name)
+            if said is None:
+                if not scope.lacking:
+                    return False
+            elif not scope.having or not all(
+                values.holds(_value(name, key, said)) for key, values in scope.fields.items()
+            ):
+                return False
+        return True
+
     def example(self, having: Iterable[str] = ()) -> dict[str, Any]:
         """Return an event of it, as small as can be, with the objects in ``having`` where they may be had.
 
@@ -151,6 +164,29 @@ class Box:
             said = {key: values.example for key, values in sorted(scope.fields.items())}
             event[name] = _object(name, {key: value for key, value in said.items() if value is not None})
         return event
+
+
+def _value(scope: str, key: str, said: Mapping[str, Any]) -> str | None:
+    """Return the text that a clause on ``key`` looks at, or None where it is absent."""
+    if scope not in LABEL_SCOPES:
+        found: str | None = said.get(key)
+        return found
+    label: str | None = (said.get("labels") or {}).get(key)
+    if label is None and scope == "namespace" and key == NAMESPACE_NAME_LABEL:
+        return said.get("name")
+    return label
+
+
+def texts_of(event: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Yield every text of an event that a selector could look at: scope, field or label, text."""
+    for name in SCOPES:
+        said = event.get(name)
+        if said is None:
+            continue
+        held = said if name not in LABEL_SCOPES else (said.get("labels") or {})
+        yield from ((name, key, value) for key, value in held.items() if isinstance(value, str))
+        if name == "namespace" and NAMESPACE_NAME_LABEL not in held and isinstance(said.get("name"), str):
+            yield name, NAMESPACE_NAME_LABEL, said["name"]
 
 
 def _object(scope: str, values: dict[str, str]) -> dict[str, Any]:

@@ -144,7 +144,24 @@ def find(any_of: Sequence[frozenset[str]], none_of: frozenset[str], *, budget: i
     for text in _guesses(any_of):
         if _taken(text, any_of, none_of):
             return text
+    if _ends_clash(any_of):
+        return None
     return _search(any_of, none_of, budget)
+
+
+def _ends_clash(any_of: Sequence[frozenset[str]]) -> bool:
+    """Tell whether two globs that must both hold begin, or end, with different letters."""
+    single = [tokens(glob) for group in any_of if len(group) == 1 for glob in group]
+    for turned in (single, [parts[::-1] for parts in single]):
+        ends = sorted("".join(itertools.takewhile(_is_letter, parts)) for parts in turned)
+        # In order, what begins alike stands together, the shorter first: the last must go on from each before it.
+        if any(not ends[-1].startswith(end) for end in ends[:-1]):
+            return True
+    return False
+
+
+def _is_letter(part: str) -> bool:
+    return len(part) == 1 and part not in (_STAR, _ANY)
 
 
 def _taken(text: str, any_of: Sequence[frozenset[str]], none_of: frozenset[str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
 
-from spyderresp.analysis.patterns import find
+from spyderresp.analysis.patterns import find, matches
 from spyderresp.policy import Clause
 
 
@@ -51,6 +51,16 @@ class Values:
             rest = Values(False, True, rest.any_of | {group}, rest.none_of)
         if other.none_of:
             yield Values(False, True, rest.any_of | {other.none_of}, rest.none_of)
+
+    def holds(self, value: str | None) -> bool:
+        """Tell whether a value is in it; None is absence."""
+        if value is None:
+            return self.absent
+        return (
+            self.present
+            and all(any(matches(value, glob) for glob in group) for group in self.any_of)
+            and not any(matches(value, glob) for glob in self.none_of)
+        )
 
     @property
     def example(self) -> str | None:

@@ -48,7 +48,7 @@ def read_policies(args: argparse.Namespace, streams: Streams) -> PolicySet | Non
     """Return the policies, or None after saying why they cannot be read."""
     paint = streams.paint(errors=True)
     try:
-        policies = load(*args.policies, strict=args.strict)
+        policies = load(*getattr(args, "policies", None) or args.paths, strict=args.strict)
     except PolicyError as error:
         for diagnostic in error.diagnostics:
             if diagnostic.level == "error":

@@ -65,3 +65,10 @@ spec:
     Path("policies/demo.yaml").write_text(document)
     shown = PAGE.split("$ spyderresp check policies/\n")[1].split("```")[0]
     assert run("check", "policies/").out == shown
+
+
+def test_shown_analysis_is_real(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    section = PAGE.split("\n## analyze\n")[1].split("\n## ")[0]
+    (shown,) = re.findall(r"```text\n\$ .*?\n(.*?)```", section, re.DOTALL)
+    assert run("analyze", "examples/policies").out == shown

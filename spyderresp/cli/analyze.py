@@ -1,0 +1,111 @@
+"""``spyderresp analyze``: what is certain about a policy set, each answer with an event that shows it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable
+from typing import Any, Final, get_args
+
+from spyderresp.analysis.answers import Analysis, Answer
+from spyderresp.analysis.boxes import Box, of_text
+from spyderresp.cli.output import CannotGoOnError, Streams, safe
+from spyderresp.cli.policies import read_policies
+from spyderresp.cli.render import plural
+from spyderresp.compiler import NotIn
+from spyderresp.vocabulary import ACTIONS, STAGES
+
+_EPILOG: Final = """\
+examples:
+  spyderresp analyze policies/
+  spyderresp analyze policies/ --reach namespace.name=kube-system
+  spyderresp analyze policies/ --reach pod.labels.app=db --reach namespace.name=prod --action agentKillPod
+
+without --reach it says what can never fire, what others cover, what always is superseded, what contradicts, what is
+there twice; with --reach, which actions can touch such events: all questions together describe them, values are globs
+
+exit codes: 0 nothing to say; 1 answers; 2 a policy cannot be read; 3 wrong usage"""
+#: What `--reach` asks about unless told otherwise: whatever acts on a process or a pod.
+_AGENT_ACTIONS: Final = tuple(action for action, stage in STAGES.items() if stage)
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "analyze",
+        help="say what policies can never do, always do, and can reach",
+        description="answer exactly, without samples, what a policy set can and cannot do, with an event that shows it",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
+    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
+    parser.add_argument(
+        "--not-in", choices=get_args(NotIn), default="kubernetes", help="whether NotIn holds where the key is absent"
+    )
+    parser.add_argument(
+        "--reach",
+        action="append",
+        metavar="FIELD=GLOB",
+        help="which actions can touch such an event: SCOPE.FIELD, namespace.name, pod.labels.KEY; may be repeated",
+    )
+    parser.add_argument(
+        "--action",
+        action="append",
+        choices=ACTIONS,
+        help="with --reach: this action only; may be repeated (default: all that act on a process or pod)",
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+
+
+def run(args: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    question = _question(args)
+    policies = read_policies(args, streams)
+    if policies is None:
+        return 2
+    analysis = Analysis(policies, not_in=args.not_in)
+    found = analysis.answers() if question is None else analysis.reaching(question, args.action or _AGENT_ACTIONS)
+    answers = list(found)
+    if args.format == "json":
+        said = {"version": 1, "digest": policies.digest, "answers": [answer.to_dict() for answer in answers]}
+        streams.write(json.dumps(said, indent=2))
+    else:
+        _text(answers, len(policies), streams, asked=question is not None)
+    return 1 if answers else 0
+
+
+def _question(args: argparse.Namespace) -> Box | None:
+    if args.reach is None:
+        if args.action:
+            raise CannotGoOnError("spyderresp analyze: error: `--action` needs `--reach`")
+        return None
+    question = Box()
+    for text in args.reach:
+        question &= _asked(text)
+    return question
+
+
+def _asked(text: str) -> Box:
+    try:
+        return of_text(text)
+    except ValueError as error:
+        raise CannotGoOnError(f"spyderresp analyze: error: --reach {safe(text)}: {safe(str(error))}") from None
+
+
+def _text(answers: Iterable[Answer], count: int, streams: Streams, *, asked: bool) -> None:
+    paint = streams.paint()
+    said = 0
+    for answer in answers:
+        said += 1
+        where = paint("bold", safe(str(answer.location)))
+        about = f"{answer.policy}: {answer.subject}" if answer.subject else answer.policy
+        kind = paint("blue" if answer.kind == "not-decided" else "yellow", answer.kind)
+        streams.write(f"{where}: {kind}: {safe(about)}\n  {safe(answer.message)}")
+        if answer.event is not None:
+            streams.write(f"  shown by {json.dumps(answer.event)}")
+        streams.write("")
+    policies = "1 policy" if count == 1 else f"{count:,} policies"
+    what = plural(said, "answer")
+    if not said:
+        what = "no action can touch such an event" if asked else "nothing to say"
+    streams.write(paint("green" if not said else "yellow", f"analyzed {policies}: {what}"))
