@@ -20,7 +20,7 @@ from spyderresp.executors.base import Executor
 from spyderresp.guards import Guard
 from spyderresp.guards.base import StepGuard
 from spyderresp.journal.base import StepJournal
-from spyderresp.records import allowed
+from spyderresp.records import Disclosure, allowed
 from spyderresp.report import ExecutionReport
 from spyderresp.round import Round
 from spyderresp.steps import steps_of
@@ -34,6 +34,7 @@ def execute(
     *,
     event: Mapping[str, Any] | None = None,
     arrived: float | None = None,
+    disclosure: Disclosure | None = None,
 ) -> ExecutionReport:
     """Carry a plan out, in its order, and say what became of every step.
 
@@ -47,6 +48,7 @@ def execute(
         event: the event itself: what may leave of it goes with flags, and one without ``id`` is known again by its
             content.
         arrived: when the event came, in epoch seconds, for one without ``time``; None means now.
+        disclosure: what of the event may leave beside the allow-list: arguments and environment, say, redacted.
 
     Returns:
         One outcome for every planned action. Nothing that an executor, a guard or the journal does wrong is raised: it
@@ -56,9 +58,8 @@ def execute(
         TypeError: an argument is of another kind.
         ValueError: two executors share a name.
     """
-    return execute_many([plan], executors, guard, journal, events=None if event is None else [event], arrived=arrived)[
-        0
-    ]
+    events = None if event is None else [event]
+    return execute_many([plan], executors, guard, journal, events=events, arrived=arrived, disclosure=disclosure)[0]
 
 
 def execute_many(
@@ -69,6 +70,7 @@ def execute_many(
     *,
     events: Sequence[Mapping[str, Any] | None] | None = None,
     arrived: float | None = None,
+    disclosure: Disclosure | None = None,
 ) -> list[ExecutionReport]:
     """Carry plans out in their order, with one commit of the journal before and one after them all.
 
@@ -84,7 +86,7 @@ def execute_many(
     moment = chosen.now() if arrived is None else arrived
     told = events if events is not None else [None] * len(plans)
     groups = [
-        steps_of(plan, arrived=moment, event=event, record=allowed(event))
+        steps_of(plan, arrived=moment, event=event, record=allowed(event, disclosure) if len(plan) else None)
         for plan, event in zip(plans, told, strict=True)
     ]
     round_ = Round(named(executors), chosen, journal)
@@ -107,13 +109,16 @@ async def aexecute(
     *,
     event: Mapping[str, Any] | None = None,
     arrived: float | None = None,
+    disclosure: Disclosure | None = None,
 ) -> ExecutionReport:
     """Carry a plan out in a thread, for asyncio hosts; as ``execute``.
 
     Cancelling the wait does not stop half-way what has begun: the steps are carried out, and the journal has their
     outcomes.
     """
-    work = functools.partial(execute, plan, executors, guard, journal, event=event, arrived=arrived)
+    work = functools.partial(
+        execute, plan, executors, guard, journal, event=event, arrived=arrived, disclosure=disclosure
+    )
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
