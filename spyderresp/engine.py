@@ -22,6 +22,8 @@ _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "not_in": get_args(NotIn),
     "mode": (None, "audit"),
 }
+#: Policies that are given back between two points where other threads may run.
+_AT_ONCE: Final = 32
 
 
 class Engine(Decider):
@@ -111,8 +113,15 @@ class Engine(Decider):
 
         A compile that fails raises, and the old policies keep deciding.
         """
-        self._compiled = self._compile(policies)
-        self._serve(self._compiled.index)
+        compiled = self._compile(policies)
+        old, self._compiled = self._compiled, compiled
+        self._serve(compiled.index)
+        # Whoever decides meanwhile would wait for as long as it takes to give all of that back at once.
+        old.index.forget()
+        held = list(old.policy_set)
+        del old
+        while held:
+            del held[-_AT_ONCE:]
 
     def explain(self, event: Mapping[str, Any]) -> Explanation:
         """Return why each policy and action did or did not fire for one event, clause by clause.

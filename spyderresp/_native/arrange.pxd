@@ -27,9 +27,8 @@ cdef struct Group:
     bint applicable
 
 cdef class Arranger:
-    cdef list names               # of policies
-    cdef list holders             # policy of each entry
-    cdef list entries
+    cdef list policies            # the enabled ones
+    cdef list entries             # theirs, the enabled ones
     cdef bint overriding, audit
     cdef Py_ssize_t entry_count
     cdef int32_t* policy_of       # of each entry
@@ -40,6 +39,7 @@ cdef class Arranger:
     cdef int32_t* epochs          # and the plan that was
     cdef int32_t epoch
     cdef PyObject** singles       # of an entry, audited and executed: the ActionShape of it alone, owned, or NULL
+    cdef Py_ssize_t singles_made
     cdef int find_twins(self, int32_t first, int32_t stop) except -1
     cdef Source source(self, int32_t entry)
     cdef ActionShape action(
@@ -53,6 +53,8 @@ cdef class Arranger:
         self, const Group* group, const int32_t* fired, const int32_t* links, const Group* groups,
         const int32_t* order, int32_t count
     ) except? -1
+    # Give back the actions that are kept.
+    cdef int forget(self) except -1
     # `fired` ascends. `pod` and `process`: whether the event has one.
     cdef PlanShape shape(
         self, const int32_t* in_scope, Py_ssize_t scope_count, const int32_t* fired, Py_ssize_t fired_count,

@@ -1,14 +1,12 @@
 from typing import final
 
-from spyderresp.policy import Entry, Policy
+from spyderresp.policy import Policy
 
 @final
 class Arranger:
     """Builds plan shapes for one policy set and its options.
 
-    Made from the enabled policies, in order, each with its enabled entries in order.
+    Made from all its policies, the disabled ones among them.
     """
 
-    def __new__(
-        cls, policies: tuple[tuple[Policy, tuple[Entry, ...]], ...], defaults: str, audit: bool
-    ) -> Arranger: ...
+    def __new__(cls, policies: tuple[Policy, ...], defaults: str, audit: bool) -> Arranger: ...

@@ -1,7 +1,9 @@
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memset
 
+from spyderresp._native.pauses cimport pause
 from spyderresp._native.plan cimport new_action, new_shape, new_source
+from spyderresp._native.policy cimport Entry, Policy
 
 from spyderresp import vocabulary as _words
 
@@ -12,6 +14,7 @@ cdef extern from "Python.h":
 cdef enum:
     STAGE_COUNT = 4
     FEW = 8            # flags of one policy that are compared pair by pair
+    STEPS = 256        # entries between two pauses
     MAX_EPOCH = 0x7FFFFFFF
 
 cdef dict _CODES = {name: code for code, name in enumerate(_words.ACTIONS)}
@@ -32,17 +35,20 @@ cdef uint8_t RENICE = _CODES["agentReniceProcess"]
 
 cdef class Arranger:
     def __cinit__(self, tuple policies not None, str defaults not None, bint audit):
-        cdef int32_t at = 0, place, first
-        cdef dict twins = {}
-        self.names = [policy.name for policy, _ in policies]
-        self.holders = [policy for policy, entries in policies for _ in entries]
-        self.entries = [entry for _, entries in policies for entry in entries]
-        self.entry_count = len(self.entries)
+        cdef Policy policy
+        cdef Entry entry
+        cdef int32_t at = 0, first, place
+        cdef list twins = [{} for _ in _CODES]
+        self.policies, self.entries = [], []
+        for policy in policies:
+            if policy.enabled:
+                self.policies.append(policy)
+                self.entry_count += len(policy.entries)
         self.overriding = defaults != "always"
         self.audit = audit
         self.policy_of = <int32_t*>calloc(self.entry_count + 1, sizeof(int32_t))
         self.action_of = <uint8_t*>calloc(self.entry_count + 1, sizeof(uint8_t))
-        self.enforces = <bint*>calloc(len(policies) + 1, sizeof(bint))
+        self.enforces = <bint*>calloc(len(self.policies) + 1, sizeof(bint))
         self.twin = <int32_t*>calloc(self.entry_count + 1, sizeof(int32_t))
         self.latest = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
         self.epochs = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
@@ -52,20 +58,26 @@ cdef class Arranger:
             or not self.epochs or not self.singles
         ):
             raise MemoryError
-        for place, (policy, entries) in enumerate(policies):
+        for place in range(len(self.policies)):
+            policy = self.policies[place]
             self.enforces[place] = policy.mode == "enforce"
             first = at
-            for entry in entries:
+            for entry in policy.entries:
+                if not entry.enabled:
+                    continue
+                self.entries.append(entry)
                 self.policy_of[at] = place
                 self.action_of[at] = _CODES[entry.action]
                 if not _FLAG[self.action_of[at]]:
-                    self.twin[at] = twins.setdefault((entry.action, entry.parameters), at)
+                    self.twin[at] = (<dict>twins[self.action_of[at]]).setdefault(entry.parameters, at)
                 at += 1
+                if at % STEPS == 0:
+                    pause()
             self.find_twins(first, at)
 
     def __dealloc__(self):
         cdef Py_ssize_t i
-        if self.singles:
+        if self.singles_made:
             for i in range(2 * self.entry_count):
                 Py_XDECREF(self.singles[i])
         free(self.singles)
@@ -100,8 +112,22 @@ cdef class Arranger:
             self.twin[entry] = twins.setdefault((self.action_of[entry], self.entries[entry].parameters), entry)
         return 0
 
+    cdef int forget(self) except -1:
+        cdef Py_ssize_t i
+        cdef PyObject* single
+        for i in range(2 * self.entry_count if self.singles_made else 0):
+            if i % STEPS == 0:
+                pause()
+            single = self.singles[i]
+            if single is not NULL:
+                self.singles[i] = NULL
+                self.singles_made -= 1
+                Py_XDECREF(single)
+        return 0
+
     cdef Source source(self, int32_t entry):
-        cdef object policy = self.holders[entry], held = self.entries[entry]
+        cdef Policy policy = self.policies[self.policy_of[entry]]
+        cdef Entry held = self.entries[entry]
         return new_source(policy.name, policy.uid, held.section, held.index, held.location)
 
     cdef PlanShape shape(
@@ -174,7 +200,7 @@ cdef class Arranger:
         finally:
             free(groups)
             free(links)
-        names = tuple([self.names[in_scope[i]] for i in range(scope_count)])
+        names = tuple([(<Policy>self.policies[in_scope[i]]).name for i in range(scope_count)])
         return new_shape(names, tuple(actions))
 
     cdef ActionShape action(
@@ -209,6 +235,7 @@ cdef class Arranger:
                 single = new_action(entry.action, entry.parameters, disposition, sources, None, None)
                 if place[0] is NULL:
                     place[0] = Py_NewRef(single)
+                    self.singles_made += 1
             return <ActionShape>place[0]
         sources = []
         i = group.link

@@ -1,7 +1,7 @@
-# The compiled policies, as numbers, and how they are laid out.
+# The compiled policies, as numbers (spec.pxd), and how they are laid out.
 #
 # A predicate is a condition on one attribute: its verdicts on a value that matches, on any other, and on absence. A
-# selector is predicates on one scope, which must be present. Both are stored once, however often they are written.
+# selector is predicates on one scope, which must be present.
 #
 # For deciding, everything about one policy lies together, as a row of numbers (see Code below), so that looking at a
 # policy costs a cache miss or two and not one a predicate.
@@ -14,6 +14,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
+from spyderresp._native.spec cimport IndexSpec
 from spyderresp._native.text cimport TextTable
 
 # Code, in numbers of 32 bits.
@@ -44,11 +45,8 @@ cdef struct Verdicts:
     uint8_t other
     uint8_t absent
 
-# What the second number of a clause says.
+# What the second number of a clause says, besides the verdicts (spec.pxd).
 cdef enum:
-    MATCH = 1             # the verdict on a value that matches,
-    OTHERWISE = 2         # on any other,
-    MISSING = 4           # and on absence
     MANY = 8              # its operands are the predicate's
     TEXTS = 8             # bits by which the count of texts is shifted
     GLOBS = 16
@@ -88,12 +86,12 @@ cdef class Assembly:
     cdef Rows groups                   # offsets into the code, of the enabled policies of each
     cdef readonly Py_ssize_t memory    # bytes, as counted here
 
-    cdef int assemble(self, spec) except -1
+    cdef int assemble(self, IndexSpec spec) except -1
     cdef int lay_all(self, Posts* posts, Rows* rows, keys) except -1
     cdef Py_ssize_t size(self, int32_t selector, int32_t** use) noexcept
     cdef bint exact(self, int32_t predicate) noexcept
     cdef int32_t pivot(self, Py_ssize_t policy, int32_t** use) noexcept
-    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at) noexcept
+    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at) except -1
     cdef int32_t write_selector(
         self, int32_t selector, int32_t pivot, int32_t* mask, int32_t* count, int32_t at
     ) noexcept

@@ -1,6 +1,6 @@
 from typing_extensions import Self
 
-from spyderresp.compiler import IndexSpec
+from spyderresp._native.spec import IndexSpec
 
 class Assembly:
     """The policies of an index as numbers."""

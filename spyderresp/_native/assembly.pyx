@@ -1,27 +1,26 @@
 from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from spyderresp._native.classes cimport FIRST
+from spyderresp._native.numbers cimport Column, taken
+from spyderresp._native.pauses cimport pause
+from spyderresp._native.spec cimport MATCH, MISSING, OTHERWISE, IndexSpec, Table
 
 
-cdef int32_t* _numbers(object numbers, Py_ssize_t* memory) except NULL:
-    """Copy an array of int32."""
-    cdef const int32_t[::1] view = numbers
-    cdef Py_ssize_t size = view.shape[0] * sizeof(int32_t)
-    cdef int32_t* copy = <int32_t*>malloc(size + sizeof(int32_t))
-    if not copy:
-        raise MemoryError
-    if size:
-        memcpy(copy, &view[0], size)
-    memory[0] += size
-    return copy
+cdef enum:
+    STEPS = 128    # policies, or entries, between two pauses
 
 
-cdef int _rows(Rows* rows, object pair, Py_ssize_t* memory) except -1:
-    rows.start = _numbers(pair[0], memory)
-    rows.items = _numbers(pair[1], memory)
-    return 0
+cdef int32_t* _numbers(Column* column, Py_ssize_t* memory) noexcept:
+    """Take a column over."""
+    memory[0] += column.count * sizeof(int32_t)
+    return taken(column)
+
+
+cdef void _rows(Rows* rows, Table* table, Py_ssize_t* memory) noexcept:
+    rows.start = _numbers(&table.start, memory)
+    rows.items = _numbers(&table.items, memory)
 
 
 cdef void _free_rows(Rows* rows) noexcept nogil:
@@ -76,14 +75,17 @@ cdef int _lay(Posts* posts, int32_t attribute, Rows* rows, Py_ssize_t keys, Py_s
 
 
 cdef class Assembly:
-    def __cinit__(self, spec):
-        cdef Py_ssize_t i
+    def __cinit__(self, IndexSpec spec not None):
+        cdef Py_ssize_t i, groups = len(spec.uids) + len(spec.names)
+        cdef const int32_t* verdicts
         self.attribute_count = len(spec.attributes)
         self.scope_count = len(spec.scopes)
-        self.predicate_count = len(spec.predicate_attribute)
-        self.selector_count = len(spec.selector_scope)
-        self.policy_count = len(spec.first_entry) - 1
-        self.entry_count = spec.first_entry[self.policy_count]
+        self.predicate_count = spec.predicate_attribute.count
+        self.selector_count = spec.selector_scope.count
+        self.policy_count = spec.first_entry.count - 1
+        if self.policy_count < 0:
+            raise ValueError("a spec is taken over once")
+        self.entry_count = spec.entry_selectors.start.count - 1
         self.attribute_scope = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
         self.text_counts = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
         self.glob_counts = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
@@ -93,18 +95,22 @@ cdef class Assembly:
             self.attribute_scope[i] = spec.attributes[i][0]
             self.text_counts[i] = len(spec.texts[i])
             self.glob_counts[i] = len(spec.globs[i])
-        self.predicate_attribute = _numbers(spec.predicate_attribute, &self.memory)
+        self.predicate_attribute = _numbers(&spec.predicate_attribute, &self.memory)
         self.predicate_verdicts = <Verdicts*>malloc(3 * self.predicate_count + 1)
         if not self.predicate_verdicts:
             raise MemoryError
-        memcpy(self.predicate_verdicts, <const char*>spec.predicate_verdicts, 3 * self.predicate_count)
-        _rows(&self.predicate_texts, spec.predicate_texts, &self.memory)
-        _rows(&self.predicate_globs, spec.predicate_globs, &self.memory)
-        self.selector_scope = _numbers(spec.selector_scope, &self.memory)
-        _rows(&self.selector_predicates, spec.selector_predicates, &self.memory)
-        _rows(&self.policy_selectors, spec.policy_selectors, &self.memory)
-        _rows(&self.entry_selectors, spec.entry_selectors, &self.memory)
-        self.first_entry = _numbers(spec.first_entry, &self.memory)
+        verdicts = spec.predicate_verdicts.items
+        for i in range(self.predicate_count):
+            self.predicate_verdicts[i].match = verdicts[i] & MATCH != 0
+            self.predicate_verdicts[i].other = verdicts[i] & OTHERWISE != 0
+            self.predicate_verdicts[i].absent = verdicts[i] & MISSING != 0
+        _rows(&self.predicate_texts, &spec.predicate_texts, &self.memory)
+        _rows(&self.predicate_globs, &spec.predicate_globs, &self.memory)
+        self.selector_scope = _numbers(&spec.selector_scope, &self.memory)
+        _rows(&self.selector_predicates, &spec.selector_predicates, &self.memory)
+        _rows(&self.policy_selectors, &spec.policy_selectors, &self.memory)
+        _rows(&self.entry_selectors, &spec.entry_selectors, &self.memory)
+        self.first_entry = _numbers(&spec.first_entry, &self.memory)
         self.code_of = <int32_t*>calloc(self.policy_count + 1, sizeof(int32_t))
         self.text_posts = <Rows*>calloc(self.attribute_count + 1, sizeof(Rows))
         self.glob_posts = <Rows*>calloc(self.attribute_count + 1, sizeof(Rows))
@@ -112,10 +118,10 @@ cdef class Assembly:
         if not self.code_of or not self.text_posts or not self.glob_posts or not self.posted:
             raise MemoryError
         self.assemble(spec)
-        self.uids = TextTable(spec.uids, [FIRST + group for group in spec.uids.values()])
-        self.names = TextTable(spec.names, [FIRST + group for group in spec.names.values()])
-        _rows(&self.groups, spec.groups, &self.memory)
-        for i in range(self.groups.start[len(spec.groups[0]) - 1]):
+        self.uids = TextTable(spec.uids, spec.uids.values())
+        self.names = TextTable(spec.names, spec.names.values())
+        _rows(&self.groups, &spec.groups, &self.memory)
+        for i in range(self.groups.start[groups]):
             self.groups.items[i] = self.code_of[self.groups.items[i]]
         self.memory += 4 * (self.policy_count + self.code_length) + self.uids.memory + self.names.memory
 
@@ -146,7 +152,7 @@ cdef class Assembly:
         free(self.posted)
         _free_rows(&self.groups)
 
-    cdef int assemble(self, spec) except -1:
+    cdef int assemble(self, IndexSpec spec) except -1:
         """Write the code of every policy, and post each where any event that it applies to is sure to look.
 
         Sound because the pivot is one of the policy's own predicates, all of which must hold; an attributed event, for
@@ -171,10 +177,14 @@ cdef class Assembly:
                 for j, pattern in enumerate(spec.globs[i]):
                     use[i][FIRST + len(spec.texts[i]) + 2 * j + 1] = _breadth(pattern)
             for policy in range(self.policy_count):
+                if policy % STEPS == 0:
+                    pause()
                 capacity += HEADER
                 for i in range(self.policy_selectors.start[policy], self.policy_selectors.start[policy + 1]):
                     capacity += self.size(self.policy_selectors.items[i], use)
             for i in range(self.entry_count):
+                if i % STEPS == 0:
+                    pause()
                 capacity += ENTRY_HEADER
                 for j in range(self.entry_selectors.start[i], self.entry_selectors.start[i + 1]):
                     capacity += self.size(self.entry_selectors.items[j], NULL)
@@ -184,6 +194,8 @@ cdef class Assembly:
             if not self.code:
                 raise MemoryError
             for policy in range(self.policy_count):
+                if policy % STEPS == 0:
+                    pause()
                 pivot = self.pivot(policy, use)
                 self.code_of[policy] = at
                 if pivot < 0:
@@ -288,7 +300,7 @@ cdef class Assembly:
                     least = cost
         return best
 
-    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at) noexcept:
+    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at) except -1:
         """Write a policy's code, and return where the next one's begins."""
         cdef int32_t start = at, i, j, entry, head
         cdef int32_t* code = self.code
@@ -307,6 +319,8 @@ cdef class Assembly:
         code[start + ENTRIES] = at - start
         code[start + COUNT] = self.first_entry[policy + 1] - self.first_entry[policy]
         for entry in range(self.first_entry[policy], self.first_entry[policy + 1]):
+            if entry % STEPS == 0:
+                pause()
             head = at
             at += ENTRY_HEADER
             code[head] = entry

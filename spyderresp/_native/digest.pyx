@@ -1,123 +1,213 @@
 from hashlib import sha256
 from json.encoder import encode_basestring_ascii
 
+from libc.stdlib cimport free, realloc
+from libc.string cimport memcpy, strlen
+
+from spyderresp._native.pauses cimport pause
 from spyderresp._native.policy cimport Clause, Entry, Policy, Selector
 
-cdef int VERSION = 1
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    const unsigned char* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    object PyMemoryView_FromMemory(char* memory, Py_ssize_t size, int flags)
+    int PyBUF_READ
+
 cdef object _encode = encode_basestring_ascii
-cdef Py_ssize_t MOST_TEXTS = 10_000
+
+cdef enum:
+    # Bytes that are hashed at once: of more, hashlib releases the interpreter's lock, and to have it again beside busy
+    # threads takes a switch interval each time.
+    MUCH = 2047
 
 
 cdef class MeaningWriter:
     def __cinit__(self):
-        self.pieces = []
-        self.texts = {}
+        self.hashed = sha256()
 
-    cdef str text(self, str text):
-        cdef str written = self.texts.get(text)
-        if written is None:
-            if len(self.texts) >= MOST_TEXTS:
-                self.texts.clear()
-            written = _encode(text)
-            self.texts[text] = written
-        return written
+    def __dealloc__(self):
+        free(self.bytes)
+
+    cdef int room(self, Py_ssize_t size) except -1:
+        cdef Py_ssize_t capacity = 2 * (self.size + size)
+        cdef char* grown
+        if self.size + size > self.capacity:
+            grown = <char*>realloc(self.bytes, capacity)
+            if not grown:
+                raise MemoryError
+            self.bytes = grown
+            self.capacity = capacity
+        return 0
+
+    cdef int raw(self, const char* text, Py_ssize_t size) except -1:
+        self.room(size)
+        memcpy(self.bytes + self.size, text, size)
+        self.size += size
+        return 0
+
+    cdef inline int mark(self, const char* text) except -1:
+        return self.raw(text, strlen(text))
+
+    cdef int text(self, str text) except -1:
+        cdef Py_ssize_t i, size = PyUnicode_GET_LENGTH(text)
+        cdef const unsigned char* chars = PyUnicode_DATA(text)
+        cdef char* at
+        cdef bytes written
+        if PyUnicode_IS_COMPACT_ASCII(text):
+            self.room(size + 2)
+            at = self.bytes + self.size
+            at[0] = c'"'
+            at += 1
+            for i in range(size):
+                if chars[i] < c" " or chars[i] > c"~" or chars[i] == c'"' or chars[i] == c"\\":
+                    break
+                at[i] = chars[i]
+            else:
+                at[size] = c'"'
+                self.size += size + 2
+                return 0
+        written = (<str>_encode(text)).encode()
+        return self.raw(written, len(written))
+
+    cdef int flush(self) except -1:
+        cdef Py_ssize_t at
+        for at in range(0, self.size, MUCH):
+            self.hashed.update(PyMemoryView_FromMemory(self.bytes + at, min(MUCH, self.size - at), PyBUF_READ))
+        self.size = 0
+        pause()
+        return 0
 
     cdef int policy(self, Policy policy) except -1:
         cdef Entry entry
         cdef bint first = True
-        self.pieces.append("[")
-        self.pieces.append(_encode(policy.name))
-        self.pieces.append(",")
-        self.pieces.append("null" if policy.uid is None else _encode(policy.uid))
-        self.pieces.append(",")
-        self.pieces.append(self.text(policy.type))
-        self.pieces.append(",true," if policy.enabled else ",false,")
-        self.pieces.append(self.text(policy.mode))
-        self.pieces.append(",")
+        self.mark("[")
+        self.text(policy.name)
+        self.mark(",")
+        if policy.uid is None:
+            self.mark("null")
+        else:
+            self.text(policy.uid)
+        self.mark(",")
+        self.text(policy.type)
+        self.mark(",true," if policy.enabled else ",false,")
+        self.text(policy.mode)
+        self.mark(",")
         self.selectors(policy.selectors)
-        self.pieces.append(",[")
+        self.mark(",[")
         for entry in policy.entries:
-            self.pieces.append("[" if first else ",[")
+            self.mark("[" if first else ",[")
             first = False
-            self.pieces.append(self.text(entry.section))
-            self.pieces.append(",")
-            self.pieces.append(self.text(entry.action))
-            self.pieces.append(",true,[" if entry.enabled else ",false,[")
+            self.text(entry.section)
+            self.mark(",")
+            self.text(entry.action)
+            self.mark(",true,[" if entry.enabled else ",false,[")
             self.parameters(entry.parameters)
-            self.pieces.append("],")
+            self.mark("],")
             self.selectors(entry.selectors)
-            self.pieces.append("]")
-        self.pieces.append("]]")
+            self.mark("]")
+            if self.size > MUCH:
+                self.flush()
+        self.mark("]]")
         return 0
 
     cdef int parameters(self, tuple parameters) except -1:
         cdef bint first = True
+        cdef bytes number
         for name, value in parameters:
-            self.pieces.append("[" if first else ",[")
+            self.mark("[" if first else ",[")
             first = False
-            self.pieces.append(self.text(name))
-            self.pieces.append(",")
-            self.pieces.append(self.text(value) if isinstance(value, str) else int.__repr__(value))
-            self.pieces.append("]")
+            self.text(name)
+            self.mark(",")
+            if isinstance(value, str):
+                self.text(value)
+            else:
+                number = int.__repr__(value).encode()
+                self.raw(number, len(number))
+            self.mark("]")
         return 0
 
     cdef int selectors(self, tuple selectors) except -1:
         cdef Selector selector
-        cdef list meanings = []
         cdef bint first = True
+        if len(selectors) > 1:
+            held = {(<Selector>each).scope: each for each in selectors}
+            if len(held) == len(selectors):
+                selectors = tuple([held[scope] for scope in sorted(held)])
+            else:
+                selectors = tuple(sorted(selectors, key=_order))
+        self.mark("[")
         for selector in selectors:
-            meanings.append((selector.scope, _clauses(selector.clauses)))
-        if len(meanings) > 1:
-            meanings.sort()
-        self.pieces.append("[")
-        for scope, clauses in meanings:
-            self.pieces.append("[" if first else ",[")
+            self.mark("[" if first else ",[")
             first = False
-            self.pieces.append(self.text(scope))
-            self.pieces.append(",[")
-            self.clauses(clauses)
-            self.pieces.append("]]")
-        self.pieces.append("]")
+            self.text(selector.scope)
+            self.mark(",[")
+            self.clauses(selector.clauses)
+            self.mark("]]")
+        self.mark("]")
         return 0
 
-    cdef int clauses(self, list clauses) except -1:
+    cdef int clauses(self, tuple clauses) except -1:
+        cdef Clause clause
         cdef bint first = True
-        for key, relation, values in clauses:
-            self.pieces.append("[" if first else ",[")
+        if len(clauses) == 1:
+            clause = clauses[0]
+            return self.clause(clause.key, clause.operator, _ascending(clause.values))
+        for key, operator, values in _meanings(clauses):
+            if not first:
+                self.mark(",")
             first = False
-            self.pieces.append(self.text(key))
-            self.pieces.append(",")
-            self.pieces.append(self.text(relation))
-            self.pieces.append(",[")
-            self.pieces.append(",".join([self.text(value) for value in <tuple>values]))
-            self.pieces.append("]]")
+            self.clause(key, operator, values)
+        return 0
+
+    cdef int clause(self, str key, str operator, tuple values) except -1:
+        cdef bint first = True
+        self.mark("[")
+        self.text(key)
+        self.mark(",")
+        self.text(operator)
+        self.mark(",[")
+        for value in values:
+            if not first:
+                self.mark(",")
+            first = False
+            self.text(value)
+            if self.size > MUCH:
+                self.flush()
+        self.mark("]]")
         return 0
 
 
-cdef list _clauses(tuple clauses):
+cdef tuple _ascending(tuple values):
+    """Return values in ascending order, each once."""
+    cdef Py_ssize_t i
+    for i in range(1, len(values)):
+        if not <str>values[i - 1] < <str>values[i]:
+            return tuple(sorted(set(values)))
+    return values
+
+
+cdef list _meanings(tuple clauses):
     cdef Clause clause
-    cdef list found = []
-    for clause in clauses:
-        values = clause.values
-        if len(values) > 1:
-            values = tuple(sorted(set(values)))
-        found.append((clause.key, clause.operator, values))
-    return sorted(set(found)) if len(found) > 1 else found
+    return sorted({(clause.key, clause.operator, _ascending(clause.values)) for clause in clauses})
+
+
+cdef object _order = lambda selector: ((<Selector>selector).scope, _meanings((<Selector>selector).clauses))
 
 
 def digest(tuple policies not None):
     cdef MeaningWriter writer = MeaningWriter()
-    cdef Policy policy
     cdef bint first = True
-    hashed = sha256(f"[{VERSION},[".encode())
+    writer.mark("[1,[")
     for policy in policies:
+        if type(policy) is not Policy:
+            raise TypeError(f"a policy set holds policies, not {type(policy).__name__}")
         if not first:
-            writer.pieces.append(",")
+            writer.mark(",")
         first = False
         writer.policy(policy)
-        if len(writer.pieces) > 5_000:
-            hashed.update("".join(writer.pieces).encode())
-            writer.pieces.clear()
-    writer.pieces.append("]]")
-    hashed.update("".join(writer.pieces).encode())
-    return "sha256:" + hashed.hexdigest()
+        if writer.size > MUCH:
+            writer.flush()
+    writer.mark("]]")
+    writer.flush()
+    return "sha256:" + (<str>writer.hashed.hexdigest())

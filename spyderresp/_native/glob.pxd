@@ -34,5 +34,15 @@ cdef class Glob:
     cdef Segment* segments    # head, middle ones, tail; one alone where the pattern has no star
     cdef int32_t segment_count
     cdef Py_ssize_t least     # code points that any match has at least
+    cdef int keep(self, list classes) except -1
     # Code points, `kind` bytes each. Runs no Python code.
     cdef bint test(self, int kind, const void* units, Py_ssize_t length) noexcept nogil
+
+
+# The one text that a pattern matches, or None where it is a glob.
+cpdef str literal(str pattern)
+
+
+cdef inline bint plain(str pattern):
+    """Whether a pattern is no more than its text, at a glance."""
+    return "*" not in pattern and "?" not in pattern and "[" not in pattern

@@ -65,28 +65,56 @@ cdef bint _test(Glob glob, const unit* text, Py_ssize_t length) noexcept nogil:
 
 cdef class Glob:
     def __cinit__(self, str pattern not None):
-        cdef list rows, classes
-        cdef int32_t i, at, range_count
+        cdef Py_ssize_t i = 0, end, length = len(pattern)
+        cdef Token* token
+        cdef Segment* segment
+        cdef Py_UCS4 char
+        cdef list classes = []
         self.pattern = pattern
-        rows, classes = _parse(pattern)
-        self.least = sum(len(row) for row in rows)
-        self.segment_count = len(rows)
-        range_count = sum(len(ranges) for _, ranges in classes)
-        self.tokens = <Token*>calloc(self.least + 1, sizeof(Token))
+        self.tokens = <Token*>calloc(length + 1, sizeof(Token))
+        self.segments = <Segment*>calloc(pattern.count("*") + 1, sizeof(Segment))
+        if not self.tokens or not self.segments:
+            raise MemoryError
+        segment = self.segments
+        self.segment_count = 1
+        while i < length:
+            char = pattern[i]
+            i += 1
+            if char == "*":
+                # Stars in a row are one; an empty middle segment would match anywhere and change nothing.
+                if segment.count or self.segment_count == 1:
+                    segment = &self.segments[self.segment_count]
+                    segment.first = self.least
+                    self.segment_count += 1
+                continue
+            token = &self.tokens[self.least]
+            self.least += 1
+            segment.count += 1
+            token.kind = TokenKind.CHAR
+            token.code = char
+            if char == "?":
+                token.kind = TokenKind.ANY
+            elif char == "[":
+                end = _closing(pattern, i)
+                if end < 0:
+                    continue
+                negated, ranges = _class(pattern[i:end])
+                i = end + 1
+                if not negated and len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
+                    token.code = ranges[0][0]
+                else:
+                    token.kind = TokenKind.CLASS
+                    token.code = len(classes)
+                    classes.append((negated, ranges))
+        self.keep(classes)
+
+    cdef int keep(self, list classes) except -1:
+        """Lay the character classes down, each (negated, ranges)."""
+        cdef Py_ssize_t i, at = 0, range_count = sum([len(ranges) for _, ranges in classes])
         self.classes = <Class*>calloc(len(classes) + 1, sizeof(Class))
         self.ranges = <uint32_t*>calloc(2 * range_count + 1, sizeof(uint32_t))
-        self.segments = <Segment*>calloc(self.segment_count, sizeof(Segment))
-        if not self.tokens or not self.classes or not self.ranges or not self.segments:
+        if not self.classes or not self.ranges:
             raise MemoryError
-        at = 0
-        for i, row in enumerate(rows):
-            self.segments[i].first = at
-            self.segments[i].count = len(row)
-            for kind, code in row:
-                self.tokens[at].kind = kind
-                self.tokens[at].code = code
-                at += 1
-        at = 0
         for i, (negated, ranges) in enumerate(classes):
             self.classes[i].first = at
             self.classes[i].count = len(ranges)
@@ -95,6 +123,7 @@ cdef class Glob:
                 self.ranges[at] = low
                 self.ranges[at + 1] = high
                 at += 2
+        return 0
 
     def __dealloc__(self):
         free(self.tokens)
@@ -119,44 +148,18 @@ cdef class Glob:
         return Glob, (self.pattern,)
 
 
-def literal(str pattern not None):
-    rows, _ = _parse(pattern)
-    if len(rows) > 1 or any(kind != TokenKind.CHAR for kind, _ in rows[0]):
+cpdef str literal(str pattern):
+    cdef Glob glob
+    cdef Py_ssize_t i
+    if plain(pattern):
+        return pattern
+    glob = Glob(pattern)
+    for i in range(glob.least):
+        if glob.tokens[i].kind != TokenKind.CHAR:
+            return None
+    if glob.segment_count > 1:
         return None
-    return "".join([chr(code) for _, code in rows[0]])
-
-
-cdef tuple _parse(str pattern):
-    """Return the token rows between stars, and the character classes as (negated, ranges)."""
-    cdef list row = []
-    cdef list rows = [row]
-    cdef list classes = []
-    cdef Py_ssize_t i = 0, end, length = len(pattern)
-    while i < length:
-        char = pattern[i]
-        i += 1
-        if char == "*":
-            # Stars in a row are one; an empty middle segment would match anywhere and change nothing.
-            if row or len(rows) == 1:
-                row = []
-                rows.append(row)
-        elif char == "?":
-            row.append((TokenKind.ANY, 0))
-        elif char == "[":
-            end = _closing(pattern, i)
-            if end < 0:
-                row.append((TokenKind.CHAR, ord("[")))
-                continue
-            negated, ranges = _class(pattern[i:end])
-            if not negated and len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
-                row.append((TokenKind.CHAR, ranges[0][0]))
-            else:
-                row.append((TokenKind.CLASS, len(classes)))
-                classes.append((negated, ranges))
-            i = end + 1
-        else:
-            row.append((TokenKind.CHAR, ord(char)))
-    return rows, classes
+    return "".join([chr(glob.tokens[i].code) for i in range(glob.least)])
 
 
 cdef Py_ssize_t _closing(str pattern, Py_ssize_t start):

@@ -29,6 +29,17 @@ cdef struct Anchored:
     Py_ssize_t* lengths     # of the anchors, in bytes, ascending, each once
     int32_t length_count
 
+cdef enum:
+    START
+    END
+    ANYWHERE
+
+# Some of a glob's tokens, literal ones, by which it could be found.
+cdef struct Anchor:
+    int kind
+    Py_ssize_t first
+    Py_ssize_t length
+
 cdef class GlobSet:
     cdef readonly tuple globs
     cdef void** patterns               # the Glob of each, borrowed from globs

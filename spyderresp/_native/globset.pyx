@@ -1,16 +1,17 @@
-from collections import Counter
-
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memset
 
 from spyderresp._native.glob cimport TokenKind
-from spyderresp._native.numbers cimport ascending
+from spyderresp._native.numbers cimport FIRST_HASH, Column, ascending, hash_number, push
+from spyderresp._native.pauses cimport pause
+from spyderresp._native.rowtable cimport RowTable, free_rows, tell_row
 from spyderresp._native.text cimport Buffer, Entry, find_entry, hash_bytes, str_text
 
 cdef enum:
     TRIPLE = 3
     FILTER_WORDS = 128
+    STEPS = 32    # globs between two pauses
 
 
 cdef void release(Matches* matches) noexcept nogil:
@@ -27,7 +28,9 @@ cdef inline uint32_t _bit(const uint8_t* triple) noexcept nogil:
 cdef class GlobSet:
     def __cinit__(self, tuple patterns not None):
         cdef Py_ssize_t i, count = len(patterns)
-        self.globs = tuple([Glob(pattern) for pattern in patterns])
+        cdef _Anchors anchors
+        cdef Anchor* best
+        self.globs = _compiled(patterns)
         self.patterns = <void**>calloc(count + 1, sizeof(void*))
         self.whole = <unsigned char*>calloc(count + 1, 1)
         self.always = <int32_t*>calloc(count + 1, sizeof(int32_t))
@@ -35,26 +38,29 @@ cdef class GlobSet:
             raise MemoryError
         for i in range(count):
             self.patterns[i] = <void*>self.globs[i]
-        anchors = [_anchors(<Glob>glob) for glob in self.globs]
-        use = Counter([anchor for row in anchors for anchor in set(row)])
-        kinds = {}, {}, {}
-        for i, row in enumerate(anchors):
-            if not row:
+        anchors = _Anchors(self.globs)
+        for i in range(count):
+            if i % STEPS == 0:
+                pause()
+            anchors.count(self.globs[i], i)
+        for i in range(count):
+            if i % STEPS == 0:
+                pause()
+            best = anchors.choose(self.globs[i], i)
+            if best is NULL:
                 self.always[self.always_count] = i
                 self.always_count += 1
-                continue
-            kind, text = min(row, key=lambda anchor: (use[anchor], anchor[0], -len(anchor[1])))
-            kinds[kind].setdefault(text, []).append(i)
-            self.whole[i] = _whole(<Glob>self.globs[i], kind, len(text))
-        self.starts = _table(kinds[0], &self.by_start)
-        self.ends = _table(kinds[1], &self.by_end)
-        self.triples = _table(kinds[2], &self.by_triple)
-        if kinds[2]:
+            else:
+                self.whole[i] = _whole(self.globs[i], best)
+        self.starts = _table(anchors, START, &self.by_start)
+        self.ends = _table(anchors, END, &self.by_end)
+        self.triples = _table(anchors, ANYWHERE, &self.by_triple)
+        if self.triples.count:
             self.filter = <uint64_t*>calloc(FILTER_WORDS, sizeof(uint64_t))
             if not self.filter:
                 raise MemoryError
-            for text in kinds[2]:
-                triple = text.encode()
+            for text in anchors.rows[ANYWHERE]:
+                triple = (<str>text).encode()
                 i = _bit(<const uint8_t*><const char*>triple)
                 self.filter[i >> 6] |= <uint64_t>1 << (i & 63)
 
@@ -152,61 +158,147 @@ cdef void _release_rows(Anchored* anchored) noexcept:
     free(anchored.lengths)
 
 
-cdef TextTable _table(dict rows, Anchored* anchored):
-    """Lay the globs of each anchor down, row by row, and return the table from anchor to row."""
-    cdef Py_ssize_t i, at = 0
-    cdef list lengths = sorted({len(text.encode("utf-8", "surrogatepass")) for text in rows})
-    anchored.start = <int32_t*>calloc(len(rows) + 1, sizeof(int32_t))
-    anchored.globs = <int32_t*>calloc(sum(map(len, rows.values())) + 1, sizeof(int32_t))
+cdef tuple _compiled(tuple patterns):
+    cdef list globs = []
+    cdef Py_ssize_t i
+    for i in range(len(patterns)):
+        globs.append(Glob(patterns[i]))
+        if i % STEPS == 0:
+            pause()
+    return tuple(globs)
+
+
+cdef str _text(Glob glob, const Anchor* anchor):
+    cdef Py_ssize_t i
+    return "".join([chr(glob.tokens[i].code) for i in range(anchor.first, anchor.first + anchor.length)])
+
+
+cdef class _Anchors:
+    """Of the anchors that each of many globs could have, how many globs share them."""
+
+    cdef Anchor* found        # of one glob
+    cdef int32_t* row         # of one anchor
+    cdef RowTable use         # all anchors; the note counts globs
+    cdef Column latest        # of each of them: the glob that was counted last
+    cdef tuple rows           # by kind: the anchors that were chosen, each to its row
+    cdef Column[3] chosen     # by kind: row and glob, by turns
+
+    def __cinit__(self, tuple globs):
+        self.rows = {}, {}, {}
+        cdef Py_ssize_t most = max([(<Glob>glob).least for glob in globs], default=0)
+        # A glob has a start, an end, and no more triples than tokens.
+        self.found = <Anchor*>malloc((most + 2) * sizeof(Anchor))
+        self.row = <int32_t*>malloc((most + 1) * sizeof(int32_t))
+        if not self.found or not self.row:
+            raise MemoryError
+
+    def __dealloc__(self):
+        free(self.found)
+        free(self.row)
+        free_rows(&self.use)
+        free(self.latest.items)
+        free(self.chosen[START].items)
+        free(self.chosen[END].items)
+        free(self.chosen[ANYWHERE].items)
+
+    cdef Py_ssize_t find(self, Glob glob) noexcept:
+        """Find every anchor that a glob could have, and return how many there are."""
+        cdef Py_ssize_t count = 0, first, stop, end, at
+        cdef int32_t i
+        for i in range(glob.segment_count):
+            first = glob.segments[i].first
+            end = first + glob.segments[i].count
+            while first < end:
+                stop = first
+                while stop < end and glob.tokens[stop].kind == TokenKind.CHAR:
+                    stop += 1
+                if stop > first:
+                    if first == 0 and i == 0:
+                        self.found[count] = Anchor(START, first, stop - first)
+                        count += 1
+                    if stop == end and i == glob.segment_count - 1:
+                        self.found[count] = Anchor(END, first, stop - first)
+                        count += 1
+                    for at in range(first, stop - TRIPLE + 1):
+                        if (glob.tokens[at].code | glob.tokens[at + 1].code | glob.tokens[at + 2].code) < 0x80:
+                            self.found[count] = Anchor(ANYWHERE, at, TRIPLE)
+                            count += 1
+                first = stop + 1
+        return count
+
+    cdef int32_t place(self, Glob glob, const Anchor* anchor) except -1:
+        cdef uint64_t mixed = hash_number(FIRST_HASH, anchor.kind)
+        cdef Py_ssize_t i
+        cdef int32_t place
+        self.row[0] = anchor.kind
+        for i in range(anchor.length):
+            self.row[i + 1] = glob.tokens[anchor.first + i].code
+            mixed = hash_number(mixed, self.row[i + 1])
+        place = tell_row(&self.use, self.row, anchor.length + 1, mixed, False)
+        if place < 0:
+            raise MemoryError
+        return place
+
+    cdef int count(self, Glob glob, int32_t number) except -1:
+        """Count one more glob."""
+        cdef Py_ssize_t i
+        cdef int32_t place
+        for i in range(self.find(glob)):
+            place = self.place(glob, &self.found[i])
+            if place == self.latest.count:
+                push(&self.latest, number)
+                self.use.notes[place] = 1
+            elif self.latest.items[place] != number:
+                self.latest.items[place] = number
+                self.use.notes[place] += 1
+        return 0
+
+    cdef Anchor* choose(self, Glob glob, int32_t number) except? NULL:
+        """Choose the anchor that fewest globs share, and of these the longest; NULL where a glob has none."""
+        cdef Anchor* best = NULL
+        cdef Anchor* anchor
+        cdef int32_t fewest = 0, use
+        cdef Py_ssize_t i
+        cdef dict rows
+        for i in range(self.find(glob)):
+            anchor = &self.found[i]
+            use = self.use.notes[self.place(glob, anchor)]
+            if best is NULL or use < fewest or (use == fewest and (
+                anchor.kind < best.kind or (anchor.kind == best.kind and anchor.length > best.length)
+            )):
+                best = anchor
+                fewest = use
+        if best is not NULL:
+            rows = self.rows[best.kind]
+            push(&self.chosen[best.kind], rows.setdefault(_text(glob, best), len(rows)))
+            push(&self.chosen[best.kind], number)
+        return best
+
+
+cdef TextTable _table(_Anchors anchors, int kind, Anchored* anchored):
+    """Lay the globs of each anchor of a kind down, row by row, and return the table from anchor to row."""
+    cdef dict rows = anchors.rows[kind]
+    cdef const Column* chosen = &anchors.chosen[kind]
+    cdef Py_ssize_t i
+    cdef list lengths = sorted({len((<str>text).encode("utf-8", "surrogatepass")) for text in rows})
+    anchored.start = <int32_t*>calloc(len(rows) + 2, sizeof(int32_t))
+    anchored.globs = <int32_t*>calloc(chosen.count + 1, sizeof(int32_t))
     anchored.lengths = <Py_ssize_t*>calloc(len(lengths) + 1, sizeof(Py_ssize_t))
     if not anchored.start or not anchored.globs or not anchored.lengths:
         raise MemoryError
     anchored.length_count = len(lengths)
     for i, length in enumerate(lengths):
         anchored.lengths[i] = length
-    for i, row in enumerate(rows.values()):
-        for glob in row:
-            anchored.globs[at] = glob
-            at += 1
-        anchored.start[i + 1] = at
+    for i in range(0, chosen.count, 2):
+        anchored.start[chosen.items[i] + 2] += 1
+    for i in range(len(rows)):
+        anchored.start[i + 2] += anchored.start[i + 1]
+    for i in range(0, chosen.count, 2):
+        anchored.globs[anchored.start[chosen.items[i] + 1]] = chosen.items[i + 1]
+        anchored.start[chosen.items[i] + 1] += 1
     return TextTable(rows, range(len(rows)))
 
 
-cdef list _runs(Glob glob, Py_ssize_t place):
-    """Return the literal runs of one segment, as (first token, text)."""
-    cdef list runs = []
-    cdef list run = []
-    cdef Py_ssize_t i, first = glob.segments[place].first
-    for i in range(first, first + glob.segments[place].count):
-        if glob.tokens[i].kind == TokenKind.CHAR:
-            run.append(chr(glob.tokens[i].code))
-        elif run:
-            runs.append((i - len(run), "".join(run)))
-            run = []
-    if run:
-        runs.append((first + glob.segments[place].count - len(run), "".join(run)))
-    return runs
-
-
-cdef list _anchors(Glob glob):
-    """Return every anchor that a glob could have, as (kind, text): 0 at the start, 1 at the end, 2 anywhere."""
-    cdef list anchors = []
-    cdef Py_ssize_t i, last = glob.segment_count - 1
-    cdef list head = _runs(glob, 0), tail = _runs(glob, last)
-    if head and head[0][0] == 0:
-        anchors.append((0, head[0][1]))
-    if tail:
-        at, text = tail[len(tail) - 1]
-        if at + len(text) == glob.segments[last].first + glob.segments[last].count:
-            anchors.append((1, text))
-    for i in range(glob.segment_count):
-        for _, text in _runs(glob, i):
-            anchors.extend([
-                (2, text[at:at + TRIPLE]) for at in range(len(text) - TRIPLE + 1) if text[at:at + TRIPLE].isascii()
-            ])
-    return anchors
-
-
-cdef bint _whole(Glob glob, int kind, Py_ssize_t length):
+cdef bint _whole(Glob glob, const Anchor* anchor) noexcept:
     """Whether a glob is its anchor and one star, and nothing else."""
-    return glob.segment_count == 2 and kind < 2 and glob.least == length
+    return glob.segment_count == 2 and anchor.kind != ANYWHERE and glob.least == anchor.length

@@ -75,6 +75,7 @@ cdef class DecisionIndex:
     cdef Py_ssize_t slot_mask, slot_size, key_length
     cdef Fired* fired
     cdef Py_ssize_t fired_mask, hand   # where room is made next
+    cdef Py_ssize_t slots_used, fired_used
     cdef Py_ssize_t weight, most_weight
     cdef readonly uint64_t evaluated, memo_hits, fired_hits, unattributed
 
@@ -89,6 +90,7 @@ cdef class DecisionIndex:
     cdef PlanShape shape(self, Work* work)
     cdef void keep(self, Fired* place, const Fired* made) noexcept
     cdef void drop(self, Fired* place) noexcept
+    cdef void drop_slot(self, Slot* slot) noexcept
     cdef tuple attribution(self, int32_t group, object uid, object name)
     cdef ActionPlan decided(self, object event, Work* work)
     cpdef ActionPlan evaluate(self, object event)

@@ -5,7 +5,7 @@ from spyderresp._native.arrange import Arranger
 from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.program import Program
 from spyderresp._native.reader import EventReader
-from spyderresp.compiler import IndexSpec
+from spyderresp._native.spec import IndexSpec
 
 class Trace(NamedTuple):
     """What the index made of one event, whole: the ground of every explanation."""
@@ -71,4 +71,4 @@ class DecisionIndex:
     def sizes(self) -> dict[str, int]:
         """Return sizes and counts: of the memos and caches, in entries and in bytes, and of what was looked at."""
     def forget(self) -> None:
-        """Empty the memos."""
+        """Empty the memos, a little at a time, other threads running in between."""

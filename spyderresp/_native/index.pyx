@@ -12,9 +12,11 @@ from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.plan cimport new_plan, new_plan_of, settle
 from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
 from spyderresp._native.numbers cimport FIRST_HASH, hash_number
+from spyderresp._native.pauses cimport pause
 from spyderresp._native.prefetch cimport prefetch
 from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID
 from spyderresp._native.rowtable cimport free_rows
+from spyderresp._native.spec cimport IndexSpec
 from spyderresp._native.text cimport NO_NOTE, Entry, Text, TextTable, find_entry, hash_bytes, str_text
 
 cdef extern from "Python.h":
@@ -31,11 +33,12 @@ cdef enum:
     MOST_FIRED = 262144
     WEIGHT = 200_000           # of all shapes that are remembered by what fired, and ten a policy more
     LIGHT = 64                 # of a shape that is remembered by classes: deciding a heavier one costs little beside it
+    STEPS = 512                # places of a memo that are emptied between two pauses
     PENDING = -2               # for a class: still to be looked up
 
 
 cdef class DecisionIndex:
-    def __cinit__(self, spec, str digest not None, Arranger arranger not None):
+    def __cinit__(self, IndexSpec spec not None, str digest not None, Arranger arranger not None):
         cdef Py_ssize_t i, slots
         self.digest = digest
         self.arranger = arranger
@@ -84,11 +87,12 @@ cdef class DecisionIndex:
                 release(&self.fields[i].matches)
                 free_rows(&self.fields[i].classes)
         free(self.fields)
-        if self.slots:
+        # Not looked through where they are empty: that would take longer than all the rest.
+        if self.slots_used:
             for i in range(self.slot_mask + 1):
-                Py_XDECREF(self.slot(i).shape)
+                self.drop_slot(self.slot(i))
         free(self.slots)
-        if self.fired:
+        if self.fired_used:
             for i in range(self.fired_mask + 1):
                 self.drop(&self.fired[i])
         free(self.fired)
@@ -246,14 +250,23 @@ cdef class DecisionIndex:
         place[0] = made[0]
         Py_NewRef(<object>made.shape)
         self.weight += weight
+        self.fired_used += 1
 
     cdef void drop(self, Fired* place) noexcept:
         cdef PyObject* shape = place.shape
         if shape is not NULL:
             self.weight -= (<PlanShape>shape).weight
+            self.fired_used -= 1
             free(place.numbers)
             place.shape = NULL
             place.numbers = NULL
+            Py_XDECREF(shape)
+
+    cdef void drop_slot(self, Slot* slot) noexcept:
+        cdef PyObject* shape = slot.shape
+        if shape is not NULL:
+            self.slots_used -= 1
+            slot.shape = NULL
             Py_XDECREF(shape)
 
     cdef tuple attribution(self, int32_t group, object uid, object name):
@@ -302,6 +315,7 @@ cdef class DecisionIndex:
             if work.known and plan.shape.weight <= LIGHT:
                 memcpy(&slot.key[0], work.key, size)
                 shape = slot.shape
+                self.slots_used += shape is NULL
                 slot.shape = Py_NewRef(plan.shape)
                 Py_XDECREF(shape)
         if work.group != NO_GROUP:
@@ -419,21 +433,16 @@ cdef class DecisionIndex:
         )
 
     def sizes(self):
-        cdef Py_ssize_t i, used = 0, classes = 0, pooled = 0
-        cdef Py_ssize_t shapes = 0
+        cdef Py_ssize_t i, classes = 0, pooled = 0
         cdef uint64_t tried = 0
-        for i in range(self.fired_mask + 1):
-            shapes += self.fired[i].shape is not NULL
-        for i in range(self.slot_mask + 1):
-            used += self.slot(i).shape is not NULL
         for i in range(self.count):
             classes += self.fields[i].classes.count
             pooled += self.fields[i].classes.used
             tried += self.fields[i].matches.tried
         return {
             "memo_slots": self.slot_mask + 1,
-            "memo_used": used,
-            "shapes": shapes,
+            "memo_used": self.slots_used,
+            "shapes": self.fired_used,
             "shape_weight": self.weight,
             "glob_classes": classes,
             "memory": self.memory,
@@ -445,10 +454,12 @@ cdef class DecisionIndex:
 
     def forget(self):
         cdef Py_ssize_t i
-        cdef PyObject* shape
-        for i in range(self.slot_mask + 1):
-            shape = self.slot(i).shape
-            self.slot(i).shape = NULL
-            Py_XDECREF(shape)
-        for i in range(self.fired_mask + 1):
+        for i in range(self.slot_mask + 1 if self.slots_used else 0):
+            if i % STEPS == 0:
+                pause()
+            self.drop_slot(self.slot(i))
+        for i in range(self.fired_mask + 1 if self.fired_used else 0):
+            if i % STEPS == 0:
+                pause()
             self.drop(&self.fired[i])
+        self.arranger.forget()

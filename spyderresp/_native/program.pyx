@@ -2,12 +2,12 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memset
 
 from spyderresp._native.assembly cimport (
-    CHECKED, CLAUSES, COUNT, ENTRIES, ENTRY_HEADER, GLOBS, HEADER, MANY, MASK, MATCH, MISSING, OTHERWISE, POLICY, TEXTS,
-    Verdicts
+    CHECKED, CLAUSES, COUNT, ENTRIES, ENTRY_HEADER, GLOBS, HEADER, MANY, MASK, POLICY, TEXTS, Verdicts
 )
 from spyderresp._native.classes cimport ABSENT, FIRST
 from spyderresp._native.numbers cimport ascending
 from spyderresp._native.prefetch cimport prefetch
+from spyderresp._native.spec cimport MATCH, MISSING, OTHERWISE
 
 
 cdef bint _holds(const int32_t* items, int32_t start, int32_t stop, int32_t wanted) noexcept nogil:

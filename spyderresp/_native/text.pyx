@@ -2,11 +2,14 @@ from cpython.unicode cimport PyUnicode_READ
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy
 
+from spyderresp._native.pauses cimport pause
+
 cdef extern from "Python.h":
     int PyUnicode_KIND(object text) noexcept
 
 cdef enum:
     KEEP = 1 << 16    # bytes of a buffer that are kept for the next text
+    STEPS = 1024      # texts of a table between two pauses
 
 
 cdef bint _room(Buffer* buffer, Py_ssize_t size) noexcept nogil:
@@ -108,7 +111,7 @@ cdef class TextTable:
         cdef Buffer buffer
         cdef Text text
         cdef Entry* entry
-        cdef Py_ssize_t slots = 2, at = 4, size = 4, i
+        cdef Py_ssize_t slots = 2, at = 4, size = 4, added = 0, i
         cdef uint64_t mixed
         cdef list held = list(texts)
         self.count = len(held)
@@ -125,6 +128,9 @@ cdef class TextTable:
         buffer.capacity = 0
         try:
             for value, place in zip(held, places, strict=True):
+                added += 1
+                if added % STEPS == 0:
+                    pause()
                 if not str_text(value, &text, &buffer):
                     raise MemoryError
                 mixed = hash_bytes(text.bytes, text.size)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import functools
+import gc
+import operator
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
+import pytest
 from plans import core
 
 import spyderresp
 from spyderresp import reference
+from spyderresp._native.arrange import Arranger
+from spyderresp._native.digest import digest
+from spyderresp._native.spec import IndexSpec
 
 EVENT = {"cluster": {"name": "a"}, "process": {"name": "sh"}}
 
@@ -97,6 +105,104 @@ def test_a_failed_replace_leaves_the_old_policies() -> None:
         else:
             raise AssertionError("replaced")
     assert engine.evaluate(EVENT) == before
+
+
+def test_compiling_makes_next_to_nothing_for_the_garbage_collector() -> None:
+    """A full collection would keep all threads waiting for as long as it takes to look through the host's objects."""
+    old, new = policies("x", 2), policies("y", 2_000)
+    engine = spyderresp.Engine(old)
+    begun: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            begun.append(info["generation"])
+
+    thresholds = gc.get_threshold()
+    gc.collect()
+    gc.callbacks.append(note)
+    try:
+        gc.set_threshold(100, 1_000, 1_000)
+        engine.replace(new)
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.callbacks.remove(note)
+    assert len(begun) <= 3
+
+
+MANY = policies("y", 10_000)
+
+
+@pytest.mark.parametrize(
+    "work",
+    [
+        pytest.param(functools.partial(digest, MANY.policies), id="digest"),
+        pytest.param(functools.partial(IndexSpec, MANY.policies, True), id="numbering"),
+        pytest.param(functools.partial(Arranger, MANY.policies, "always", False), id="actions"),
+    ],
+)
+def test_other_threads_have_their_turn_in_native_code(work: functools.partial[Any]) -> None:
+    counted = [0]
+    stop = threading.Event()
+
+    def count() -> None:
+        while not stop.is_set():
+            counted[0] += 1
+
+    before = after = 0
+    thread = threading.Thread(target=count)
+    read = functools.partial(operator.getitem, counted, 0)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        while not counted[0]:
+            pass
+        for _ in range(100):
+            # One call, in which no bytecode is run but what the work itself runs.
+            before, _, after = list(map(functools.partial.__call__, (read, work, read)))
+            if after > before:
+                break
+    finally:
+        stop.set()
+        thread.join()
+        sys.setswitchinterval(interval)
+    assert after > before
+
+
+class StopError(Exception):
+    """Raised by a signal's handler."""
+
+
+def test_an_interrupted_replace_leaves_the_old_policies() -> None:
+    """A compile sees signals, and so lets other threads run, though it is native throughout."""
+    old, new = policies("x", 2), policies("y", 20_000)
+    engine = spyderresp.Engine(old)
+
+    def interrupt(*_: Any) -> None:
+        raise StopError
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        engine.replace(new)
+    except StopError:
+        pass
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert engine.policies is old
+    assert engine.evaluate(EVENT).policies == ("x0", "x1")
+
+
+def test_what_was_replaced_is_given_back() -> None:
+    engine = spyderresp.Engine(policies("x", 100))
+    plans = [engine.evaluate(event) for event in EVENTS]
+    held = engine.policies.policies[50]
+    assert sys.getrefcount(held) > 2
+    engine.replace(policies("y", 100))
+    assert len(plans) == len(EVENTS)
+    # This name, and the call's own.
+    assert sys.getrefcount(held) == 2
 
 
 def test_a_fork_decides_the_same() -> None:

@@ -1,1 +1,0 @@
-FIRST_TEXT = FIRST

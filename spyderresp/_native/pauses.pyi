@@ -1,0 +1,1 @@
+"""Rows of numbers: C functions only, for the other native modules."""
