@@ -18,11 +18,13 @@ class JournalError(Exception):
 
     Attributes:
         path: the file.
+        reason: why, for people.
     """
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(f"{path}: {reason}")
         self.path = path
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,40 @@ class Earlier:
     status: Status | None
     began: float
     ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A step that an earlier process began and never ended.
+
+    Attributes:
+        step: the step.
+        executor: the name of the executor that was to take it; for a flag those of all, joined by a comma.
+        began: when, in epoch seconds.
+        sinks: for a flag, the names of the sinks that it was owed to.
+        owed: for a flag, those that it still is owed to.
+    """
+
+    step: Step
+    executor: str
+    began: float
+    sinks: tuple[str, ...] = ()
+    owed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A step that an executor accepted, and of which it is not known yet what became.
+
+    Attributes:
+        step: the step.
+        executor: the name of the executor.
+        details: those of its answer.
+    """
+
+    step: Step
+    executor: str
+    details: Mapping[str, Any]
 
 
 class StepJournal(Protocol):
@@ -111,4 +147,29 @@ class StepJournal(Protocol):
         """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
 
         Remote ones are left to the worker, which is woken.
+        """
+
+
+class OpenJournal(StepJournal, Protocol):
+    """What a restart asks of a journal besides."""
+
+    def open_steps(self) -> Sequence[Opened]:
+        """Return the steps that an earlier process began and never ended, oldest first.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+
+    def under_way(self) -> Sequence[UnderWay]:
+        """Return the agent actions that were accepted and not followed up to their end.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+
+    def settle(self, outcomes: Iterable[StepOutcome]) -> None:
+        """Write what became of steps that an earlier process began, or that were under way.
+
+        Raises:
+            JournalError: it cannot be written; they stay as they are.
         """
