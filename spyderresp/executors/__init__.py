@@ -9,12 +9,26 @@ from spyderresp.executors.base import DeliveryError, Executor, Held, RemoteSink,
 from spyderresp.executors.dry_run import DryRun, Recording
 
 if TYPE_CHECKING:
-    pass
+    from spyderresp.executors.jsonlines import JsonLines
+    from spyderresp.executors.sqlite import Sqlite
 
-__all__ = ["DeliveryError", "DryRun", "Executor", "Held", "Recording", "RemoteSink", "Sink"]
+__all__ = [
+    "DeliveryError",
+    "DryRun",
+    "Executor",
+    "Held",
+    "JsonLines",
+    "Recording",
+    "RemoteSink",
+    "Sink",
+    "Sqlite",
+]
 
 # Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
-_MODULES: Final[dict[str, str]] = {}
+_MODULES: Final = {
+    "JsonLines": "spyderresp.executors.jsonlines",
+    "Sqlite": "spyderresp.executors.sqlite",
+}
 
 
 def __getattr__(name: str) -> Any:
