@@ -28,6 +28,7 @@ from spyderresp.execute import aexecute, execute, execute_many
 from spyderresp.explain import Explanation
 from spyderresp.loading import from_documents, load, loads
 from spyderresp.policy import Policy, PolicySet
+from spyderresp.reconcile import follow_up, reconcile
 from spyderresp.report import ExecutionReport, StepOutcome
 from spyderresp.version import __version__
 
@@ -52,7 +53,9 @@ __all__ = [
     "aexecute",
     "execute",
     "execute_many",
+    "follow_up",
     "from_documents",
     "load",
     "loads",
+    "reconcile",
 ]

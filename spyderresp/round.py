@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from spyderresp.executors.base import DeliveryError, Executor, Held, RemoteSink, Sink
 from spyderresp.guards.base import Alarm, StepGuard
-from spyderresp.journal.base import Intent, JournalError, StepJournal
+from spyderresp.journal.base import Intent, JournalError, Missed, StepJournal
 from spyderresp.records import flag_record
 from spyderresp.report import Result, Status, StepOutcome, refused
 from spyderresp.steps import Step
@@ -67,8 +67,16 @@ class Round:
         # Why the journal cannot be used, once it could not.
         self._broken = ""
 
-    def carry_out(self, groups: Sequence[Sequence[Step]]) -> tuple[list[list[StepOutcome]], list[StepOutcome]]:
-        """Return the outcomes of each group's steps, and those of the flags that the guard raised."""
+    def carry_out(
+        self, groups: Sequence[Sequence[Step]], alarms: Sequence[Alarm] = ()
+    ) -> tuple[list[list[StepOutcome]], list[StepOutcome]]:
+        """Return the outcomes of each group's steps, and those of the flags that the guard raised.
+
+        Args:
+            groups: steps of a plan each.
+            alarms: what the guard had to tell before.
+        """
+        self._alarms += alarms
         grouped = [[_Work(step) for step in steps] for steps in groups]
         works = [work for group in grouped for work in group]
         raised: list[_Work] = []
@@ -140,7 +148,7 @@ class Round:
         try:
             return self._guard.before(step)
         except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-            return refused("guard", f"the guard failed: {_cause(error)}")
+            return refused("guard", f"the guard failed: {cause_of(error)}")
 
     def _resolve(self, works: list[_Work]) -> None:
         for work in works:
@@ -175,13 +183,13 @@ class Round:
         if work.sinks:
             work.record = flag_record(work.step)
         elif not work.others:
-            work.result = _together(work.answers)
+            work.result = together(work.answers)
 
     def _found(self, taker: Executor, step: Step) -> Held | Result:
         try:
             found = taker.resolve(step, self._guard.protection)
         except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-            return Result("failed", _cause(error))
+            return Result("failed", cause_of(error))
         if getattr(taker, "dry", False) and isinstance(found, Result) and (refusal := self._refusal(step)) is not None:
             found = replace(
                 found, reason=f"{found.reason}; for real, the answer now is {refusal.status}: {refusal.reason}"
@@ -195,7 +203,7 @@ class Round:
             try:
                 refusal, alarms = self._guard.admit(work.step, work.held)
             except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-                refusal, alarms = refused("guard", f"the guard failed: {_cause(error)}"), ()
+                refusal, alarms = refused("guard", f"the guard failed: {cause_of(error)}"), ()
             self._alarms += alarms
             if refusal is not None:
                 work.settle(refusal, work.executor)
@@ -252,26 +260,19 @@ class Round:
     def _flag(self, works: list[_Work]) -> None:
         flags = [work for work in works if work.waits and work.step.is_flag]
         sinks = {name: sink for work in flags for name, sink in work.sinks.items()}
-        told = self._journaled(sinks) if self._journal is not None and not self._broken else self._direct(flags, sinks)
+        missed: Mapping[str, Missed] = {}
+        if self._journal is not None and not self._broken:
+            missed = self._journal.deliver_now(sinks) if sinks else {}
+            told = {name: _journaled(name, sink, missed.get(name)) for name, sink in sinks.items()}
+        else:
+            told = self._direct(flags, sinks)
         for work in flags:
-            work.answers.update({name: told[name] for name in work.sinks})
+            for name in work.sinks:
+                buried = name in missed and work.step.key in missed[name].buried
+                work.answers[name] = _dead(name) if buried else told[name]
             for name, held in work.others.items():
-                work.answers[name] = _acted(held)
-            work.result = _together(work.answers)
-
-    def _journaled(self, sinks: Mapping[str, Sink]) -> dict[str, Result]:
-        """Deliver at once what can be; the journal keeps the rest until it is delivered."""
-        if self._journal is None or not sinks:
-            return {}
-        missed = self._journal.deliver_now(sinks)
-        return {
-            name: Result("accepted", f"`{name}` is owed it: {missed[name]}")
-            if name in missed
-            else Result("done")
-            if sink.local
-            else Result("accepted", f"`{name}` is owed it; the journal keeps it until it is delivered")
-            for name, sink in sinks.items()
-        }
+                work.answers[name] = acted(held)
+            work.result = together(work.answers)
 
     def _direct(self, flags: list[_Work], sinks: Mapping[str, Sink]) -> dict[str, Result]:
         told: dict[str, Result] = {}
@@ -287,7 +288,7 @@ class Round:
             except DeliveryError as error:
                 told[name] = Result("failed", f"`{name}` did not take it: {error}")
             except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-                told[name] = Result("failed", f"`{name}` failed: {_cause(error)}")
+                told[name] = Result("failed", f"`{name}` failed: {cause_of(error)}")
         return told
 
     def _act(self, works: list[_Work]) -> None:
@@ -296,7 +297,7 @@ class Round:
                 continue
             # The kill switch works at once, and a round may have waited: asked again, right before.
             result = None if work.dry else self._refusal(work.step)
-            work.settle(result or _acted(work.held), work.executor)
+            work.settle(result or acted(work.held), work.executor)
 
     def _finish(self, works: list[_Work]) -> None:
         if self._journal is None:
@@ -329,11 +330,28 @@ def _intent(work: _Work) -> Intent:
     return Intent(work.step, work.executor, held.identity, dict(held.facts))
 
 
-def _acted(held: Held) -> Result:
+def _journaled(name: str, sink: Sink, missed: Missed | None) -> Result:
+    """Return what became of the flags that the journal holds for a sink."""
+    if missed is not None and missed.reason:
+        return Result("accepted", f"`{name}` is owed it: {missed.reason}")
+    return Result("done") if sink.local else owed_to(name)
+
+
+def owed_to(name: str) -> Result:
+    """Return what is said of a flag that a sink has yet to take."""
+    return Result("accepted", f"`{name}` is owed it; the journal keeps it until it is delivered")
+
+
+def _dead(name: str) -> Result:
+    return Result("failed", f"`{name}` will never take it: it is a dead letter in the journal")
+
+
+def acted(held: Held) -> Result:
+    """Let a step happen; whatever goes wrong is a result."""
     try:
         return held.act()
     except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-        return Result("failed", _cause(error))
+        return Result("failed", cause_of(error))
 
 
 def _release(works: list[_Work]) -> None:
@@ -345,7 +363,7 @@ def _release(works: list[_Work]) -> None:
                     held.release()
 
 
-def _together(answers: Mapping[str, Result]) -> Result:
+def together(answers: Mapping[str, Result]) -> Result:
     """Return one answer of several about one flag: the worst, with what each said."""
     ranked = sorted(answers.values(), key=lambda said: _WORST.index(said.status) if said.status in _WORST else 0)
     reasons = [said.reason for said in ranked if said.reason]
@@ -360,5 +378,6 @@ def _taken(began: float, status: Status | None) -> Result:
     return Result("duplicate", f"this step was taken before, at {moment}: {status or 'still at it'}")
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
+    """Return an exception as a reason for people."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -75,3 +75,49 @@ class Shelf:
         self.deliver(records)
 
     def close(self) -> None: ...
+
+
+class World:
+    """An executor of kills, and what there is to kill: a target is gone once it was acted on, as real ones are."""
+
+    actions = frozenset({"agentKillProcess", "agentKillPod"})
+
+    def __init__(self, *alive: str, name: str = "local") -> None:
+        self.name = name
+        self.alive = set(alive)
+        self.killed: list[str] = []
+        self.released: list[str] = []
+        self.answer: Status = "done"
+        self.broken: Exception | None = None
+        self.strangers: set[str] = set()
+
+    def resolve(self, step: Step, protection: Protection) -> Result | Prey:
+        if self.broken is not None:
+            raise self.broken
+        if step.key in self.strangers:
+            return Result("mismatch", "somebody else has its place")
+        return Prey(self, step.key) if step.key in self.alive else Result("already", "no such process")
+
+    def follow(self, step: Step, details: Mapping[str, Any]) -> Result:
+        return Result("accepted") if step.key in self.alive else Result("done", "seen gone")
+
+    def close(self) -> None: ...
+
+
+class Prey:
+    namespace = None
+
+    def __init__(self, world: World, key: str) -> None:
+        self._world = world
+        self._key = key
+        self.identity = f"process:{key}"
+        self.facts = {"pid": 7}
+
+    def act(self) -> Result:
+        self._world.killed.append(self._key)
+        if self._world.answer == "done":
+            self._world.alive.discard(self._key)
+        return Result(self._world.answer)
+
+    def release(self) -> None:
+        self._world.released.append(self._key)

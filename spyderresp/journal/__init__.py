@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.journal.base import Earlier, Intent, JournalError, Opened, OpenJournal, StepJournal, UnderWay
+from spyderresp.journal.base import Earlier, Intent, JournalError, Missed, Opened, OpenJournal, StepJournal, UnderWay
 
 if TYPE_CHECKING:
     from spyderresp.journal.journal import Journal
@@ -18,6 +18,7 @@ __all__ = [
     "Journal",
     "JournalError",
     "JournalReader",
+    "Missed",
     "OpenJournal",
     "Opened",
     "StepJournal",

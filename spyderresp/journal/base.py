@@ -65,6 +65,19 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
+class Missed:
+    """Why a sink did not take all that it was offered.
+
+    Attributes:
+        reason: why it takes nothing now, and the journal keeps the rest; empty where there is no rest.
+        buried: keys of flags that it refused for good, lately; they are dead letters in the journal.
+    """
+
+    reason: str
+    buried: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Opened:
     """A step that an earlier process began and never ended.
 
@@ -143,10 +156,10 @@ class StepJournal(Protocol):
             JournalError: it cannot be read.
         """
 
-    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, str]:
+    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, Missed]:
         """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
 
-        Remote ones are left to the worker, which is woken.
+        Remote ones are left to the worker, which is woken. Raises nothing: what was begun is owed until delivered.
         """
 
 
@@ -165,6 +178,13 @@ class OpenJournal(StepJournal, Protocol):
 
         Raises:
             JournalError: it cannot be read.
+        """
+
+    def attach(self, sinks: Iterable[Any]) -> None:
+        """Deliver to these sinks, by their names, what an earlier process left owed to them.
+
+        Raises:
+            JournalError: it is closed.
         """
 
     def settle(self, outcomes: Iterable[StepOutcome]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final, final
 from spyderresp.clock import Clock
 from spyderresp.executors.backoff import Backoff
 from spyderresp.executors.base import Sink
-from spyderresp.journal.base import Earlier, Intent, JournalError, Opened, UnderWay
+from spyderresp.journal.base import Earlier, Intent, JournalError, Missed, Opened, UnderWay
 from spyderresp.journal.chain import canonical
 from spyderresp.journal.claims import Claim, earlier, opened
 from spyderresp.journal.commits import Committer, Transaction
@@ -205,22 +205,22 @@ class Journal:
 
     # Deliveries.
 
-    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, str]:
+    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, Missed]:
         """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
 
         Remote ones are left to their workers, which are woken.
         """
-        missed: dict[str, str] = {}
+        missed: dict[str, Missed] = {}
         for name, sink in sinks.items():
             try:
                 lane = self._lane(name, sink)
             except JournalError as error:
-                missed[name] = str(error)
+                missed[name] = Missed(str(error))
                 continue
             if not lane.local:
                 lane.wake()
-            elif reason := lane.drain():
-                missed[name] = reason
+            elif (why := lane.drain()) is not None:
+                missed[name] = why
         return missed
 
     def attach(self, sinks: Iterable[Any]) -> None:

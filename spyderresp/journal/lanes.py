@@ -9,18 +9,21 @@ import json
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.executors.backoff import Backoff
 from spyderresp.executors.base import DeliveryError, Sink
-from spyderresp.journal.base import JournalError
+from spyderresp.journal.base import JournalError, Missed
 from spyderresp.journal.chain import canonical
 from spyderresp.journal.commits import Transaction
 
 #: How many records a sink is handed at most.
 BATCH: Final = 100
+# Keys of dead letters that are told to whoever asks.
+_REMEMBERED: Final = 1_000
 _log: Final = logging.getLogger("spyderresp.journal")
 
 
@@ -97,6 +100,8 @@ class Lane:
         self._failure: tuple[int, int, str] | None = None
         self._writing = _Marks(0)
         self._failures = 0
+        # Those who ask may have had their flags delivered by another thread's batch.
+        self._buried: deque[str] = deque(maxlen=_REMEMBERED)
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -113,18 +118,19 @@ class Lane:
         """Deliver to this object from now on."""
         self._sink = sink
 
-    def drain(self) -> str:
-        """Deliver all that is owed, now; return why not all was, or an empty text."""
-        dead = self.dead
+    def drain(self) -> Missed | None:
+        """Deliver all that is owed, now; return why not all was."""
+        reason = ""
         with self._delivering:
             while True:
                 failure, count = self._round()
                 if failure is not None:
                     self.start()
-                    return failure.reason
-                if not count:
+                    reason = failure.reason
+                if failure is not None or not count:
                     break
-        return f"{self.dead - dead} were refused for good, and are dead letters" if self.dead > dead else ""
+            buried = frozenset(self._buried)
+        return Missed(reason, buried) if reason or buried else None
 
     def _round(self) -> tuple[_Failure | None, int]:
         """Deliver one batch; return what went wrong, and how many there were to deliver."""
@@ -173,6 +179,7 @@ class Lane:
         )
         with self._state:
             self._dead.append((item, reason))
+            self._buried.append(item.key)
             self._upto = item.id
             self.dead += 1
 

@@ -42,6 +42,7 @@ LADDER = (
     {"guards", "journal"},
     {"round"},
     {"execute"},
+    {"reconcile"},
     {"explain", "analysis"},
     {"loading"},
     {"engine"},
