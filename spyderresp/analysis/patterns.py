@@ -175,13 +175,17 @@ def _guesses(any_of: Sequence[frozenset[str]]) -> Iterable[str]:
         yield from ("x", "other")
         return
     shortest = min(any_of, key=lambda group: (len(group), sorted(group)))
-    for glob in sorted(shortest)[:8]:
-        for filler in ("", "x"):
-            yield "".join(
-                filler if token == _STAR else "x" if token == _ANY else token
-                for token in tokens(glob)
-                if len(token) == 1
-            )
+    for filler in ("", "x"):
+        for glob in sorted(shortest)[:8]:
+            yield _filled(glob, filler)
+        # Globs that are open at both ends are all in one text, one after the other.
+        yield "".join(_filled(min(group), filler) for group in any_of)
+
+
+def _filled(glob: str, filler: str) -> str:
+    return "".join(
+        filler if part == _STAR else "x" if part == _ANY else part for part in tokens(glob) if len(part) == 1
+    )
 
 
 def _search(any_of: Sequence[frozenset[str]], none_of: frozenset[str], budget: int) -> str | None:

@@ -10,12 +10,20 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
-from spyderresp.cli import analyze, bench, check, explain, plan, schema
+from spyderresp.cli import analyze, bench, certify, check, explain, plan, schema
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.findings import quoted, suggestion
 from spyderresp.version import __version__
 
-_VERBS: Final = {"check": check, "plan": plan, "explain": explain, "analyze": analyze, "bench": bench, "schema": schema}
+_VERBS: Final = {
+    "check": check,
+    "plan": plan,
+    "explain": explain,
+    "analyze": analyze,
+    "certify": certify,
+    "bench": bench,
+    "schema": schema,
+}
 _USAGE: Final = 3
 _INTERRUPTED: Final = 130
 # What a shell reports of a program that a closed pipe ended; nothing is printed.

@@ -1,0 +1,79 @@
+"""``spyderresp certify``: a proof that the index decides these very policies as the specification does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import Any, Final, get_args
+
+from spyderresp import reference
+from spyderresp.certify import Statement, certify
+from spyderresp.cli.output import Streams, safe
+from spyderresp.cli.policies import read_policies
+from spyderresp.compiler import Defaults, NotIn, Options, compile_policies
+
+_EPILOG: Final = """\
+examples:
+  spyderresp certify policies/
+  spyderresp certify --format json policies/ > certificate.json
+
+exit codes: 0 proven, or not decided where that is said; 1 refuted; 2 a policy cannot be read; 3 wrong usage"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "certify",
+        help="prove that the index decides these policies as the specification does",
+        description="prove for these very policies that the native index decides as the specification does",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
+    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
+    parser.add_argument(
+        "--defaults", choices=get_args(Defaults), default="always", help="when default actions are taken"
+    )
+    parser.add_argument(
+        "--not-in", choices=get_args(NotIn), default="kubernetes", help="whether NotIn holds where the key is absent"
+    )
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+
+
+def run(args: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    policies = read_policies(args, streams)
+    if policies is None:
+        return 2
+    compiled = compile_policies(policies, Options(args.defaults, args.not_in))
+    statements = list(certify(compiled, reference.Options(args.defaults, args.not_in)))
+    if args.format == "json":
+        said = {
+            "version": 1,
+            "digest": policies.digest,
+            "defaults": args.defaults,
+            "not_in": args.not_in,
+            "statements": [statement.to_dict() for statement in statements],
+        }
+        streams.write(json.dumps(said, indent=2))
+    else:
+        _text(statements, policies.digest, streams)
+    return 1 if any(statement.verdict == "refuted" for statement in statements) else 0
+
+
+_COLOURS: Final = {"proven": "green", "refuted": "red", "not-decided": "yellow"}
+
+
+def _text(statements: list[Statement], digest: str, streams: Streams) -> None:
+    paint = streams.paint()
+    for statement in statements:
+        verdict = paint(_COLOURS[statement.verdict], statement.verdict)
+        count = f"; {statement.checked:,} compared" if statement.checked else ""
+        streams.write(f"{verdict}: {safe(statement.about)}: {safe(statement.how)}{count}")
+        if statement.event is not None:
+            streams.write(f"  decided differently: {json.dumps(statement.event)}")
+    counts: Counter[str] = Counter(statement.verdict for statement in statements)
+    said = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in _COLOURS if counts[verdict])
+    compared = sum(statement.checked for statement in statements)
+    worst = next(verdict for verdict in ("refuted", "not-decided", "proven") if counts[verdict])
+    streams.write(paint(_COLOURS[worst], f"certified {digest[:19]}: {said}; {compared:,} verdicts and events compared"))
