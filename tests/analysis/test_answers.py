@@ -14,7 +14,7 @@ from spyderresp.analysis.answers import Analysis, Answer
 from spyderresp.analysis.boxes import of_text
 
 # One text of each kind that the globs below tell apart.
-VALUES = (None, "a", "b", "ab", "x")
+VALUES = (None, "a", "b", "ab", "aa", "bb", "x")
 GLOBS = ("a", "b", "a*", "*b")
 clause = st.one_of(
     st.tuples(st.just("matchFields"), st.sampled_from(["name", "exe"]), st.sampled_from(GLOBS)),
