@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.executors.base import DeliveryError, Executor, Held, RemoteSink, Sink
 from spyderresp.executors.dry_run import DryRun, Recording
+from spyderresp.extras import needed
 
 if TYPE_CHECKING:
     from spyderresp.executors.jsonlines import JsonLines
     from spyderresp.executors.sqlite import Sqlite
+    from spyderresp.executors.webhook import Webhook
 
 __all__ = [
     "DeliveryError",
@@ -22,16 +24,21 @@ __all__ = [
     "RemoteSink",
     "Sink",
     "Sqlite",
+    "Webhook",
 ]
 
 # Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
 _MODULES: Final = {
     "JsonLines": "spyderresp.executors.jsonlines",
     "Sqlite": "spyderresp.executors.sqlite",
+    "Webhook": "spyderresp.executors.webhook",
 }
+_EXTRAS: Final = {"Webhook": "webhook"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_MODULES[name]), name)
+    extra = _EXTRAS.get(name)
+    module = needed(_MODULES[name], extra, f"`{name}`") if extra else importlib.import_module(_MODULES[name])
+    return getattr(module, name)
