@@ -173,7 +173,7 @@ class _Path:
                 _read_source(source, reader, findings, nothing="SR003")
             return
         before, found = findings.errors, False
-        for name in _walk(path, findings):
+        for name in walk(path, findings):
             source = _decode(name, findings)
             if source is not None:
                 found |= _read_source(source, reader, findings, nothing="SR452")
@@ -186,7 +186,7 @@ def _reason(error: OSError) -> str:
     return (error.strerror or "cannot be read").lower()
 
 
-def _walk(top: str, findings: Findings) -> Iterator[str]:
+def walk(top: str, findings: Findings) -> Iterator[str]:
     """Yield the files of a directory to read, by path parts; what cannot be listed is an error, never skipped."""
 
     def failed(error: OSError) -> None:

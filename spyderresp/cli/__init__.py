@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
-from spyderresp.cli import analyze, bench, certify, check, explain, plan, schema
+from spyderresp.cli import analyze, bench, certify, check, explain, plan, run, schema
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.findings import quoted, suggestion
 from spyderresp.version import __version__
@@ -21,6 +21,7 @@ _VERBS: Final = {
     "explain": explain,
     "analyze": analyze,
     "certify": certify,
+    "run": run,
     "bench": bench,
     "schema": schema,
 }
@@ -162,5 +163,5 @@ def _dispatch(given: list[str], streams: Streams) -> int:
     if parsed.verb is None:
         streams.complain(parser.format_help().rstrip("\n"))
         return _USAGE
-    run: Callable[[argparse.Namespace, Streams], int] = _VERBS[parsed.verb].run
-    return run(parsed, streams)
+    carry_out: Callable[[argparse.Namespace, Streams], int] = _VERBS[parsed.verb].run
+    return carry_out(parsed, streams)

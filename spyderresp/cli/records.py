@@ -7,14 +7,13 @@ import os
 import stat
 import sys
 from collections.abc import Iterator
-from typing import IO, Any, Final
+from typing import IO
 
-from spyderresp.adapters import BUILT_IN
 from spyderresp.cli.output import CannotGoOnError, safe
-from spyderresp.engine import decode_event
 from spyderresp.errors import EventError
+from spyderresp.service.lines import MAX_LINE, to_event, too_long
 
-MAX_LINE: Final = 16 * 1024 * 1024
+__all__ = ["MAX_LINE", "numbered_lines", "opened", "to_event"]
 
 
 @contextlib.contextmanager
@@ -47,18 +46,6 @@ def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | EventError]]:
         if len(line) > MAX_LINE:
             while line and not line.endswith(b"\n"):
                 line = file.readline(MAX_LINE)
-            yield number, EventError("", f"the line is longer than {MAX_LINE:,} bytes")
+            yield number, too_long(MAX_LINE)
         elif line.strip():
             yield number, line
-
-
-def to_event(data: bytes, form: str | None) -> Any:
-    """Return the normal-form event of a JSON record.
-
-    Raises:
-        EventError: it is not JSON in UTF-8, or no adapter takes it.
-    """
-    record = decode_event(data)
-    adapter = BUILT_IN.recognise(record) if form is None else BUILT_IN.named(form)
-    # Nobody else holds the record, so what is in the normal form already need not be copied.
-    return record if adapter.name == "normal" else BUILT_IN.adapt(record, adapter.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -32,6 +33,15 @@ def test_shown_output_is_real(run, monkeypatch, heading, arguments, number):
     shown = re.findall(r"```text\n(.*?)```", section, re.DOTALL)
     assert len(shown) == 1
     assert {line for line in lines(shown[0]) if not line.startswith(("$", "..."))} <= lines(result.out)
+
+
+def test_shown_output_of_run_is_real(run, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    result = run("run", "--policies", "examples/policies", "--events", "examples/events.jsonl")
+    assert result.code == 0
+    assert [json.loads(line)["id"] for line in result.out.splitlines()]
+    shown = PAGE.split("\n## run\n")[1].split("```text\n")[1].split("```")[0]
+    assert {line for line in lines(shown) if not line.startswith(("$", "..."))} <= lines(result.err)
 
 
 @pytest.mark.parametrize("verb", VERBS)

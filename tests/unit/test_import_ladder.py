@@ -46,7 +46,7 @@ LADDER = (
     {"explain", "analysis"},
     {"loading", "certify"},
     {"engine"},
-    {"bench"},
+    {"bench", "service"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,119 @@
+"""Policies anew, while events keep coming: all of them or none."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from spyderresp.engine import Engine
+from spyderresp.errors import PolicyError
+from spyderresp.findings import Findings
+from spyderresp.journal.base import JournalError
+from spyderresp.loading import load, walk
+from spyderresp.policy import PolicySet
+from spyderresp.service.counts import Counts
+from spyderresp.service.telling import Teller
+
+
+class _Mark(NamedTuple):
+    """What tells that a file is as it was."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    modified: int
+    changed: int
+
+
+class Reload:
+    """A chore: loads policies when asked, and when their files have changed. On any error the old ones stay.
+
+    Args:
+        paths: of the policies.
+        strict: as of ``load``.
+        engine: decides by them.
+        teller: hears of every load.
+        counts: counts them.
+        watch: whether to look for changes; else only when asked.
+        record: writes a load into the journal before it counts; raises ``JournalError``.
+        refused: returns why the files may not be read, somebody else's being able to write them, say.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[str],
+        engine: Engine,
+        teller: Teller,
+        counts: Counts,
+        *,
+        strict: bool = False,
+        watch: bool = True,
+        record: Callable[[PolicySet], None] | None = None,
+        refused: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
+        self._paths = tuple(paths)
+        self._strict = strict
+        self._engine = engine
+        self._teller = teller
+        self._counts = counts
+        self._watch = watch
+        self._record = record
+        self._refused = refused
+        self._loaded = self._marks() if watch else ()
+        self._seen = self._loaded
+
+    def look(self) -> None:
+        """Load if the files have changed, and are the same as at the last look: nobody is at work on them."""
+        if not self._watch:
+            return
+        marks = self._marks()
+        steady, self._seen = marks == self._seen, marks
+        if steady and marks != self._loaded:
+            self.asked()
+
+    def asked(self) -> None:
+        """Load now."""
+        # Before reading: what changes meanwhile is read again.
+        self._loaded = self._marks() if self._watch else ()
+        try:
+            self._load()
+        except PolicyError as error:
+            self._failed(str(error))
+        except JournalError as error:
+            self._failed(f"the load cannot be recorded: {error}")
+
+    def _load(self) -> None:
+        if reasons := self._refused():
+            self._failed("\n".join(reasons))
+            return
+        policies = load(*self._paths, strict=self._strict)
+        before = self._engine.policies.digest
+        if self._record is not None:
+            self._record(policies)
+        # Where the digest is the same, lines may still have moved.
+        self._engine.replace(policies)
+        same = policies.digest == before
+        self._counts.reloaded("unchanged" if same else "ok")
+        self._teller.say("info", f"policies loaded: {len(policies):,}, {'unchanged' if same else policies.digest}")
+
+    def _failed(self, reason: str) -> None:
+        self._counts.reloaded("failed")
+        self._teller.say("error", f"policies cannot be loaded; those of before stay in force:\n{reason}")
+
+    def _marks(self) -> tuple[_Mark, ...]:
+        unread = Findings()
+        marks = []
+        for path in self._paths:
+            for name in walk(path, unread) if os.path.isdir(path) else [path]:
+                try:
+                    status = os.stat(name)
+                except OSError:
+                    # Reading will say what is wrong; here it is enough that this is not what was there.
+                    marks.append(_Mark(name, 0, 0, 0, 0, 0))
+                    continue
+                marks.append(
+                    _Mark(name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+                )
+        return tuple(marks)

@@ -1,0 +1,186 @@
+"""Rounds: what was accepted is decided, carried out and answered, in the order in which it came.
+
+One thread does it. A round takes what waits, up to ``ROUND`` events: the busier the service, the more events share one
+commit of the journal. A delivery is answered after its steps and their outcomes are in the journal
+(docs/decisions/0036-answers.md).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from spyderresp._native.plan import ActionPlan
+from spyderresp.engine import Engine, decode_event
+from spyderresp.errors import EventError
+from spyderresp.execute import execute_many
+from spyderresp.executors.base import Executor
+from spyderresp.guards.base import StepGuard
+from spyderresp.journal.base import StepJournal
+from spyderresp.report import ExecutionReport
+from spyderresp.service.counts import Counts
+from spyderresp.service.intake import Answer, Bad, Delivery, Intake
+from spyderresp.service.lines import converted, to_event, too_long
+from spyderresp.service.telling import Teller
+
+#: About how many events one round takes.
+ROUND: Final = 2000
+# Every target of one call is held open at once, by a descriptor each.
+_PLANS_AT_ONCE: Final = 200
+
+
+@dataclass(frozen=True)
+class Hands:
+    """Everything that decides and acts, and hears of it.
+
+    Attributes:
+        engine: decides.
+        executors: act.
+        guard: refuses.
+        journal: remembers; None: nothing does.
+        form: the form of the records; None: recognised one by one.
+        teller: hears of bad events and outcomes.
+        counts: what is counted.
+    """
+
+    engine: Engine
+    executors: tuple[Executor, ...]
+    guard: StepGuard
+    journal: StepJournal | None
+    teller: Teller
+    form: str | None = None
+    counts: Counts = field(default_factory=Counts)
+
+
+class _Planned(NamedTuple):
+    """A plan that asks for something."""
+
+    plan: ActionPlan
+    event: Any
+    delivery: int
+    line: int
+
+
+class _Told:
+    """What is to be answered about one delivery."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self.bad: list[Bad] = []
+        self.outcomes: Counter[str] = Counter()
+
+
+def serve(intake: Intake, hands: Hands, *, events: int = ROUND) -> None:
+    """Take rounds until the intake is closed and empty."""
+    while (deliveries := intake.take(events)) is not None:
+        decide(deliveries, hands)
+
+
+def decide(deliveries: Sequence[Delivery], hands: Hands) -> None:
+    """Decide what was delivered, carry it out, and answer each delivery."""
+    told = [_Told() for _ in deliveries]
+    events: list[Any] = []
+    places: list[tuple[int, int]] = []
+    for number, delivery in enumerate(deliveries):
+        for line, event in _events(delivery, hands.form):
+            if isinstance(event, EventError):
+                told[number].bad.append(Bad(line, event))
+            else:
+                events.append(event)
+                places.append((number, line))
+    digest = hands.engine.policies.digest
+    planned: list[_Planned] = []
+    for (number, line), event, plan in zip(
+        places, events, hands.engine.evaluate_many(events, on_error="collect"), strict=True
+    ):
+        if isinstance(plan, EventError):
+            told[number].bad.append(Bad(line, plan))
+            continue
+        told[number].events += 1
+        if plan:
+            digest = plan.policy_set
+            planned.append(_Planned(plan, event, number, line))
+    for start in range(0, len(planned), _PLANS_AT_ONCE):
+        _carry_out(planned[start : start + _PLANS_AT_ONCE], deliveries, told, hands)
+    _answer(deliveries, told, digest, hands)
+
+
+def _events(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
+    """Yield the place of each record, and its event or what is wrong with it."""
+    for number in delivery.long:
+        yield number, too_long(delivery.limit)
+    if delivery.whole:
+        try:
+            value = decode_event(delivery.data)
+        except EventError as error:
+            # Lines under the name of one value are still lines.
+            if b"\n" not in delivery.data.strip():
+                yield delivery.first, error
+                return
+        else:
+            records = value if isinstance(value, list) else [value]
+            for number, record in enumerate(records, 1):
+                yield number, _attempt(converted, record, form)
+            return
+    for number, line in enumerate(delivery.data.split(b"\n"), delivery.first):
+        if line and not line.isspace():
+            yield number, _attempt(to_event, line.removesuffix(b"\r"), form)
+
+
+def _attempt(read: Any, record: Any, form: str | None) -> Any:
+    try:
+        return read(record, form)
+    except EventError as error:
+        return error
+
+
+def _carry_out(
+    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: Hands
+) -> None:
+    for item, report in zip(planned, _reports(planned, deliveries, told, hands), strict=True):
+        if report is None:
+            continue
+        source = deliveries[item.delivery].source
+        told[item.delivery].outcomes.update(outcome.status for outcome in report)
+        for outcome in report:
+            hands.teller.outcome(source, item.line, outcome)
+        for alarm in report.alarms:
+            hands.teller.outcome(source, 0, alarm)
+        hands.counts.took((outcome.action, outcome.status) for outcome in (*report.outcomes, *report.alarms))
+
+
+def _reports(
+    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: Hands
+) -> list[ExecutionReport | None]:
+    """Return the reports; None for a plan that cannot be carried out, after saying so."""
+    plans, events = [item.plan for item in planned], [item.event for item in planned]
+    # The earliest arrival: an event that waited long must not count as one that just came.
+    arrived = min(deliveries[item.delivery].arrived for item in planned)
+    try:
+        return list(execute_many(plans, hands.executors, hands.guard, hands.journal, events=events, arrived=arrived))
+    except Exception as error:  # noqa: BLE001 - one event must not end the service, nor keep others from being decided
+        if len(planned) > 1:
+            return [_reports([item], deliveries, told, hands)[0] for item in planned]
+        item = planned[0]
+        reason = "nested too deeply" if isinstance(error, RecursionError) else f"{type(error).__name__}: {error}"
+        wrong = EventError("id" if isinstance(error, RecursionError) else "", f"cannot be carried out: {reason}")
+        told[item.delivery].events -= 1
+        told[item.delivery].bad.append(Bad(item.line, wrong))
+        return [None]
+
+
+def _answer(deliveries: Sequence[Delivery], told: Sequence[_Told], digest: str, hands: Hands) -> None:
+    for delivery, said in zip(deliveries, told, strict=True):
+        said.bad.sort(key=lambda bad: bad.line)
+        for bad in said.bad:
+            hands.teller.bad(delivery.source, bad)
+        hands.counts.answered(delivery.source.partition(" ")[0], said.events, len(said.bad))
+        hands.counts.waited(max(0.0, time.time() - delivery.arrived))
+    # All lines of the round are said before anybody hears that it is over.
+    hands.teller.flush()
+    for delivery, said in zip(deliveries, told, strict=True):
+        if delivery.done is not None:
+            delivery.done(Answer(said.events, tuple(said.bad), dict(said.outcomes), digest))
