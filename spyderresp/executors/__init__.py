@@ -12,6 +12,7 @@ from spyderresp.extras import needed
 if TYPE_CHECKING:
     from spyderresp.executors.jsonlines import JsonLines
     from spyderresp.executors.sqlite import Sqlite
+    from spyderresp.executors.syslog import Syslog
     from spyderresp.executors.webhook import Webhook
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "RemoteSink",
     "Sink",
     "Sqlite",
+    "Syslog",
     "Webhook",
 ]
 
@@ -31,6 +33,7 @@ __all__ = [
 _MODULES: Final = {
     "JsonLines": "spyderresp.executors.jsonlines",
     "Sqlite": "spyderresp.executors.sqlite",
+    "Syslog": "spyderresp.executors.syslog",
     "Webhook": "spyderresp.executors.webhook",
 }
 _EXTRAS: Final = {"Webhook": "webhook"}

@@ -16,7 +16,7 @@ import httpx
 from spyderresp.executors.backoff import Backoff, retry_after
 from spyderresp.executors.base import DeliveryError
 from spyderresp.executors.courier import PATIENT
-from spyderresp.executors.remote import RemoteFlagSink
+from spyderresp.executors.remote_sink import RemoteFlagSink
 from spyderresp.executors.signing import Secret
 from spyderresp.records.cloudevents import BATCH_CONTENT_TYPE
 from spyderresp.version import __version__
