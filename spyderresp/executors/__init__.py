@@ -11,6 +11,7 @@ from spyderresp.extras import needed
 
 if TYPE_CHECKING:
     from spyderresp.executors.jsonlines import JsonLines
+    from spyderresp.executors.otel import Otel
     from spyderresp.executors.sqlite import Sqlite
     from spyderresp.executors.syslog import Syslog
     from spyderresp.executors.webhook import Webhook
@@ -21,6 +22,7 @@ __all__ = [
     "Executor",
     "Held",
     "JsonLines",
+    "Otel",
     "Recording",
     "RemoteSink",
     "Sink",
@@ -32,11 +34,12 @@ __all__ = [
 # Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
 _MODULES: Final = {
     "JsonLines": "spyderresp.executors.jsonlines",
+    "Otel": "spyderresp.executors.otel",
     "Sqlite": "spyderresp.executors.sqlite",
     "Syslog": "spyderresp.executors.syslog",
     "Webhook": "spyderresp.executors.webhook",
 }
-_EXTRAS: Final = {"Webhook": "webhook"}
+_EXTRAS: Final = {"Otel": "otel", "Webhook": "webhook"}
 
 
 def __getattr__(name: str) -> Any:
