@@ -11,6 +11,7 @@ from spyderresp.extras import needed
 
 if TYPE_CHECKING:
     from spyderresp.executors.jsonlines import JsonLines
+    from spyderresp.executors.kubernetes import Kubernetes
     from spyderresp.executors.otel import Otel
     from spyderresp.executors.sqlite import Sqlite
     from spyderresp.executors.syslog import Syslog
@@ -22,6 +23,7 @@ __all__ = [
     "Executor",
     "Held",
     "JsonLines",
+    "Kubernetes",
     "Otel",
     "Recording",
     "RemoteSink",
@@ -34,6 +36,7 @@ __all__ = [
 # Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
 _MODULES: Final = {
     "JsonLines": "spyderresp.executors.jsonlines",
+    "Kubernetes": "spyderresp.executors.kubernetes",
     "Otel": "spyderresp.executors.otel",
     "Sqlite": "spyderresp.executors.sqlite",
     "Syslog": "spyderresp.executors.syslog",
