@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from spyderresp.executors.jsonlines import JsonLines
     from spyderresp.executors.kubernetes import Kubernetes
     from spyderresp.executors.otel import Otel
+    from spyderresp.executors.spyderbat_api import SpyderbatApi
     from spyderresp.executors.sqlite import Sqlite
     from spyderresp.executors.syslog import Syslog
     from spyderresp.executors.webhook import Webhook
@@ -28,6 +29,7 @@ __all__ = [
     "Recording",
     "RemoteSink",
     "Sink",
+    "SpyderbatApi",
     "Sqlite",
     "Syslog",
     "Webhook",
@@ -38,6 +40,7 @@ _MODULES: Final = {
     "JsonLines": "spyderresp.executors.jsonlines",
     "Kubernetes": "spyderresp.executors.kubernetes",
     "Otel": "spyderresp.executors.otel",
+    "SpyderbatApi": "spyderresp.executors.spyderbat_api",
     "Sqlite": "spyderresp.executors.sqlite",
     "Syslog": "spyderresp.executors.syslog",
     "Webhook": "spyderresp.executors.webhook",

@@ -19,7 +19,7 @@ def test_nothing_is_loaded_for_those_who_do_not_ask() -> None:
 
 @pytest.mark.parametrize(
     ("module", "extra", "call"),
-    [("kubernetes", "kubernetes", "Kubernetes('prod')")],
+    [("kubernetes", "kubernetes", "Kubernetes('prod')"), ("httpx", "spyderbat-api", "SpyderbatApi('org', 'token')")],
 )
 def test_without_the_extra_the_error_says_how_to_get_it(module: str, extra: str, call: str) -> None:
     name = call.partition("(")[0]
