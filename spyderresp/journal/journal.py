@@ -83,7 +83,7 @@ class Journal:
         try:
             self._committer = Committer(self.path, open_for_writing(self.path, guest=guest), self._clock.wall)
             self._reading = threading.Lock()
-            self._reader = connect(self.path, read_only=True)
+            self._reader = connect(self.path, mode="ro")
             self._begun: set[str] = set()
             self._late = Late(self._run, self._begun)
             self._jumps = Jumps(self._clock)
@@ -132,25 +132,31 @@ class Journal:
     ) -> Mapping[str, Earlier]:
         """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
 
+        A step that comes twice among the intents is claimed, and returned as one that was.
+
         Raises:
             JournalError: it cannot be written; nothing is claimed.
         """
         self._usable()
         claims = [Claim.of(intent, self._run) for intent in intents]
         state = None if guard is None else canonical(guard)
+        begun: set[str] = set()
 
         def work(transaction: Transaction) -> dict[str, Earlier]:
             lost: dict[str, Earlier] = {}
+            begun.clear()
             for claim in claims:
                 taken = claim.write(transaction, self._run, take_over)
-                if taken is not None:
+                if taken is None:
+                    begun.add(claim.key)
+                else:
                     lost[claim.key] = taken
             if state is not None:
                 transaction.execute("INSERT OR REPLACE INTO guard_state VALUES (1, ?)", (state,))
             return lost
 
         lost = self._committer.submit(work)
-        self._begun.update(claim.key for claim in claims if claim.key not in lost)
+        self._begun.update(begun)
         self._rotate_when_long()
         return lost
 
@@ -390,6 +396,8 @@ class Journal:
         with self._rotating:
             # Where it cannot be written, the next start says that this process ended without a word.
             with contextlib.suppress(JournalError):
+                while len(self._late):
+                    self._commit()
                 self._committer.submit(lambda transaction: transaction.append("stop", canonical({"run": self._run})))
             with self._reading:
                 self._reader.close()

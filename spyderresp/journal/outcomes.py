@@ -14,6 +14,8 @@ from spyderresp.report import StepOutcome
 
 # Outcomes of steps that were never begun, kept while the journal cannot be written; beyond it they are counted.
 _KEPT: Final = 1_000
+# How many of them one commit takes along: each attempt on a full disk would write them all in vain.
+_AT_ONCE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +114,9 @@ class Late:
                     self._lost[ending.status] += 1
 
     def write(self, transaction: Transaction) -> None:
-        """Write what was kept."""
+        """Write some of what was kept, oldest first."""
         with self._lock:
-            kept, lost = tuple(self._kept), self._lost.copy()
+            kept, lost = self._kept[:_AT_ONCE], self._lost.copy()
         self._writing = (len(kept), lost)
         for ending in kept:
             ending.write(transaction, self._run)

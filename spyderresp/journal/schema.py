@@ -75,7 +75,7 @@ def journal_error(path: str, error: Exception) -> JournalError:
     return JournalError(path, said or type(error).__name__)
 
 
-def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
+def connect(path: str, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file, which must exist.
 
     Transactions are begun and ended by hand, and the caller sees to it that one thread at a time uses it.
@@ -83,7 +83,7 @@ def connect(path: str, *, read_only: bool = False) -> sqlite3.Connection:
     Raises:
         sqlite3.Error: it cannot be opened.
     """
-    uri = f"file:{quote(os.path.abspath(path))}?mode={'ro' if read_only else 'rw'}"
+    uri = f"file:{quote(os.path.abspath(path))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
 
@@ -191,15 +191,27 @@ def open_for_reading(path: str) -> sqlite3.Connection:
     """
     try:
         os.stat(path)
-        connection = connect(path, read_only=True)
+        return _checked(connect(path, mode="ro"), path)
+    except sqlite3.OperationalError as error:
+        # On a read-only disk there is no place for the index of the write-ahead log, and no need where that is empty.
+        log = f"{path}-wal"
+        if os.path.exists(log) and os.path.getsize(log):
+            raise journal_error(path, error) from error
         try:
-            if version_of(connection, path) == 0:
-                raise JournalError(path, "it is not a journal: it is empty")
-        except BaseException:
-            connection.close()
-            raise
+            return _checked(connect(path, mode="ro&immutable=1"), path)
+        except sqlite3.Error:
+            raise journal_error(path, error) from error
     except (sqlite3.Error, OSError) as error:
         raise journal_error(path, error) from error
+
+
+def _checked(connection: sqlite3.Connection, path: str) -> sqlite3.Connection:
+    try:
+        if version_of(connection, path) == 0:
+            raise JournalError(path, "it is not a journal: it is empty")
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
