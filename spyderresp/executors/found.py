@@ -22,7 +22,9 @@ GROUP: Final = "spyderresp.executors"
 BUILT_IN: Final = {
     "dry-run": "DryRun",
     "jsonlines": "JsonLines",
+    "kubernetes": "Kubernetes",
     "otel": "Otel",
+    "spyderbat-api": "SpyderbatApi",
     "sqlite": "Sqlite",
     "syslog": "Syslog",
     "webhook": "Webhook",
