@@ -1,0 +1,46 @@
+"""kill -9 at every boundary of execute and journal, as tests/rig/crash.py tries it, and that this can find faults."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import spyderresp
+
+RIG = Path(__file__).parents[1] / "rig" / "crash.py"
+
+
+def rig(*options: str) -> dict[str, object]:
+    root = str(Path(spyderresp.__file__).parents[1])
+    # A process of its own: it forks, and here there may be threads.
+    done = subprocess.run(
+        [sys.executable, str(RIG), *options],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def test_a_crash_anywhere_doubles_loses_and_leaves_open_nothing() -> None:
+    said = rig("--second", "4", "--random", "30")
+    assert said["faults"] == 0
+    assert isinstance(said["boundaries"], int)
+    assert said["boundaries"] > 100
+    assert isinstance(said["killed"], int)
+    assert said["killed"] > 2 * said["boundaries"]
+
+
+@pytest.mark.parametrize("control", ["blind", "forgetful", "journal-free"])
+def test_the_rig_finds_what_is_broken_on_purpose(control: str) -> None:
+    faults = rig("--control", control, "--stride", "5", "--second", "9")["faults"]
+    assert isinstance(faults, int)
+    assert faults > 0
