@@ -113,5 +113,24 @@ _NOTES = tuple(
         ("SR515", "a selector the vendor does not offer for the policy type"),
     )
 )
+_CONFIGURATION = _errors(
+    ("SR601", "unknown key in the configuration"),
+    ("SR602", "a key of the configuration is missing"),
+    ("SR603", "a number is needed"),
+    ("SR604", "a number is out of range"),
+    ("SR605", "unknown value in the configuration"),
+    ("SR606", "not exactly one kind"),
+    ("SR607", "not an address"),
+    ("SR608", "unknown executor"),
+    ("SR609", "the executor does not take its settings"),
+    ("SR610", "a source that anybody can reach"),
+    ("SR611", "a secret in plain sight"),
+    ("SR612", "a secret or certificate cannot be read"),
+    ("SR613", "others may write it"),
+    ("SR614", "not exactly one document"),
+    ("SR615", "not a silence"),
+)
 
-CODES: Final = {code.id: code for code in (*_TEXT, *_DOCUMENTS, *_SELECTORS, *_RESPONSE, *_WARNINGS, *_NOTES)}
+CODES: Final = {
+    code.id: code for code in (*_TEXT, *_DOCUMENTS, *_SELECTORS, *_RESPONSE, *_WARNINGS, *_NOTES, *_CONFIGURATION)
+}

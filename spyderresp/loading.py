@@ -84,12 +84,12 @@ def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> Poli
     return PolicySet(reader.policies, findings.items)
 
 
-def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, nothing: str) -> bool:
+def _read_documents(source: Source, reader: PolicyReader, findings: Findings, *, nothing: str) -> bool:
     """Read all documents of a text; tell whether there was any. ``nothing`` is the code to record where not."""
     found = False
     before = len(findings.items)
     try:
-        for tree in _documents(source, reader.texts):
+        for tree in trees(source, reader.texts):
             if not tree.empty:
                 found |= reader.read(tree, source)
     except DocumentError as error:
@@ -101,9 +101,14 @@ def _read_source(source: Source, reader: PolicyReader, findings: Findings, *, no
     return found
 
 
-def _documents(source: Source, texts: Texts) -> Iterator[Tree]:
-    """Yield the documents: of JSON where the text looks like it and is it, else of YAML."""
+def trees(source: Source, texts: Texts | None = None) -> Iterator[Tree]:
+    """Yield the documents: of JSON where the text looks like it and is it, else of YAML.
+
+    Raises:
+        DocumentError: it is neither.
+    """
     text = source.text
+    texts = texts or Texts()
     not_json: NotJsonError | None = None
     if text.lstrip(" \t\r\n")[:1] in ("{", "["):
         try:
@@ -136,7 +141,7 @@ class _Text:
         if surrogate is not None:
             findings.add("SR018", "a lone surrogate is no character", source, surrogate)
             return
-        _read_source(source, reader, findings, nothing="SR003")
+        _read_documents(source, reader, findings, nothing="SR003")
 
 
 def _first_surrogate(text: str) -> int | None:
@@ -168,15 +173,15 @@ class _Path:
             findings.about_path("SR001", "no such file or directory", ascii(path))
             return
         if not directory:
-            source = _decode(path, findings)
+            source = read_source(path, findings)
             if source is not None:
-                _read_source(source, reader, findings, nothing="SR003")
+                _read_documents(source, reader, findings, nothing="SR003")
             return
         before, found = findings.errors, False
         for name in walk(path, findings):
-            source = _decode(name, findings)
+            source = read_source(name, findings)
             if source is not None:
-                found |= _read_source(source, reader, findings, nothing="SR452")
+                found |= _read_documents(source, reader, findings, nothing="SR452")
         if not found and findings.errors == before:
             wanted = " ".join(f"*{suffix}" for suffix in SUFFIXES)
             findings.about_path("SR003", f"no document found in this directory: no {wanted} holds one", path)
@@ -212,7 +217,7 @@ def _is_file(path: str, findings: Findings) -> bool:
         return False
 
 
-def _decode(path: str, findings: Findings) -> Source | None:
+def read_source(path: str, findings: Findings) -> Source | None:
     """Return the text of a file, or None after recording why there is none."""
     try:
         data = _read_bytes(path)

@@ -4,29 +4,30 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-from spyderresp.adapters import BUILT_IN
 from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
-from spyderresp.cli.policies import engine_of, read_policies
-from spyderresp.cli.render import plural
-from spyderresp.cli.run_log import RunLog, StdoutFlags
-from spyderresp.compiler import Defaults, NotIn
+from spyderresp.cli.policies import read_policies
+from spyderresp.cli.render import counted, diagnostic_text, pages, plural
+from spyderresp.cli.run_log import Form, LogHandler, RunLog, StdoutFlags
+from spyderresp.cli.run_options import add_options, settings_from
 from spyderresp.executors.base import Executor
 from spyderresp.executors.dry_run import DryRun
-from spyderresp.service.building import distrusted_files, distrusted_policies, ends, guard_of, kills, source_of
+from spyderresp.journal import Journal, JournalError
+from spyderresp.policy import PolicySet
+from spyderresp.service.assembly import assembled
+from spyderresp.service.building import ends, executors_of, kills, refuse_distrusted
+from spyderresp.service.config import ConfigurationError
 from spyderresp.service.counts import Counts
-from spyderresp.service.intake import Intake
-from spyderresp.service.reload import Reload
-from spyderresp.service.rounds import Hands
+from spyderresp.service.installed import Installed
 from spyderresp.service.service import Ending, Service
-from spyderresp.service.settings import FileSource, Settings, SourceSettings, StdinSource
+from spyderresp.service.settings import Settings, StdinSource
 from spyderresp.service.sources.base import SourceError
-from spyderresp.service.sources.positions import Positions
 from spyderresp.vocabulary import ACTIONS, FLAGS
 
 _INTERRUPTED: Final = 130
@@ -50,99 +51,93 @@ def add_parser(verbs: Any) -> None:
         description="read events, decide each, carry out what is to be done, and say what became of it",
         epilog=_EPILOG,
     )
-    parser.add_argument(
-        "--policies", action="append", metavar="PATH", help="a policy file or directory; may be repeated"
-    )
-    parser.add_argument(
-        "--events", action="append", metavar="SOURCE", help="a file, or - for standard input (default); may be repeated"
-    )
-    parser.add_argument("--follow", action="store_true", help="stay at the end of files and wait for more")
-    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
-    parser.add_argument("--defaults", choices=get_args(Defaults), help="when default actions are taken")
-    parser.add_argument("--not-in", choices=get_args(NotIn), help="whether NotIn holds where the key is absent")
-    parser.add_argument("--mode", choices=("audit",), help="treat every policy as one in audit mode")
-    parser.add_argument(
-        "--form", choices=BUILT_IN.names, help="the shape of the records; recognised one by one where not given"
-    )
-    parser.add_argument("--kill-switch", metavar="PATH", help="while this file exists no agent action is taken")
+    add_options(parser)
     parser.add_argument("--log", choices=("text", "json", "quiet"), default="text", help="default: text")
+    parser.add_argument("--check", action="store_true", help="check configuration and policies, and do nothing")
 
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    settings = _settings(args)
-    if not settings.policies:
-        raise CannotGoOnError("spyderresp run: error: no policies; name them by `--policies PATH`")
-    args.policies, args.strict = list(settings.policies), settings.strict
-    args.defaults, args.not_in = settings.defaults, settings.not_in
-    policies = read_policies(args, streams)
-    if policies is None:
-        return 2
     flags = StdoutFlags(streams)
-    executors = _completed((), flags)
-    live = not all(ends(source) for source in settings.sources)
-    log = RunLog(streams, args.log, flags if flags in executors else None, bounded=live)
-    _refuse_distrusted(settings, executors)
-    hands = Hands(engine_of(policies, args), executors, guard_of(settings), None, log, settings.form, Counts())
-    positions = Positions(settings.kept_positions)
+    installed = Installed()
+    executors: tuple[Executor, ...] = ()
     try:
-        positions.load()
-    except (OSError, ValueError) as error:
-        raise CannotGoOnError(f"spyderresp: {safe(str(settings.kept_positions))}: {safe(str(error))}") from None
-    reload = Reload(
-        settings.policies,
-        hands.engine,
-        log,
-        hands.counts,
-        strict=settings.strict,
-        watch=settings.watch and live,
-        refused=(lambda: tuple(distrusted_policies(settings))) if kills(executors) else tuple,
-    )
-    service = Service(
-        [source_of(source, positions, log) for source in settings.sources],
-        Intake(settings.max_events, settings.max_bytes),
-        hands,
-        chores=[reload],
-        drain=settings.drain,
-    )
-    try:
-        with _signals(service):
-            ending = service.run()
-    except SourceError as error:
-        raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
-    except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            raise
-        raise CannotGoOnError(f"spyderresp: {reason_of(error)}") from None
+        settings = settings_from(args, installed)
+        if not settings.policies:
+            raise CannotGoOnError("spyderresp run: error: no policies; name them by `--policies PATH`")
+        if not settings.sources:
+            settings = replace(settings, sources=(StdinSource(),))
+        executors = _completed(executors_of(settings, installed), flags)
+        if kills(executors):
+            refuse_distrusted(settings)
+        args.policies, args.strict = list(settings.policies), settings.strict
+        policies = read_policies(args, streams)
+        if policies is None:
+            return 2
+        if args.check:
+            streams.complain(f"spyderresp: fine: {plural(len(policies), 'policy')}".replace("policys", "policies"))
+            return 0
+        return _serve(settings, policies, executors, flags, args.log, streams)
+    except ConfigurationError as error:
+        paint = streams.paint(errors=True)
+        said = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
+        found = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
+        raise CannotGoOnError(f"{said}\n{found}") from None
     finally:
         for executor in executors:
             executor.close()
-    log.end()
-    log.say("info", _summary(hands.counts, ending))
+
+
+def _serve(
+    settings: Settings,
+    policies: PolicySet,
+    executors: tuple[Executor, ...],
+    flags: StdoutFlags,
+    form: Form,
+    streams: Streams,
+) -> int:
+    live = not all(map(ends, settings.sources))
+    log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
+    with _heard(log):
+        try:
+            journal = None if settings.journal is None else Journal(settings.journal)
+            if journal is None and kills(executors):
+                log.say("warning", "there is no journal: what was done is not remembered, and may be done twice")
+            with assembled(settings, policies, executors, log, journal) as (service, counts):
+                if live:
+                    log.say("info", _beginning(settings, policies, executors))
+                with _signals(service):
+                    ending = service.run()
+        except (SourceError, JournalError) as error:
+            raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CannotGoOnError(f"spyderresp: {reason_of(error)}") from None
+        log.end()
+        log.say("info", _summary(counts, ending))
     return _code(ending, log)
 
 
-def _settings(args: argparse.Namespace) -> Settings:
-    """Return the settings: of the file, and of the command line over them."""
-    settings = Settings()
-    sources = tuple(_source(word, follow=args.follow) for word in args.events or ["-"])
-    given = {
-        "policies": tuple(args.policies) if args.policies else None,
-        "sources": sources,
-        "defaults": args.defaults,
-        "not_in": args.not_in,
-        "mode": args.mode,
-        "form": args.form,
-        "strict": args.strict or None,
-    }
-    settings = replace(settings, **{name: value for name, value in given.items() if value is not None})
-    if args.kill_switch is not None:
-        settings = replace(settings, guard=replace(settings.guard, kill_switch=args.kill_switch))
-    return settings
+@contextlib.contextmanager
+def _heard(log: RunLog) -> Iterator[None]:
+    """Tell what the package and asyncio log as everything else is told."""
+    handler = LogHandler(log)
+    loggers = [logging.getLogger(name) for name in ("spyderresp", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
 
 
-def _source(word: str, *, follow: bool) -> SourceSettings:
-    return StdinSource() if word == "-" else FileSource(word, follow=follow)
+def _beginning(settings: Settings, policies: PolicySet, executors: tuple[Executor, ...]) -> str:
+    names = ", ".join(executor.name for executor in executors)
+    mode = " in audit mode" if settings.mode == "audit" else ""
+    count = "1 policy" if len(policies) == 1 else f"{len(policies):,} policies"
+    return f"{count}{mode}, {policies.digest}; executors: {names}"
 
 
 def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Executor, ...]:
@@ -152,14 +147,6 @@ def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Exe
     if not any(executor.actions - FLAGS for executor in executors):
         executors = (*executors, DryRun(actions=frozenset(ACTIONS) - FLAGS))
     return executors
-
-
-def _refuse_distrusted(settings: Settings, executors: tuple[Executor, ...]) -> None:
-    if kills(executors) and (reasons := [*distrusted_files(settings), *distrusted_policies(settings)]):
-        listed = "\n".join(f"spyderresp: error: {safe(reason)}" for reason in reasons)
-        raise CannotGoOnError(
-            f"{listed}\nspyderresp: a service that can kill believes only what nobody else can change"
-        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Mapping
@@ -164,6 +165,18 @@ class RunLog:
     def _complain(self, text: str) -> None:
         with self._lock:
             self._streams.complain(text)
+
+
+class LogHandler(logging.Handler):
+    """Hands what is logged to the log of a run."""
+
+    def __init__(self, log: RunLog) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Tell a record; a traceback is for whoever looks for the fault."""
+        self._log.say("warning" if record.levelno < logging.ERROR else "error", self.format(record))
 
 
 def sentence(outcome: StepOutcome) -> str:

@@ -73,7 +73,7 @@ def made(name: str, settings: Mapping[str, Any]) -> Executor:
         ExecutorError: there is none of this name, or more than one; it cannot be loaded; a setting is unknown, missing
             or wrong; what was made is no executor.
     """
-    make = _factory(name)
+    make = factory(name)
     try:
         signature = inspect.signature(make)
     except (TypeError, ValueError):
@@ -91,7 +91,12 @@ def made(name: str, settings: Mapping[str, Any]) -> Executor:
     return cast("Executor", executor)
 
 
-def _factory(name: str) -> Callable[..., Any]:
+def factory(name: str) -> Callable[..., Any]:
+    """Return what makes the executor of a name from keyword settings.
+
+    Raises:
+        ExecutorError: there is none of this name, or more than one; it cannot be loaded.
+    """
     offers = _offers()
     offered = offers.by_name.get(name, [])
     if name in BUILT_IN:

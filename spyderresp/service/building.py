@@ -1,19 +1,45 @@
-"""Settings into a service: everything is made here, and nothing is started."""
+"""Settings into the parts of a service: everything is made here, and nothing is started."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
 
+from spyderresp.errors import Diagnostic
 from spyderresp.executors.base import Executor
+from spyderresp.executors.found import ExecutorError
+from spyderresp.extras import needed, optional
+from spyderresp.findings import Findings
 from spyderresp.guards import Guard
-from spyderresp.service.settings import FileSource, Settings, SourceSettings, StdinSource
+from spyderresp.service.config import ConfigurationError
+from spyderresp.service.counts import Counts
+from spyderresp.service.installed import Installed
+from spyderresp.service.intake import Intake
+from spyderresp.service.secrets import LEAST, SecretError, read_secret
+from spyderresp.service.settings import (
+    FileSource,
+    Monitor,
+    NetworkSource,
+    Settings,
+    SourceSettings,
+    StdinSource,
+    UnixSource,
+)
 from spyderresp.service.sources.base import Source
 from spyderresp.service.sources.followed import Followed
+from spyderresp.service.sources.lines_protocol import LinesConnection
+from spyderresp.service.sources.listening import Listener, NetworkPlace, UnixPlace
 from spyderresp.service.sources.positions import Positions
 from spyderresp.service.sources.stream import Stream
+from spyderresp.service.state import Watch
 from spyderresp.service.telling import Teller
 from spyderresp.service.trust import distrust, distrusted, privileged
 from spyderresp.vocabulary import FLAGS
+
+_JSON: Final = "application/json"
 
 
 def guard_of(settings: Settings) -> Guard:
@@ -35,15 +61,32 @@ def ends(source: SourceSettings) -> bool:
     return isinstance(source, StdinSource) or (isinstance(source, FileSource) and not source.follow)
 
 
-def source_of(said: SourceSettings, positions: Positions, teller: Teller) -> Source:
-    """Return a source."""
-    if isinstance(said, StdinSource):
-        return Stream(None)
-    if isinstance(said, FileSource):
-        if said.follow:
-            return Followed(said.path, positions, teller, start=said.start)
-        return Stream(said.path)
-    raise NotImplementedError(said)
+def executors_of(settings: Settings, installed: Installed) -> tuple[Executor, ...]:
+    """Return the executors that were named.
+
+    Raises:
+        ConfigurationError: one cannot be made as it was set up.
+    """
+    findings = Findings()
+    made: list[Executor] = []
+    for said in settings.executors:
+        at = said.origin
+        try:
+            executor = installed.make(said.name, said.settings)
+        except SecretError as error:
+            findings.add("SR612", f"`{said.name}`: {error}", at.source, at.start, at.end)
+        except ExecutorError as error:
+            findings.add("SR609", str(error), at.source, at.start, at.end)
+        else:
+            if any(executor.name == other.name for other in made):
+                said_twice = f"two executors are called `{executor.name}`"
+                findings.add("SR609", said_twice, at.source, at.start, at.end, "give one of them another `name`")
+            made.append(executor)
+    if findings.errors:
+        for executor in made:
+            executor.close()
+        raise ConfigurationError(tuple(findings.items))
+    return tuple(made)
 
 
 def kills(executors: Iterable[Executor]) -> bool:
@@ -58,9 +101,195 @@ def distrusted_policies(settings: Settings) -> Iterator[str]:
             yield from distrusted(path)
 
 
-def distrusted_files(settings: Settings) -> Iterator[str]:
-    """Yield why the configuration, and what it names, may not be believed, where this process can kill."""
-    if privileged():
-        for path in (settings.path, settings.journal, settings.kept_positions):
-            if path is not None and (reason := distrust(path)) is not None:
-                yield reason
+def refuse_distrusted(settings: Settings) -> None:
+    """See that a service that can kill believes only what nobody else can change, and nobody unknown.
+
+    Raises:
+        ConfigurationError: it would.
+    """
+    if not privileged():
+        return
+    reasons = list(distrusted_policies(settings))
+    files = [settings.path, settings.journal, settings.kept_positions]
+    for source in settings.sources:
+        if isinstance(source, UnixSource):
+            files.append(source.path)
+        elif isinstance(source, NetworkSource):
+            files += [source.token.file if source.token else None]
+            files += [source.tls.certificate, source.tls.key, source.tls.clients] if source.tls else []
+    reasons += [reason for path in files if path is not None and (reason := distrust_place(path)) is not None]
+    help = "make root or this user its owner, and `chmod go-w` it"  # noqa: A001 - the field's name
+    found = [diagnosed("SR613", reason, help) for reason in reasons]
+    for source in settings.sources:
+        if isinstance(source, NetworkSource) and not source.authenticated:
+            said = f"{source.protocol} {source.host}:{source.port}: senders need not show who they are"
+            found.append(diagnosed("SR610", said, "give it a `token`, or `tls` with `clients`"))
+    if found:
+        raise ConfigurationError(tuple(found))
+
+
+def distrust_place(path: str) -> str | None:
+    """Return why a file is not to be believed, be it there or to be made; None where it is."""
+    reason = distrust(path)
+    if reason is not None and "no such file" in reason:
+        return distrust(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
+    return reason
+
+
+def diagnosed(code: str, message: str, help: str = "") -> Diagnostic:
+    """Return a diagnostic about what has no text."""
+    findings = Findings()
+    findings.about_path(code, message.partition(": ")[2] or message, message.partition(": ")[0], help)
+    return findings.items[0]
+
+
+@dataclass(frozen=True)
+class Making:
+    """What making sources needs beside their settings.
+
+    Attributes:
+        settings: of the whole service.
+        positions: of followed files.
+        teller: hears of followed files.
+        counts: counts what is turned away.
+        watch: looks at the service, for health and metrics.
+    """
+
+    settings: Settings
+    positions: Positions
+    teller: Teller
+    counts: Counts
+    watch: Watch
+
+    def sources(self) -> Sequence[Source]:
+        """Return the sources.
+
+        Raises:
+            ConfigurationError: an extra is missing, or a token cannot be read.
+        """
+        return [self._source(said) for said in self.settings.sources]
+
+    def monitor(self, said: Monitor) -> Source:
+        """Return what answers about health and metrics; it takes no events."""
+        return self._http(said.host, said.port, "monitor {}", events=False)
+
+    def _source(self, said: SourceSettings) -> Source:
+        if isinstance(said, StdinSource):
+            return Stream(None)
+        if isinstance(said, FileSource):
+            if said.follow:
+                return Followed(said.path, self.positions, self.teller, start=said.start)
+            return Stream(said.path)
+        if isinstance(said, UnixSource):
+            return self._listener(f"unix {said.path}", UnixPlace(said.path, said.mode), "unix", uids=said.uids)
+        token = None
+        if said.token is not None:
+            try:
+                token = read_secret(said.token, least=LEAST)
+            except SecretError as error:
+                raise ConfigurationError((diagnosed("SR612", f"{said.protocol} token: {error}"),)) from None
+        if said.protocol == "http":
+            return self._http(said.host, said.port, "http {}", token=token, source=said)
+        place = NetworkPlace(said.host, said.port)
+        return self._listener("tcp {}", place, "tcp", token=token, source=said)
+
+    def _listener(
+        self,
+        name: str,
+        place: NetworkPlace | UnixPlace,
+        kind: str,
+        *,
+        token: bytes | None = None,
+        uids: frozenset[int] | None = None,
+        source: NetworkSource | None = None,
+    ) -> Listener:
+        settings, counts = self.settings, self.counts
+
+        def connect(listener: Listener, intake: Intake) -> asyncio.Protocol:
+            return LinesConnection(
+                listener,
+                intake,
+                counts,
+                kind,
+                token=token,
+                uids=uids,
+                max_line=settings.max_line,
+                patience=settings.patience,
+            )
+
+        return self._listening(name, place, connect, source)
+
+    def _http(
+        self,
+        host: str,
+        port: int,
+        name: str,
+        *,
+        events: bool = True,
+        token: bytes | None = None,
+        source: NetworkSource | None = None,
+    ) -> Listener:
+        try:
+            module = needed("spyderresp.service.sources.http", "http", "listening for HTTP")
+        except ImportError as error:
+            raise ConfigurationError((diagnosed("SR608", f"{name.format(port)}: {error}"),)) from None
+        site = module.Site(
+            self.counts,
+            self._pages(),
+            events,
+            token,
+            frozenset({b"/metrics"}) if events else frozenset(),
+            self.settings.max_body,
+            self.settings.patience,
+        )
+
+        def connect(listener: Listener, intake: Intake) -> asyncio.Protocol:
+            made: asyncio.Protocol = module.HttpConnection(site, listener, intake)
+            return made
+
+        return self._listening(name, NetworkPlace(host, port), connect, source)
+
+    def _listening(
+        self,
+        name: str,
+        place: NetworkPlace | UnixPlace,
+        connect: Callable[[Listener, Intake], asyncio.Protocol],
+        source: NetworkSource | None,
+    ) -> Listener:
+        return Listener(
+            name,
+            place,
+            connect,
+            self.counts,
+            tls=source.tls if source is not None else None,
+            most=self.settings.max_connections,
+            patience=self.settings.patience,
+        )
+
+    def _pages(self) -> dict[bytes, Callable[[], tuple[int, str, bytes]]]:
+        """Return what is answered about health and figures, by path: status, type and body."""
+        watch = self.watch
+        metrics = optional("spyderresp.service.metrics")
+        told = metrics.exposition(self.counts, watch.state) if metrics is not None else None
+
+        def alive() -> tuple[int, str, bytes]:
+            return 200, _JSON, b'{"alive":true}'
+
+        def ready() -> tuple[int, str, bytes]:
+            state = watch.state()
+            said = {
+                "ready": state.ready and state.journal,
+                "accepting": state.ready,
+                "journal": state.journal,
+                "policies": state.policies,
+                "policy_set": state.digest,
+                "waiting": state.waiting,
+            }
+            return (200 if said["ready"] else 503), _JSON, json.dumps(said).encode()
+
+        def figures() -> tuple[int, str, bytes]:
+            if metrics is None or told is None:
+                return 501, _JSON, b'{"error":"metrics need the extra `metrics`: pip install \'spyderresp[metrics]\'"}'
+            return 200, metrics.CONTENT_TYPE, told()
+
+        return {b"/healthz": alive, b"/readyz": ready, b"/metrics": figures}

@@ -61,6 +61,7 @@ class Delivery:
         long: the numbers of lines that were too long to be kept.
         limit: the most bytes of a line, for what is said of these.
         whole: whether ``data`` is one JSON value rather than lines.
+        kind: of the source, such as ``http``; figures are kept by it.
         size: about how many events these are.
     """
 
@@ -72,6 +73,7 @@ class Delivery:
     long: Sequence[int] = ()
     limit: int = 0
     whole: bool = False
+    kind: str = "file"
     size: int = field(init=False)
 
     def __post_init__(self) -> None:

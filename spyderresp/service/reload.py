@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -37,7 +38,7 @@ class Reload:
         teller: hears of every load.
         counts: counts them.
         watch: whether to look for changes; else only when asked.
-        record: writes a load into the journal before it counts; raises ``JournalError``.
+        record: writes a load into the journal before it counts, or why there was none; raises ``JournalError``.
         refused: returns why the files may not be read, somebody else's being able to write them, say.
     """
 
@@ -50,7 +51,7 @@ class Reload:
         *,
         strict: bool = False,
         watch: bool = True,
-        record: Callable[[PolicySet], None] | None = None,
+        record: Callable[[PolicySet | None, str], None] | None = None,
         refused: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._paths = tuple(paths)
@@ -91,7 +92,7 @@ class Reload:
         policies = load(*self._paths, strict=self._strict)
         before = self._engine.policies.digest
         if self._record is not None:
-            self._record(policies)
+            self._record(policies, "")
         # Where the digest is the same, lines may still have moved.
         self._engine.replace(policies)
         same = policies.digest == before
@@ -101,6 +102,10 @@ class Reload:
     def _failed(self, reason: str) -> None:
         self._counts.reloaded("failed")
         self._teller.say("error", f"policies cannot be loaded; those of before stay in force:\n{reason}")
+        # Where the journal cannot be written it is that which was just said, or will be with the next step.
+        with contextlib.suppress(JournalError):
+            if self._record is not None:
+                self._record(None, reason)
 
     def _marks(self) -> tuple[_Mark, ...]:
         unread = Findings()

@@ -177,7 +177,7 @@ def _answer(deliveries: Sequence[Delivery], told: Sequence[_Told], digest: str, 
         said.bad.sort(key=lambda bad: bad.line)
         for bad in said.bad:
             hands.teller.bad(delivery.source, bad)
-        hands.counts.answered(delivery.source.partition(" ")[0], said.events, len(said.bad))
+        hands.counts.answered(delivery.kind, said.events, len(said.bad))
         hands.counts.waited(max(0.0, time.time() - delivery.arrived))
     # All lines of the round are said before anybody hears that it is over.
     hands.teller.flush()

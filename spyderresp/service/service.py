@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
@@ -54,6 +54,8 @@ class Service:
         hands: what decides, acts and hears of it.
         chores: what is looked after meanwhile.
         drain: for how many seconds, once told to stop, what was accepted may still take.
+        monitor: answers about the service, to the very end; it keeps no service from ending.
+        announced: whether to tell where events are accepted from.
     """
 
     def __init__(
@@ -64,8 +66,12 @@ class Service:
         *,
         chores: Sequence[Chore] = (),
         drain: float = DRAIN,
+        monitor: Source | None = None,
+        announced: bool = False,
     ) -> None:
         self._sources = tuple(sources)
+        self._monitor = monitor
+        self._announced = announced
         self._intake = intake
         self._hands = hands
         self._chores = tuple(chores)
@@ -95,26 +101,29 @@ class Service:
             Exception: what ended the rounds; a teller or sink whose reader went away, say.
         """
         opened: list[Source] = []
-        stop = Stop()
+        stop, last = Stop(), Stop()
+        watching: list[threading.Thread] = []
         try:
-            for source in self._sources:
+            for source in (*self._sources, *([self._monitor] if self._monitor is not None else [])):
                 source.open()
                 opened.append(source)
+            if self._monitor is not None:
+                watching.append(self._thread(self._watch, self._monitor, last))
+            if self._announced:
+                self._hands.teller.say("info", f"events from {', '.join(source.name for source in opened)}")
             return self._run(stop)
         finally:
+            last.call()
+            for thread in watching:
+                thread.join(_TICK)
             for source in opened:
                 source.close()
             stop.close()
+            last.close()
 
     def _run(self, stop: Stop) -> Ending:
-        rounds = threading.Thread(target=self._rounds, name="rounds", daemon=True)
-        rounds.start()
-        readers = [
-            threading.Thread(target=self._read, args=(source, stop), name=source.name, daemon=True)
-            for source in self._sources
-        ]
-        for reader in readers:
-            reader.start()
+        rounds = self._thread(self._rounds)
+        readers = [self._thread(self._read, source, stop) for source in self._sources]
         self.ready = True
         broken = self._wait(len(readers))
         self.ready = False
@@ -163,6 +172,18 @@ class Service:
             while thread.is_alive() and (self._stopped is None or time.monotonic() < self._stopped + self._drain):
                 # In slices: a signal's handler runs between them.
                 thread.join(0.2)
+
+    @staticmethod
+    def _thread(work: Callable[..., None], *about: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=about, daemon=True)
+        thread.start()
+        return thread
+
+    def _watch(self, monitor: Source, stop: Stop) -> None:
+        try:
+            monitor.run(self._intake, stop)
+        except SourceError as error:
+            self._hands.teller.say("error", str(error))
 
     def _read(self, source: Source, stop: Stop) -> None:
         try:

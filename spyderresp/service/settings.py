@@ -14,9 +14,16 @@ from spyderresp.guards.silences import Silence
 from spyderresp.protection import Protection
 from spyderresp.service.intake import MAX_BYTES, MAX_EVENTS
 from spyderresp.service.service import DRAIN
+from spyderresp.source import Source
 
 MAX_BODY: Final = 8 * 1024 * 1024
 MAX_NETWORK_LINE: Final = 1024 * 1024
+
+
+class Bare(str):
+    """A text that its author did not quote: it may be meant as a number or a boolean."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +122,21 @@ class Monitor:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where something was said, for messages: a part of a text."""
+
+    source: Source
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutorSettings:
-    """An executor by name, with its settings; ``place`` is where that was said, for messages."""
+    """An executor by name, with its settings, and where that was said."""
 
     name: str
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    place: str = ""
+    settings: Mapping[str, Any]
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True)

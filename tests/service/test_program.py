@@ -134,9 +134,8 @@ def test_a_reload_by_signal_and_by_change(start, events, tmp_path, until):
         file.write(line(5))
     until(lambda: len(program.out) == 4)
     assert [flag["severity"] for flag in program.flags] == ["high", "high", "high", "low"]
-    before = len(program.err)
     program.process.send_signal(signal.SIGHUP)
     until(lambda: "policies loaded: 1, unchanged" in program.err[-1])
-    assert len(program.err) == before + 1
+    assert sum("policies loaded" in said for said in program.err) == 2
     program.process.terminate()
     assert program.end() == 0

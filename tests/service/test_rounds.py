@@ -32,8 +32,8 @@ def test_each_delivery_hears_of_its_own(hands, heard, recording):
     assert first.policy_set == hands.engine.policies.digest
     assert sorted(step.event for step in recording.acted) == ["e1", "e1", "e3", "e3"]
     assert heard.places == [1, 1]
-    assert hands.counts.accepted == {"s": 5}
-    assert (hands.counts.decided, hands.counts.bad) == (3, {"s": 2})
+    assert hands.counts.accepted == {"file": 5}
+    assert (hands.counts.decided, hands.counts.bad) == (3, {"file": 2})
     assert hands.counts.steps == {("makeRedFlag", "done"): 2, ("agentKillProcess", "done"): 2}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,12 @@ import pytest
 
 import spyderresp
 from spyderresp import document, findings, loading, yaml_text
+from spyderresp.cli import main
 from spyderresp.codes import CODES
+from spyderresp.executors import Recording
+from spyderresp.service import building, installed, trust
+from spyderresp.service.config import ConfigurationError, read_configuration
+from spyderresp.service.installed import Installed
 
 PAGES = Path(__file__).parents[2] / "docs" / "codes"
 FENCE = re.compile(r"```yaml (wrong|right)\n(.*?)```", re.DOTALL)
@@ -29,6 +36,16 @@ def found(read: Callable[[], spyderresp.PolicySet]) -> tuple[spyderresp.Diagnost
         return read().diagnostics
     except spyderresp.PolicyError as error:
         return error.diagnostics
+
+
+def configured(text: str, folder: Path) -> list[tuple[str, int]]:
+    """Return the codes and lines of what is wrong with a configuration."""
+    (folder / "run.yaml").write_text(text)
+    try:
+        read_configuration(str(folder / "run.yaml"), Installed())
+    except ConfigurationError as error:
+        return [(item.code, item.location.line) for item in error.diagnostics]
+    return []
 
 
 def fences(code: str) -> dict[str, str]:
@@ -48,13 +65,17 @@ def test_a_page_begins_with_its_title(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_examples(code: str) -> None:
+def test_examples(code: str, tmp_path: Path) -> None:
     examples = fences(code)
     if not examples:
-        assert code in UNWRITTEN
+        assert code in UNWRITTEN or code in FOUND_LATE
         return
     wrong = examples["wrong"]
     here = 1 + wrong[: wrong.index("# <-- here")].count("\n")
+    if code > "SR600":
+        assert configured(wrong, tmp_path) == [(code, here)]
+        assert configured(examples["right"], tmp_path) == []
+        return
     diagnostics = found(lambda: spyderresp.loads(wrong))
     mine = [item for item in diagnostics if item.code == code]
     assert [(item.level, item.location.line) for item in mine] == [(CODES[code].level, here)]
@@ -93,6 +114,8 @@ def pipe(path: Path) -> Path:
     return path / "pipe.yaml"
 
 
+# What is found when the parts of a service are made.
+FOUND_LATE = ("SR609", "SR612", "SR613")
 # What no example on a page can show.
 UNWRITTEN: dict[str, Callable[[Path], Callable[[], spyderresp.PolicySet]]] = {
     "SR001": lambda path: lambda: spyderresp.load(path / "missing"),
@@ -111,6 +134,31 @@ UNWRITTEN: dict[str, Callable[[Path], Callable[[], spyderresp.PolicySet]]] = {
     "SR020": lambda path: lambda: spyderresp.loads("- x\n" * 100),
     "SR452": lambda path: lambda: spyderresp.load(directory_with_an_empty_file(path)),
 }
+
+
+def refused(arguments: list[str], monkeypatch: Any) -> set[str]:
+    """Return the codes that the run of a service is refused with; it never begins."""
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", said)
+    assert main(["run", *arguments]) == 3
+    return set(re.findall(r"error\[(SR\d+)\]", said.getvalue()))
+
+
+def test_what_only_making_a_service_can_show(tmp_path: Path, monkeypatch: Any) -> None:
+    policy = write(tmp_path / "policy.yaml", POLICY.encode())
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SHORT", "x")
+    sqlite = ["--set", "sqlite.path=flags.sqlite", "--set", "sqlite.actions=nothing"]
+    found = {
+        "SR609": refused(["--policies", str(policy), *sqlite], monkeypatch),
+        "SR612": refused(["--policies", "policy.yaml", "--events", "http:0", "--token-env", "SHORT"], monkeypatch),
+    }
+    policy.chmod(0o666)
+    monkeypatch.setattr(trust, "privileged", lambda: True)
+    monkeypatch.setattr(building, "privileged", lambda: True)
+    monkeypatch.setattr(installed.Installed, "make", lambda *_: Recording())
+    found["SR613"] = refused(["--policies", "policy.yaml", "--executor", "dry-run"], monkeypatch)
+    assert found == {code: {code} for code in FOUND_LATE}
 
 
 @pytest.mark.parametrize("code", UNWRITTEN)

@@ -56,7 +56,7 @@ class Stream:
                 chunk = os.read(self._descriptor, _CHUNK)
                 piece = cutter.feed(chunk) if chunk else cutter.end()
                 if piece is not None:
-                    intake.put(delivery_of(self.name, piece, self._max_line))
+                    intake.put(self._delivery(piece))
                 if not chunk:
                     return
         except OSError as error:
@@ -64,15 +64,16 @@ class Stream:
         except ClosedError:
             return
 
+    def _delivery(self, piece: Piece) -> Delivery:
+        kind = "stdin" if self._path is None else "file"
+        return Delivery(
+            self.name, piece.data, time.time(), None, piece.first, piece.long, limit=self._max_line, kind=kind
+        )
+
     def close(self) -> None:
         if self._descriptor > 0:
             os.close(self._descriptor)
         self._descriptor = -1
-
-
-def delivery_of(name: str, piece: Piece, limit: int) -> Delivery:
-    """Return lines as a delivery that has just come."""
-    return Delivery(name, piece.data, time.time(), first=piece.first, long=piece.long, limit=limit)
 
 
 def reason_of(error: Exception) -> str:
