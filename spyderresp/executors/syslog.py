@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import array
 import contextlib
-import fcntl
 import os
 import socket
 import ssl
-import termios
-import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -19,6 +15,7 @@ from spyderresp.executors.base import DeliveryError
 from spyderresp.executors.courier import PATIENT
 from spyderresp.executors.remote_sink import RemoteFlagSink
 from spyderresp.executors.rfc5424 import FACILITIES, Origin, message
+from spyderresp.executors.streams import send
 from spyderresp.findings import suggestion
 from spyderresp.vocabulary import FLAGS
 
@@ -26,8 +23,6 @@ _PORTS: Final = {"udp": 514, "tcp": 601, "tls": 6514}
 # What receivers should take: RFC 5426 3.2, RFC 5425 4.3.1; a Unix socket as the daemons' default.
 _LIMITS: Final = {"unix": 8192, "udp": 2048, "tcp": 8192, "tls": 8192}
 _SHORTEST: Final = 480
-# Of a connection that the other side neither closes nor acknowledges.
-_PAUSE: Final = 0.005
 #: Private enterprise number for documentation (RFC 5612).
 _ENTERPRISE: Final = 32473
 
@@ -116,7 +111,8 @@ class Syslog(RemoteFlagSink):
             if self._kind in ("unix", "udp"):
                 self._send_each(messages)
             else:
-                self._send_all(b"".join(b"%d %b" % (len(item), item) for item in messages))
+                counted = b"".join(b"%d %b" % (len(item), item) for item in messages)
+                send(self._place, self._port, counted, timeout=self._timeout, trust=self._trust)
         except OSError as error:
             reason = "no answer in time" if isinstance(error, TimeoutError) else error.strerror or str(error)
             raise DeliveryError(f"`{self._place}`: {reason}") from error
@@ -143,54 +139,6 @@ class Syslog(RemoteFlagSink):
             channel.close()
             raise
         return channel
-
-    def _send_all(self, data: bytes) -> None:
-        deadline = time.monotonic() + self._timeout
-        with contextlib.ExitStack() as held:
-            channel = held.enter_context(socket.create_connection((self._place, self._port), self._timeout))
-            if self._trust is not None:
-                channel = held.enter_context(self._trust.wrap_socket(channel, server_hostname=self._place))
-            channel.sendall(data)
-            if isinstance(channel, ssl.SSLSocket):
-                _closed_by_both(channel)
-            else:
-                channel.shutdown(socket.SHUT_WR)
-            _wait_for_end(channel, deadline)
-
-
-def _closed_by_both(channel: ssl.SSLSocket) -> None:
-    """End the secure part, and hear what the receiver had to say: that it does not know our certificate, say."""
-    try:
-        channel.unwrap()
-    except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-        # It closed without a word, which many do.
-        return
-    except ssl.SSLError as error:
-        if error.reason is not None and "SHUTDOWN" not in error.reason and "EOF" not in error.reason:
-            raise
-    except TimeoutError:
-        # It says nothing; whether it has it all is asked of the connection.
-        return
-
-
-def _wait_for_end(channel: socket.socket, deadline: float) -> None:
-    """Wait until the receiver has closed its end, or at least acknowledged every byte.
-
-    Bytes that were only written may be lost with the connection; a receiver that died shows here as a reset.
-    """
-    channel.settimeout(max(0.001, deadline - time.monotonic()))
-    try:
-        while socket.socket.recv(channel, 4096):
-            pass
-    except TimeoutError:
-        if _unacknowledged(channel):
-            raise
-
-
-def _unacknowledged(channel: socket.socket) -> int:
-    held = array.array("i", [0])
-    fcntl.ioctl(channel.fileno(), termios.TIOCOUTQ, held)
-    return held[0]
 
 
 def _parted(address: str) -> tuple[str, str, int]:

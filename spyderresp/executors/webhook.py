@@ -147,7 +147,7 @@ class Webhook(RemoteFlagSink):
             headers.update(self._secret.headers(_message([number for number, _ in part]), int(self._now()), body))
         # The transport by itself: a client would follow proxies of the environment, and log the address.
         request = httpx.Request("POST", self._url, headers=headers, content=body)
-        async with httpx.AsyncHTTPTransport(verify=self._trust, trust_env=False) as transport:
+        async with httpx.AsyncHTTPTransport(verify=self._trust) as transport:
             response = await transport.handle_async_request(request)
             try:
                 read = 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.records.redaction import MASK, Redaction
-from spyderresp.records.texts import LONGEST, clean, scalar
+from spyderresp.records.texts import CUT, LONGEST, clean, scalar
 
 _TOP: Final = ("id", "time", "policy_uid", "policy_name")
 #: The normal form of an event (docs/POLICY.md, section 2), whole: identities, and what policies select by.
@@ -167,7 +167,7 @@ class _Copying:
         """Return what is looked at of a text, which is more than what leaves: half a secret is not known as one."""
         read = text[: min(self._unread, 4 * LONGEST)]
         self._unread -= len(read)
-        return read
+        return read if len(read) == len(text) else read + CUT
 
     def _text(self, text: str) -> str:
         return clean(self._redaction.text(self._read(text)))

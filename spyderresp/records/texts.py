@@ -7,7 +7,8 @@ from typing import Any, Final
 
 #: The most characters of one text; a Linux path has fewer.
 LONGEST: Final = 4096
-_CUT: Final = "…"
+#: Stands where more was.
+CUT: Final = "…"
 
 
 def clean(text: str, most: int = LONGEST) -> str:
@@ -16,7 +17,7 @@ def clean(text: str, most: int = LONGEST) -> str:
     A lone surrogate (how Python holds a byte of a path that is not UTF-8) becomes a backslash escape: strict JSON
     readers refuse a whole batch for one.
     """
-    kept = text if len(text) <= most else text[: most - 1] + _CUT
+    kept = text if len(text) <= most else text[: most - 1] + CUT
     if kept.isascii():
         return kept
     return kept.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -145,6 +145,9 @@ def test_a_huge_event_leaves_small() -> None:
     assert said is not None
     assert said["process"] == {"exe": "x" * 4095 + "…"}
     assert len(said["pod"]["labels"]) == 64
+    # A fourth of 64 Ki characters is looked at in each, until there are none left.
+    args = said["disclosed"]["process.args"]
+    assert (len(args), args[:4], set(args[4:])) == (512, ["x" * 4095 + "…"] * 4, {"…"})
     assert len(sound(said)) < 3_000_000
 
 

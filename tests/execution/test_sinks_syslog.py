@@ -249,6 +249,20 @@ def test_a_receiver_that_never_closes_has_taken_what_it_acknowledged() -> None:
         ended.set()
 
 
+def test_a_receiver_that_talks_on_and_on_is_left_in_time() -> None:
+    ended = threading.Event()
+
+    def talk(channel: socket.socket) -> bytes:
+        data = channel.recv(65536)
+        while not ended.wait(0.02):
+            channel.sendall(b"x")
+        return data
+
+    with listening(talk) as (port, _):
+        Syslog(f"tcp://127.0.0.1:{port}", timeout=0.2).deliver(records())
+        ended.set()
+
+
 def test_a_receiver_that_stops_reading_is_left_in_time() -> None:
     ended = threading.Event()
 
@@ -279,10 +293,13 @@ def serving(authority: trustme.CA, name: str = "127.0.0.1") -> ssl.SSLContext:
     return context
 
 
-def test_tls_is_verified(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_tls_is_verified(tmp_path: Path, version: ssl.TLSVersion) -> None:
     authority, trusted = trustme.CA(), str(tmp_path / "ca.pem")
     authority.cert_pem.write_to_path(trusted)
-    with listening(everything, serving(authority)) as (port, came):
+    trusting = serving(authority)
+    trusting.minimum_version = trusting.maximum_version = version
+    with listening(everything, trusting) as (port, came):
         with pytest.raises(DeliveryError, match="certificate verify failed"):
             Syslog(f"tls://127.0.0.1:{port}").deliver(records())
         Syslog(f"tls://127.0.0.1:{port}", ca=trusted).deliver(records())
@@ -309,6 +326,27 @@ def test_a_client_certificate_that_is_missing_is_heard_of(tmp_path: Path) -> Non
             Syslog(f"tls://127.0.0.1:{port}", ca=trusted).deliver(records())
         Syslog(f"tls://127.0.0.1:{port}", ca=trusted, certificate=(certificate, key)).deliver(records())
     assert [len(frames(data)) for data in came] == [2]
+
+
+@pytest.mark.parametrize("later", [0.0, 0.3])
+def test_a_refusal_is_heard_of_on_a_connection_that_stays_open(tmp_path: Path, later: float) -> None:
+    """Every byte is acknowledged, and none was taken: only the alert says so."""
+    authority = trustme.CA()
+    trusted = str(tmp_path / "ca.pem")
+    authority.cert_pem.write_to_path(trusted)
+    wanting = serving(authority)
+    authority.configure_trust(wanting)
+    wanting.verify_mode = ssl.CERT_REQUIRED
+
+    def refuse(connection: socket.socket) -> bytes:
+        threading.Event().wait(later)
+        inner = socket.socket(fileno=os.dup(connection.fileno()))
+        with contextlib.suppress(ssl.SSLError):
+            wanting.wrap_socket(inner, server_side=True, suppress_ragged_eofs=False)
+        return everything(connection)
+
+    with listening(refuse) as (port, _), pytest.raises(DeliveryError, match="certificate required"):
+        Syslog(f"tls://127.0.0.1:{port}", ca=trusted, timeout=2.0).deliver(records())
 
 
 @pytest.mark.parametrize(
