@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -20,6 +21,7 @@ from spyderresp.round import HOST_RULE
 from spyderresp.steps import Step
 
 Make = Callable[..., Kubernetes]
+RACES = int(os.environ.get("SPYDERRESP_KUBE_RACES", "20"))
 RIGHTS = Path(__file__).parents[3] / "examples" / "kubernetes" / "rbac.yaml"
 
 
@@ -109,10 +111,10 @@ def test_a_pod_under_another_uid_is_never_touched(cluster: Cluster, executor: Ma
 def test_a_pod_recreated_between_looking_and_acting_is_never_touched(
     cluster: Cluster, executor: Make, evict: bool
 ) -> None:
-    """Twenty times: the UID travels with the request, so that no moment in between is the wrong one."""
+    """Again and again: the UID travels with the request, so that no moment in between is the wrong one."""
     kubernetes = executor(evict=evict)
     uid = cluster.create("raced", bound=False)
-    for _ in range(20):
+    for _ in range(RACES):
         outcome = kill(Interposed(kubernetes, lambda: cluster.recreate("raced", bound=False)), event("raced", uid))
         assert outcome.status == "mismatch", outcome.reason
         pod = cluster.get("raced")
