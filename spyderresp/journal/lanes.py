@@ -27,6 +27,11 @@ _REMEMBERED: Final = 1_000
 _log: Final = logging.getLogger("spyderresp.journal")
 
 
+def _safe(reason: str) -> str:
+    """Return what a receiver said, as a log may print it on a terminal."""
+    return ascii(reason)[1:-1]
+
+
 @dataclass(frozen=True, slots=True)
 class Owed:
     """A record that a sink is owed.
@@ -175,7 +180,10 @@ class Lane:
 
     def _bury(self, item: Owed, reason: str) -> None:
         _log.error(
-            "sink `%s` will never take flag %s, now a dead letter in the journal: %s", self.name, item.key, reason
+            "sink `%s` will never take flag %s, now a dead letter in the journal: %s",
+            self.name,
+            item.key,
+            _safe(reason),
         )
         with self._state:
             self._dead.append((item, reason))
@@ -186,7 +194,7 @@ class Lane:
     def _failed(self, batch: Sequence[Owed], failure: _Failure) -> None:
         self._failures += 1
         if self._failures == 1:
-            _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, failure.reason)
+            _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(failure.reason))
         with self._state:
             left = next((item.id for item in batch if item.id > self._upto), batch[-1].id)
             self._failure = (left, self._failures, failure.reason)

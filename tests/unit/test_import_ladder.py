@@ -42,7 +42,7 @@ LADDER = (
     {"guards", "journal"},
     {"round"},
     {"execute"},
-    {"reconcile"},
+    {"reconcile", "undo"},
     {"explain", "analysis"},
     {"loading", "certify"},
     {"engine"},

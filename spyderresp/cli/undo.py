@@ -1,0 +1,107 @@
+"""``spyderresp undo``: takes renices back."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from spyderresp import executors
+from spyderresp.cli.output import CannotGoOnError, Streams, safe
+from spyderresp.cli.render_journal import SHOWN, moment, step_text
+from spyderresp.executors.dry_run import said_of
+from spyderresp.findings import quoted
+from spyderresp.journal.base import JournalError
+from spyderresp.journal.journal import Journal
+from spyderresp.journal.reading import JournalReader
+from spyderresp.report import FINE
+from spyderresp.undo import Undoable, Undoing, undo, undoable
+
+# Fewer digits of a key say too little.
+_LEAST_DIGITS: Final = 6
+_EPILOG: Final = """\
+examples:
+  spyderresp undo journal.sqlite
+  spyderresp undo journal.sqlite 3f86a2c41b07 --machine node-7
+
+without a KEY it lists the steps that can be taken back; `journal show` tells them too. The first digits of a
+KEY are enough. The journal may be in use by a service meanwhile.
+
+exit codes: 0 fine; 1 something could not be taken back; 3 wrong usage, or the journal cannot be used"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "undo",
+        help="take renices back",
+        description="put back the priorities that renices changed, each once, and write that down in the journal",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("journal", metavar="JOURNAL", help="the journal's file")
+    parser.add_argument("keys", nargs="*", metavar="KEY", help="of a step; the first digits are enough")
+    parser.add_argument("--machine", metavar="NAME", help="this machine's uid or hostname, as events give it")
+
+
+def run(args: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    try:
+        with JournalReader(args.journal) as reader:
+            known = undoable(reader.entries(missing=True))
+    except (KeyError, TypeError, ValueError):
+        raise CannotGoOnError(
+            f"spyderresp undo: error: {safe(args.journal)}: an entry cannot be read; `journal verify` says more"
+        ) from None
+    except JournalError as error:
+        raise CannotGoOnError(f"spyderresp undo: error: {safe(str(error))}") from None
+    if not args.keys:
+        _list(known, streams)
+        return 0
+    chosen = [_named(key, known) for key in args.keys]
+    if not args.machine:
+        raise CannotGoOnError("spyderresp undo: error: which machine is this? name it by `--machine NAME`")
+    return _undo(chosen, _executor(args.machine), args.journal, streams)
+
+
+def _executor(machine: str) -> Undoing:
+    try:
+        return cast("Undoing", executors.LocalHost(machine=machine))
+    except (OSError, ValueError) as error:
+        raise CannotGoOnError(f"spyderresp undo: error: {safe(str(error))}") from None
+
+
+def _list(known: Mapping[str, Undoable], streams: Streams) -> None:
+    for key, item in known.items():
+        value = item.step.parameters.get("priority")
+        ending = "" if item.undone is None else f", taken back {moment(item.undone)}"
+        streams.write(
+            f"{safe(key[:SHOWN])}  {moment(item.time)}  renice to {safe(f'{value} of {said_of(item.step)}{ending}')}"
+        )
+    if not known:
+        streams.complain("no renice is in this journal")
+
+
+def _named(key: str, known: Mapping[str, Undoable]) -> Undoable:
+    found = [item for whole, item in known.items() if whole.startswith(key.lower())]
+    if len(key) < _LEAST_DIGITS or len(found) > 1:
+        raise CannotGoOnError(f"spyderresp undo: error: {quoted(key)} is too short to name one step")
+    if not found:
+        raise CannotGoOnError(
+            f"spyderresp undo: error: no renice in this journal has a key that begins with {quoted(key)}"
+        )
+    return found[0]
+
+
+def _undo(chosen: Sequence[Undoable], executor: Undoing, path: str, streams: Streams) -> int:
+    paint = streams.paint()
+    fine = True
+    try:
+        with Journal(path, guest=True) as journal:
+            for item in chosen:
+                outcome = undo(item, executor, journal, time.time())
+                fine = fine and outcome.status in FINE
+                streams.write(step_text(time.time(), outcome.step, outcome.to_dict(), paint))
+    except JournalError as error:
+        raise CannotGoOnError(f"spyderresp undo: error: {safe(str(error))}") from None
+    return 0 if fine else 1
