@@ -55,8 +55,12 @@ cdef class Arranger:
     ) except? -1
     # Give back the actions that are kept.
     cdef int forget(self) except -1
+    # The names of policies.
+    cdef tuple names(self, const int32_t* policies, Py_ssize_t count)
     # `fired` ascends. `pod` and `process`: whether the event has one.
     cdef PlanShape shape(
         self, const int32_t* in_scope, Py_ssize_t scope_count, const int32_t* fired, Py_ssize_t fired_count,
         bint pod, bint process
     )
+    # The same, with the names of the policies in scope.
+    cdef PlanShape named(self, tuple names, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process)

@@ -130,10 +130,17 @@ cdef class Arranger:
         cdef Entry held = self.entries[entry]
         return new_source(policy.name, policy.uid, held.section, held.index, held.location)
 
+    cdef tuple names(self, const int32_t* policies, Py_ssize_t count):
+        cdef Py_ssize_t i
+        return tuple([(<Policy>self.policies[policies[i]]).name for i in range(count)])
+
     cdef PlanShape shape(
         self, const int32_t* in_scope, Py_ssize_t scope_count, const int32_t* fired, Py_ssize_t fired_count,
         bint pod, bint process
     ):
+        return self.named(self.names(in_scope, scope_count), fired, fired_count, pod, process)
+
+    cdef PlanShape named(self, tuple names, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process):
         cdef Group* groups = <Group*>malloc((fired_count + 1) * sizeof(Group))
         cdef int32_t* links = <int32_t*>malloc((3 * fired_count + 1) * sizeof(int32_t))
         cdef int32_t* order = links + fired_count
@@ -200,7 +207,6 @@ cdef class Arranger:
         finally:
             free(groups)
             free(links)
-        names = tuple([(<Policy>self.policies[in_scope[i]]).name for i in range(scope_count)])
         return new_shape(names, tuple(actions))
 
     cdef ActionShape action(

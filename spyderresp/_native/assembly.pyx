@@ -2,9 +2,9 @@ from libc.stdint cimport int64_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
 
-from spyderresp._native.classes cimport FIRST
 from spyderresp._native.numbers cimport Column, taken
 from spyderresp._native.pauses cimport pause
+from spyderresp._native.postings cimport Postings, Posts, Rows, add_post, free_rows, lay_rows, longest_row
 from spyderresp._native.spec cimport MATCH, MISSING, OTHERWISE, IndexSpec, Table
 
 
@@ -23,57 +23,6 @@ cdef void _rows(Rows* rows, Table* table, Py_ssize_t* memory) noexcept:
     rows.items = _numbers(&table.items, memory)
 
 
-cdef void _free_rows(Rows* rows) noexcept nogil:
-    free(rows.start)
-    free(rows.items)
-
-
-cdef int32_t _breadth(str pattern) except -1:
-    """Guess how many times as many events a glob lets through as an exact text would."""
-    cdef Py_ssize_t literal = len(pattern) - pattern.count("*") - pattern.count("?")
-    return 2 if literal >= 6 else 10 if literal >= 3 else 100_000
-
-
-cdef int _add(Posts* posts, int32_t attribute, int32_t key, int32_t code) except -1:
-    cdef Post* items
-    cdef Py_ssize_t capacity
-    if posts.count == posts.capacity:
-        capacity = max(2 * posts.capacity, 64)
-        items = <Post*>realloc(posts.items, capacity * sizeof(Post))
-        if not items:
-            raise MemoryError
-        posts.items = items
-        posts.capacity = capacity
-    posts.items[posts.count].attribute = attribute
-    posts.items[posts.count].key = key
-    posts.items[posts.count].code = code
-    posts.count += 1
-    return 0
-
-
-cdef int _lay(Posts* posts, int32_t attribute, Rows* rows, Py_ssize_t keys, Py_ssize_t* memory) except -1:
-    """Lay the posts of one attribute out by key; the order in each row is that in which they were added."""
-    cdef Py_ssize_t i, size = 0
-    rows.start = <int32_t*>calloc(keys + 2, sizeof(int32_t))
-    if not rows.start:
-        raise MemoryError
-    for i in range(posts.count):
-        if posts.items[i].attribute == attribute:
-            rows.start[posts.items[i].key + 2] += 1
-            size += 1
-    rows.items = <int32_t*>malloc((size + 1) * sizeof(int32_t))
-    if not rows.items:
-        raise MemoryError
-    for i in range(keys):
-        rows.start[i + 2] += rows.start[i + 1]
-    for i in range(posts.count):
-        if posts.items[i].attribute == attribute:
-            rows.items[rows.start[posts.items[i].key + 1]] = posts.items[i].code
-            rows.start[posts.items[i].key + 1] += 1
-    memory[0] += (keys + 2 + size) * sizeof(int32_t)
-    return 0
-
-
 cdef class Assembly:
     def __cinit__(self, IndexSpec spec not None):
         cdef Py_ssize_t i, groups = len(spec.uids) + len(spec.names)
@@ -87,14 +36,12 @@ cdef class Assembly:
             raise ValueError("a spec is taken over once")
         self.entry_count = spec.entry_selectors.start.count - 1
         self.attribute_scope = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
-        self.text_counts = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
-        self.glob_counts = <int32_t*>calloc(self.attribute_count + 1, sizeof(int32_t))
-        if not self.attribute_scope or not self.text_counts or not self.glob_counts:
+        self.scoping = <unsigned char*>calloc(self.attribute_count + 1, 1)
+        self.code_of = <int32_t*>calloc(self.policy_count + 1, sizeof(int32_t))
+        if not self.attribute_scope or not self.scoping or not self.code_of:
             raise MemoryError
         for i in range(self.attribute_count):
             self.attribute_scope[i] = spec.attributes[i][0]
-            self.text_counts[i] = len(spec.texts[i])
-            self.glob_counts[i] = len(spec.globs[i])
         self.predicate_attribute = _numbers(&spec.predicate_attribute, &self.memory)
         self.predicate_verdicts = <Verdicts*>malloc(3 * self.predicate_count + 1)
         if not self.predicate_verdicts:
@@ -111,83 +58,57 @@ cdef class Assembly:
         _rows(&self.policy_selectors, &spec.policy_selectors, &self.memory)
         _rows(&self.entry_selectors, &spec.entry_selectors, &self.memory)
         self.first_entry = _numbers(&spec.first_entry, &self.memory)
-        self.code_of = <int32_t*>calloc(self.policy_count + 1, sizeof(int32_t))
-        self.text_posts = <Rows*>calloc(self.attribute_count + 1, sizeof(Rows))
-        self.glob_posts = <Rows*>calloc(self.attribute_count + 1, sizeof(Rows))
-        self.posted = <unsigned char*>calloc(self.attribute_count + 1, 1)
-        if not self.code_of or not self.text_posts or not self.glob_posts or not self.posted:
-            raise MemoryError
-        self.assemble(spec)
+        self.policy_posts = Postings(spec.texts, spec.globs)
+        self.entry_posts = Postings(spec.texts, spec.globs)
+        self.assemble()
         self.uids = TextTable(spec.uids, spec.uids.values())
         self.names = TextTable(spec.names, spec.names.values())
         _rows(&self.groups, &spec.groups, &self.memory)
         for i in range(self.groups.start[groups]):
             self.groups.items[i] = self.code_of[self.groups.items[i]]
         self.memory += 4 * (self.policy_count + self.code_length) + self.uids.memory + self.names.memory
+        self.memory += self.policy_posts.memory + self.entry_posts.memory
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
         free(self.attribute_scope)
-        free(self.text_counts)
-        free(self.glob_counts)
         free(self.predicate_attribute)
         free(self.predicate_verdicts)
-        _free_rows(&self.predicate_texts)
-        _free_rows(&self.predicate_globs)
+        free_rows(&self.predicate_texts)
+        free_rows(&self.predicate_globs)
         free(self.selector_scope)
-        _free_rows(&self.selector_predicates)
-        _free_rows(&self.policy_selectors)
-        _free_rows(&self.entry_selectors)
+        free_rows(&self.selector_predicates)
+        free_rows(&self.policy_selectors)
+        free_rows(&self.entry_selectors)
         free(self.first_entry)
         free(self.code)
         free(self.code_of)
-        _free_rows(&self.scope_posts)
-        for i in range(self.attribute_count):
-            if self.text_posts:
-                _free_rows(&self.text_posts[i])
-            if self.glob_posts:
-                _free_rows(&self.glob_posts[i])
-        free(self.text_posts)
-        free(self.glob_posts)
-        free(self.posted)
-        _free_rows(&self.groups)
+        free_rows(&self.scope_posts)
+        free_rows(&self.loose)
+        free(self.scoping)
+        free_rows(&self.groups)
 
-    cdef int assemble(self, IndexSpec spec) except -1:
+    cdef int assemble(self) except -1:
         """Write the code of every policy, and post each where any event that it applies to is sure to look.
 
         Sound because the pivot is one of the policy's own predicates, all of which must hold; an attributed event, for
-        which they need not, does not look here but in its group. Held by tests/property/test_index.py.
+        which they need not, does not look here but in its group. An entry's must hold always. Held by
+        tests/property/test_index.py.
         """
-        cdef Py_ssize_t i, policy, capacity = 0
-        cdef int32_t attribute, pivot, at = 0, j
-        cdef Posts texts, globs, scopes
+        cdef Py_ssize_t policy, entry, capacity = 0
+        cdef int32_t pivot, i, at = 0
+        cdef Posts scopes, loose
         cdef void* shrunk
-        cdef int32_t** use = <int32_t**>calloc(self.attribute_count + 1, sizeof(int32_t*))
-        memset(&texts, 0, sizeof(Posts))
-        memset(&globs, 0, sizeof(Posts))
         memset(&scopes, 0, sizeof(Posts))
+        memset(&loose, 0, sizeof(Posts))
         try:
-            if not use:
-                raise MemoryError
-            for i in range(self.attribute_count):
-                use[i] = <int32_t*>calloc(FIRST + len(spec.texts[i]) + 2 * len(spec.globs[i]), sizeof(int32_t))
-                if not use[i]:
-                    raise MemoryError
-                # Behind the texts, two numbers a glob: how many policies name it, and what each of them counts for.
-                for j, pattern in enumerate(spec.globs[i]):
-                    use[i][FIRST + len(spec.texts[i]) + 2 * j + 1] = _breadth(pattern)
             for policy in range(self.policy_count):
                 if policy % STEPS == 0:
                     pause()
-                capacity += HEADER
-                for i in range(self.policy_selectors.start[policy], self.policy_selectors.start[policy + 1]):
-                    capacity += self.size(self.policy_selectors.items[i], use)
-            for i in range(self.entry_count):
-                if i % STEPS == 0:
+                capacity += HEADER + self.weigh(&self.policy_selectors, policy, self.policy_posts)
+            for entry in range(self.entry_count):
+                if entry % STEPS == 0:
                     pause()
-                capacity += ENTRY_HEADER
-                for j in range(self.entry_selectors.start[i], self.entry_selectors.start[i + 1]):
-                    capacity += self.size(self.entry_selectors.items[j], NULL)
+                capacity += ENTRY_HEADER + self.weigh(&self.entry_selectors, entry, self.entry_posts)
             if capacity > 0x7FFFFFFF:
                 raise MemoryError
             self.code = <int32_t*>malloc((capacity + 1) * sizeof(int32_t))
@@ -196,77 +117,48 @@ cdef class Assembly:
             for policy in range(self.policy_count):
                 if policy % STEPS == 0:
                     pause()
-                pivot = self.pivot(policy, use)
+                pivot = self.pivot(&self.policy_selectors, policy, self.policy_posts)
                 self.code_of[policy] = at
                 if pivot < 0:
                     i = self.policy_selectors.items[self.policy_selectors.start[policy]]
-                    _add(&scopes, 0, self.selector_scope[i], at)
+                    add_post(&scopes, 0, self.selector_scope[i], at)
                 else:
-                    attribute = self.predicate_attribute[pivot]
-                    self.posted[attribute] = True
-                    for i in range(self.predicate_texts.start[pivot], self.predicate_texts.start[pivot + 1]):
-                        _add(&texts, attribute, self.predicate_texts.items[i] - FIRST, at)
-                    for i in range(self.predicate_globs.start[pivot], self.predicate_globs.start[pivot + 1]):
-                        _add(&globs, attribute, self.predicate_globs.items[i], at)
-                at = self.write_policy(policy, pivot, at)
+                    self.post(self.policy_posts, pivot, at)
+                at = self.write_policy(policy, pivot, at, &loose)
             self.code_length = at
             shrunk = realloc(self.code, (at + 1) * sizeof(int32_t))
             self.code = <int32_t*>shrunk if shrunk else self.code
-            self.post_count = texts.count + globs.count + scopes.count
-            _lay(&scopes, 0, &self.scope_posts, self.scope_count, &self.memory)
-            self.lay_all(&texts, self.text_posts, spec.texts)
-            self.lay_all(&globs, self.glob_posts, spec.globs)
+            lay_rows(&scopes, &self.scope_posts, self.scope_count, &self.memory)
+            lay_rows(&loose, &self.loose, self.policy_count, &self.memory)
+            self.policy_posts.lay()
+            self.entry_posts.lay()
+            self.post_count = self.policy_posts.count + scopes.count
         finally:
-            if use:
-                for i in range(self.attribute_count):
-                    free(use[i])
-            free(use)
-            free(texts.items)
-            free(globs.items)
             free(scopes.items)
+            free(loose.items)
         return 0
 
-    cdef int lay_all(self, Posts* posts, Rows* rows, keys) except -1:
-        cdef Py_ssize_t i
-        # One attribute after the other, each by a walk over its own posts alone.
-        cdef Posts own
-        cdef Py_ssize_t* first = <Py_ssize_t*>calloc(self.attribute_count + 2, sizeof(Py_ssize_t))
-        cdef Post* sorted_ = <Post*>malloc((posts.count + 1) * sizeof(Post))
-        try:
-            if not first or not sorted_:
-                raise MemoryError
-            for i in range(posts.count):
-                first[posts.items[i].attribute + 2] += 1
-            for i in range(self.attribute_count):
-                first[i + 2] += first[i + 1]
-            for i in range(posts.count):
-                sorted_[first[posts.items[i].attribute + 1]] = posts.items[i]
-                first[posts.items[i].attribute + 1] += 1
-            for i in range(self.attribute_count):
-                own.items = sorted_ + first[i]
-                own.count = first[i + 1] - first[i]
-                _lay(&own, i, &rows[i], len(keys[i]), &self.memory)
-        finally:
-            free(first)
-            free(sorted_)
-        return 0
-
-    cdef Py_ssize_t size(self, int32_t selector, int32_t** use) noexcept:
-        """Return the most numbers that a selector's clauses take, and count the policies that name each text."""
+    cdef Py_ssize_t weigh(self, const Rows* selectors, Py_ssize_t row, Postings postings) noexcept:
+        """Weigh what a policy or an entry could be posted under, and return the most numbers that its clauses take."""
         cdef Py_ssize_t total = 0
-        cdef int32_t i, j, predicate, attribute
-        cdef int32_t* count
-        for i in range(self.selector_predicates.start[selector], self.selector_predicates.start[selector + 1]):
-            predicate = self.selector_predicates.items[i]
-            total += 2 + 2 * FEW
-            if use is not NULL and self.exact(predicate):
-                attribute = self.predicate_attribute[predicate]
-                for j in range(self.predicate_texts.start[predicate], self.predicate_texts.start[predicate + 1]):
-                    use[attribute][self.predicate_texts.items[j]] += 1
-                count = use[attribute] + FIRST + self.text_counts[attribute]
-                for j in range(self.predicate_globs.start[predicate], self.predicate_globs.start[predicate + 1]):
-                    count[2 * self.predicate_globs.items[j]] += 1
+        cdef int32_t i, j, selector, predicate
+        for i in range(selectors.start[row], selectors.start[row + 1]):
+            selector = selectors.items[i]
+            for j in range(self.selector_predicates.start[selector], self.selector_predicates.start[selector + 1]):
+                predicate = self.selector_predicates.items[j]
+                total += 2 + 2 * FEW
+                if self.exact(predicate):
+                    postings.weigh(
+                        self.predicate_attribute[predicate], &self.predicate_texts, &self.predicate_globs, predicate
+                    )
+                if postings is self.policy_posts:
+                    self.scoping[self.predicate_attribute[predicate]] = True
         return total
+
+    cdef int post(self, Postings postings, int32_t pivot, int32_t code) except -1:
+        return postings.post(
+            self.predicate_attribute[pivot], &self.predicate_texts, &self.predicate_globs, pivot, code
+        )
 
     cdef bint exact(self, int32_t predicate) noexcept:
         """Whether only texts that it names, or its globs match, satisfy a predicate."""
@@ -276,33 +168,27 @@ cdef class Assembly:
             or self.predicate_globs.start[predicate] < self.predicate_globs.start[predicate + 1]
         )
 
-    cdef int32_t pivot(self, Py_ssize_t policy, int32_t** use) noexcept:
-        """Return the policy's rarest exact predicate, or -1: whose commonest operand leads to fewest policies."""
-        cdef int32_t i, p, k, glob, predicate, selector, attribute, best = -1
+    cdef int32_t pivot(self, const Rows* selectors, Py_ssize_t row, Postings postings) noexcept:
+        """Return the rarest exact predicate of a policy or an entry, or -1."""
+        cdef int32_t i, p, predicate, selector, best = -1
         cdef int64_t cost, least = 0
-        cdef const int32_t* count
-        for i in range(self.policy_selectors.start[policy], self.policy_selectors.start[policy + 1]):
-            selector = self.policy_selectors.items[i]
+        for i in range(selectors.start[row], selectors.start[row + 1]):
+            selector = selectors.items[i]
             for p in range(self.selector_predicates.start[selector], self.selector_predicates.start[selector + 1]):
                 predicate = self.selector_predicates.items[p]
                 if not self.exact(predicate):
                     continue
-                cost = 0
-                attribute = self.predicate_attribute[predicate]
-                for k in range(self.predicate_texts.start[predicate], self.predicate_texts.start[predicate + 1]):
-                    cost = max(cost, use[attribute][self.predicate_texts.items[k]])
-                count = use[attribute] + FIRST + self.text_counts[attribute]
-                for k in range(self.predicate_globs.start[predicate], self.predicate_globs.start[predicate + 1]):
-                    glob = self.predicate_globs.items[k]
-                    cost = max(cost, <int64_t>count[2 * glob] * count[2 * glob + 1])
+                cost = postings.cost(
+                    self.predicate_attribute[predicate], &self.predicate_texts, &self.predicate_globs, predicate
+                )
                 if best < 0 or cost < least:
                     best = predicate
                     least = cost
         return best
 
-    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at) except -1:
+    cdef int32_t write_policy(self, Py_ssize_t policy, int32_t pivot, int32_t at, Posts* loose) except -1:
         """Write a policy's code, and return where the next one's begins."""
-        cdef int32_t start = at, i, j, entry, head
+        cdef int32_t start = at, i, entry
         cdef int32_t* code = self.code
         at += HEADER
         code[start + POLICY] = policy
@@ -321,14 +207,25 @@ cdef class Assembly:
         for entry in range(self.first_entry[policy], self.first_entry[policy + 1]):
             if entry % STEPS == 0:
                 pause()
-            head = at
-            at += ENTRY_HEADER
-            code[head] = entry
-            code[head + 1] = 0
-            code[head + 2] = 0
-            for j in range(self.entry_selectors.start[entry], self.entry_selectors.start[entry + 1]):
-                at = self.write_selector(self.entry_selectors.items[j], -1, &code[head + 1], &code[head + 2], at)
-            code[head + 3] = at - head - ENTRY_HEADER
+            at = self.write_entry(policy, entry, at, loose)
+        return at
+
+    cdef int32_t write_entry(self, Py_ssize_t policy, Py_ssize_t entry, int32_t at, Posts* loose) except -1:
+        """Write and post one entry, and return where the next one's code begins."""
+        cdef int32_t start = at, i, pivot = self.pivot(&self.entry_selectors, entry, self.entry_posts)
+        cdef int32_t* code = self.code + start
+        code[ENTRY] = entry
+        code[OF] = policy
+        code[NEEDS] = 0
+        code[ASKED] = 0
+        at += ENTRY_HEADER
+        for i in range(self.entry_selectors.start[entry], self.entry_selectors.start[entry + 1]):
+            at = self.write_selector(self.entry_selectors.items[i], -1, &code[NEEDS], &code[ASKED], at)
+        code[SIZE] = at - start - ENTRY_HEADER
+        if pivot < 0:
+            add_post(loose, 0, policy, start)
+        else:
+            self.post(self.entry_posts, pivot, start)
         return at
 
     cdef int32_t write_selector(
@@ -372,23 +269,10 @@ cdef class Assembly:
         return _item(&self.selector_predicates, selector, self.selector_count, place)
 
     def longest_row(self):
-        cdef int32_t longest = _longest(&self.scope_posts, self.scope_count)
-        cdef Py_ssize_t i
-        for i in range(self.attribute_count):
-            longest = max(longest, _longest(&self.text_posts[i], self.text_counts[i]))
-            longest = max(longest, _longest(&self.glob_posts[i], self.glob_counts[i]))
-        return longest
+        return max(longest_row(&self.scope_posts, self.scope_count), self.policy_posts.longest())
 
 
 cdef int32_t _item(const Rows* rows, Py_ssize_t row, Py_ssize_t count, Py_ssize_t place) except -1:
     if not 0 <= row < count or not 0 <= place < rows.start[row + 1] - rows.start[row]:
         raise IndexError(place)
     return rows.items[rows.start[row] + place]
-
-
-cdef int32_t _longest(const Rows* rows, Py_ssize_t count) noexcept:
-    cdef int32_t longest = 0
-    cdef Py_ssize_t i
-    for i in range(count):
-        longest = max(longest, rows.start[i + 1] - rows.start[i])
-    return longest

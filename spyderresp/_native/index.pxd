@@ -3,8 +3,9 @@
 # Each value of an event becomes a class (classes.pxd) by one lookup in its attribute's table and, where the attribute
 # has globs and no policy names the text, one pass over them. From the classes the program decides (program.pxd).
 #
-# Two bounded memos, for streams that repeat: from an event's classes to the plan's shape, and from what fired to the
-# shape. Both may be emptied at any time; neither can change a decision.
+# Bounded memos, for streams that repeat: from an event's classes to the plan's shape, from what fired to the shape
+# (fired.pxd), and to what many policies have in common (broad.pxd). All may be emptied at any time; none can change a
+# decision.
 #
 # All of it is used under the GIL. From reading an event to the end of its decision no Python code runs and no object
 # that the garbage collector tracks is made: the event's values are borrowed, and the scratch is shared.
@@ -14,10 +15,12 @@ from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t, uint64_t
 
 from spyderresp._native.arrange cimport Arranger
+from spyderresp._native.broad cimport Broad, BroadMemo
 from spyderresp._native.classes cimport Value
+from spyderresp._native.fired cimport Fired, FiredMemo
 from spyderresp._native.globset cimport Matches
 from spyderresp._native.plan cimport ActionPlan, PlanShape
-from spyderresp._native.program cimport Decision, Program
+from spyderresp._native.program cimport Decision, Probe, Program
 from spyderresp._native.reader cimport EventReader
 from spyderresp._native.rowtable cimport RowTable
 from spyderresp._native.text cimport Buffer, Entry, Text, TextTable
@@ -33,14 +36,6 @@ cdef enum Outcome:
     DONE
     NOT_TEXT              # a value is no str
     NO_MEMORY
-
-# A place of the memo by what fired.
-cdef struct Fired:
-    PyObject* shape       # owned, or NULL
-    int32_t* numbers      # policies in scope, then entries fired; owned
-    int32_t in_scope
-    int32_t size          # of the numbers
-    uint32_t present      # whether there is a pod, and a process
 
 # A place of the memo by classes.
 cdef struct Slot:
@@ -73,11 +68,11 @@ cdef class DecisionIndex:
     # Memos.
     cdef char* slots                   # each a shape, owned, or NULL, and its key
     cdef Py_ssize_t slot_mask, slot_size, key_length
-    cdef Fired* fired
-    cdef Py_ssize_t fired_mask, hand   # where room is made next
-    cdef Py_ssize_t slots_used, fired_used
-    cdef Py_ssize_t weight, most_weight
-    cdef readonly uint64_t evaluated, memo_hits, fired_hits, unattributed
+    cdef Py_ssize_t slots_used
+    cdef FiredMemo fired
+    cdef Py_ssize_t most_weight
+    cdef BroadMemo broads
+    cdef readonly uint64_t evaluated, memo_hits, fired_hits, broad_hits, unattributed
 
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept
     cdef Py_ssize_t space(self) noexcept
@@ -86,10 +81,12 @@ cdef class DecisionIndex:
     cdef inline void find(self, Work* work, int i, const Text* text) noexcept
     cdef Outcome classify(self, Work* work, unsigned int present) noexcept
     cdef int32_t group_of(self, TextTable table, const Text* text) noexcept
+    cdef void know(self, Work* work, Probe* probe) noexcept
     cdef void decide(self, Work* work) noexcept
     cdef PlanShape shape(self, Work* work)
-    cdef void keep(self, Fired* place, const Fired* made) noexcept
-    cdef void drop(self, Fired* place) noexcept
+    cdef PlanShape within(self, Work* work, Broad broad, Fired* fired)
+    cdef PlanShape arranged(self, Broad broad, Fired* fired)
+    cdef PlanShape widen(self, Work* work, Fired* fired)
     cdef void drop_slot(self, Slot* slot) noexcept
     cdef tuple attribution(self, int32_t group, object uid, object name)
     cdef ActionPlan decided(self, object event, Work* work)

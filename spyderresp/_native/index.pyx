@@ -3,14 +3,15 @@ from collections import namedtuple
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
-from libc.stdint cimport uint32_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
+from spyderresp._native.broad cimport new_broad
 from spyderresp._native.classes cimport ABSENT, FIRST, NO_CLASS, OTHER, class_value, number_class
+from spyderresp._native.fired cimport copy_numbers
 from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.plan cimport new_plan, new_plan_of, settle
-from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
+from spyderresp._native.program cimport NO_GROUP, UNKNOWN_GROUP, free_decision
 from spyderresp._native.numbers cimport FIRST_HASH, hash_number
 from spyderresp._native.pauses cimport pause
 from spyderresp._native.prefetch cimport prefetch
@@ -74,11 +75,9 @@ cdef class DecisionIndex:
         slots = LEAST_SLOTS
         while slots < MOST_FIRED and slots < 4 * self.program.policy_count:
             slots *= 2
-        self.fired_mask = slots - 1
         self.most_weight = WEIGHT + 10 * self.program.policy_count
-        self.fired = <Fired*>calloc(slots, sizeof(Fired))
-        if not self.fired:
-            raise MemoryError
+        self.fired = FiredMemo(slots, self.most_weight)
+        self.broads = BroadMemo(self.program, self.most_weight)
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -92,10 +91,6 @@ cdef class DecisionIndex:
             for i in range(self.slot_mask + 1):
                 self.drop_slot(self.slot(i))
         free(self.slots)
-        if self.fired_used:
-            for i in range(self.fired_mask + 1):
-                self.drop(&self.fired[i])
-        free(self.fired)
         free_decision(&self.decision)
         free(self.buffer.bytes)
 
@@ -179,8 +174,8 @@ cdef class DecisionIndex:
         cdef Entry* entry = find_entry(table, text.bytes, text.size, hash_bytes(text.bytes, text.size))
         return entry.place - FIRST if entry is not NULL else UNKNOWN_GROUP
 
-    cdef void decide(self, Work* work) noexcept:
-        cdef Probe probe
+    cdef void know(self, Work* work, Probe* probe) noexcept:
+        """Tell what the values are whose classes the row has."""
         cdef Value* value
         cdef int i
         for i in range(self.count):
@@ -195,72 +190,100 @@ cdef class DecisionIndex:
         probe.values = work.values
         probe.group = work.group
         probe.present = work.key[self.count + 1]
+
+    cdef void decide(self, Work* work) noexcept:
+        cdef Probe probe
+        self.know(work, &probe)
         self.program.decide(&probe, &self.decision)
 
     cdef PlanShape shape(self, Work* work):
         """Decide, and return the shape of the plan."""
-        cdef Fired made
-        cdef Fired* place
+        cdef Fired fired
         cdef PlanShape shape
-        cdef uint64_t mixed
-        cdef Py_ssize_t i
-        cdef uint32_t present = work.key[self.count + 1]
+        cdef Broad broad = None
+        fired.present = work.key[self.count + 1] & (1u << self.pod | 1u << self.process)
+        if self.broads.used:
+            broad = self.broads.find(work.key)
+        if broad is not None:
+            return self.within(work, broad, &fired)
         self.decide(work)
-        made.present = present & (1u << self.pod | 1u << self.process)
-        made.in_scope = self.decision.in_scope
-        made.size = made.in_scope + self.decision.fired
-        mixed = hash_number(hash_number(FIRST_HASH, made.present), made.in_scope)
-        for i in range(made.size):
-            mixed = hash_number(mixed, self.decision.found[i])
-        place = &self.fired[mixed & self.fired_mask]
-        if (
-            place.shape is not NULL and place.present == made.present and place.in_scope == made.in_scope
-            and place.size == made.size
-            and memcmp(place.numbers, self.decision.found, made.size * sizeof(int32_t)) == 0
-        ):
+        fired.numbers = self.decision.found
+        fired.in_scope = self.decision.in_scope
+        fired.size = fired.in_scope + self.decision.fired
+        if fired.in_scope > LIGHT and self.broads.known(work.key):
+            return self.widen(work, &fired)
+        shape = self.fired.find(&fired)
+        if shape is not None:
             self.fired_hits += 1
-            return <PlanShape>place.shape
+            return shape
         # Copied before any object is made: whatever runs then may decide, and the scratch is shared.
-        made.numbers = <int32_t*>malloc((made.size + 1) * sizeof(int32_t))
-        if not made.numbers:
-            raise MemoryError
-        memcpy(made.numbers, self.decision.found, made.size * sizeof(int32_t))
+        copy_numbers(&fired)
         try:
             shape = self.arranger.shape(
-                made.numbers, made.in_scope, made.numbers + made.in_scope, made.size - made.in_scope,
-                present >> self.pod & 1, present >> self.process & 1
+                fired.numbers, fired.in_scope, fired.numbers + fired.in_scope, fired.size - fired.in_scope,
+                fired.present >> self.pod & 1, fired.present >> self.process & 1
             )
         except BaseException:
-            free(made.numbers)
+            free(fired.numbers)
             raise
-        made.shape = <PyObject*>shape
-        self.keep(place, &made)
+        self.fired.keep(&fired, shape, shape.weight)
         return shape
 
-    cdef void keep(self, Fired* place, const Fired* made) noexcept:
-        """Remember a shape, in the place of others as far as it must be."""
-        cdef Py_ssize_t weight = (<PlanShape>made.shape).weight
-        if weight > self.most_weight // 4:
-            free(made.numbers)
-            return
-        self.drop(place)
-        while self.weight + weight > self.most_weight:
-            self.drop(&self.fired[self.hand])
-            self.hand = (self.hand + 1) & self.fired_mask
-        place[0] = made[0]
-        Py_NewRef(<object>made.shape)
-        self.weight += weight
-        self.fired_used += 1
+    cdef PlanShape within(self, Work* work, Broad broad, Fired* fired):
+        """Decide which entries fire in a broad scope, and return the shape of the plan."""
+        cdef Probe probe
+        cdef PlanShape shape
+        self.know(work, &probe)
+        self.decision.in_scope = 0
+        self.decision.fired = 0
+        self.program.fire(&broad.scope, &probe, &self.decision)
+        self.broad_hits += 1
+        fired.numbers = self.decision.found
+        fired.in_scope = 0
+        fired.size = self.decision.fired
+        shape = broad.shapes.find(fired)
+        if shape is not None:
+            self.fired_hits += 1
+            return shape
+        copy_numbers(fired)
+        return self.arranged(broad, fired)
 
-    cdef void drop(self, Fired* place) noexcept:
-        cdef PyObject* shape = place.shape
-        if shape is not NULL:
-            self.weight -= (<PlanShape>shape).weight
-            self.fired_used -= 1
-            free(place.numbers)
-            place.shape = NULL
-            place.numbers = NULL
-            Py_XDECREF(shape)
+    cdef PlanShape arranged(self, Broad broad, Fired* fired):
+        """Make a shape in a broad scope, and keep it."""
+        cdef PlanShape shape
+        try:
+            shape = self.arranger.named(
+                broad.names, fired.numbers, fired.size, fired.present >> self.pod & 1, fired.present >> self.process & 1
+            )
+        except BaseException:
+            free(fired.numbers)
+            raise
+        broad.shapes.keep(fired, shape, shape.weight - broad.scope.count)
+        self.broads.settle(broad)
+        return shape
+
+    cdef PlanShape widen(self, Work* work, Fired* fired):
+        """Return the shape of what was decided, and remember its scope as a broad one."""
+        cdef Broad broad
+        cdef Fired own = fired[0]
+        cdef PlanShape shape
+        copy_numbers(fired)
+        try:
+            broad = self.broads.like(fired.numbers, fired.in_scope)
+            if broad is None:
+                names = self.arranger.names(fired.numbers, fired.in_scope)
+                broad = new_broad(self.program, fired.numbers, fired.in_scope, names, self.most_weight)
+            self.broads.keep(work.key, broad)
+            own.numbers = fired.numbers + fired.in_scope
+            own.size = fired.size - fired.in_scope
+            own.in_scope = 0
+            shape = broad.shapes.find(&own)
+            if shape is None:
+                copy_numbers(&own)
+                shape = self.arranged(broad, &own)
+            return shape
+        finally:
+            free(fired.numbers)
 
     cdef void drop_slot(self, Slot* slot) noexcept:
         cdef PyObject* shape = slot.shape
@@ -442,13 +465,16 @@ cdef class DecisionIndex:
         return {
             "memo_slots": self.slot_mask + 1,
             "memo_used": self.slots_used,
-            "shapes": self.fired_used,
-            "shape_weight": self.weight,
+            "shapes": self.fired.used,
+            "shape_weight": self.fired.weight,
+            "broad_scopes": self.broads.used,
+            "broad_weight": self.broads.weigh(),
             "glob_classes": classes,
             "memory": self.memory,
             "memo_memory": (self.slot_mask + 1) * self.slot_size
-            + (self.fired_mask + 1) * sizeof(Fired) + (4 * classes + pooled) * sizeof(int32_t),
+            + (self.fired.mask + 1) * sizeof(Fired) + (4 * classes + pooled) * sizeof(int32_t),
             "policies_looked_at": self.decision.looked,
+            "entries_asked": self.decision.asked,
             "globs_tried": tried,
         }
 
@@ -458,8 +484,6 @@ cdef class DecisionIndex:
             if i % STEPS == 0:
                 pause()
             self.drop_slot(self.slot(i))
-        for i in range(self.fired_mask + 1 if self.fired_used else 0):
-            if i % STEPS == 0:
-                pause()
-            self.drop(&self.fired[i])
+        self.fired.forget()
+        self.broads.forget()
         self.arranger.forget()

@@ -2,12 +2,16 @@ from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memset
 
 from spyderresp._native.assembly cimport (
-    CHECKED, CLAUSES, COUNT, ENTRIES, ENTRY_HEADER, GLOBS, HEADER, MANY, MASK, POLICY, TEXTS, Verdicts
+    ASKED, CHECKED, CLAUSES, COUNT, ENTRIES, ENTRY, ENTRY_HEADER, GLOBS, HEADER, MANY, MASK, NEEDS, OF, POLICY, SIZE,
+    TEXTS, Verdicts
 )
 from spyderresp._native.classes cimport ABSENT, FIRST
 from spyderresp._native.numbers cimport ascending
 from spyderresp._native.prefetch cimport prefetch
 from spyderresp._native.spec cimport MATCH, MISSING, OTHERWISE
+
+cdef enum:
+    FEW_ENTRIES = 32    # that are asked rather than looked up
 
 
 cdef bint _holds(const int32_t* items, int32_t start, int32_t stop, int32_t wanted) noexcept nogil:
@@ -32,7 +36,8 @@ cdef void free_decision(Decision* decision) noexcept nogil:
 cdef class Program(Assembly):
     cdef bint prepare(self, Decision* decision) noexcept nogil:
         """Make room for any decision; False without memory."""
-        # A policy is found once a row that it stands in, at most; an entry fires once.
+        # A policy is found once a row that it stands in, at most. An entry is asked once where all are; else fewer are
+        # asked than there are entries, though one may be found twice.
         cdef Py_ssize_t most = max(self.post_count, self.policy_count)
         memset(decision, 0, sizeof(Decision))
         decision.found = <int32_t*>malloc((most + self.entry_count + SPARE) * sizeof(int32_t))
@@ -124,14 +129,10 @@ cdef class Program(Assembly):
                 decision.in_scope += 1
         decision.looked += stop - rows.start[row]
 
-    cdef void decide(self, const Probe* probe, Decision* decision) noexcept nogil:
-        cdef int32_t i, j, kept = 0
+    cdef void find(self, const Probe* probe, Decision* decision) noexcept nogil:
+        """Find the code of every policy in scope, in order."""
+        cdef int32_t i, k, j, kept = 0
         cdef const Value* value
-        cdef const int32_t* code
-        cdef const int32_t* at
-        cdef const int32_t* after
-        cdef int32_t* fired
-        cdef bint verdict
         decision.in_scope = 0
         decision.fired = 0
         if probe.group >= 0:
@@ -140,14 +141,13 @@ cdef class Program(Assembly):
             for i in range(self.scope_count):
                 if probe.present >> i & 1:
                     self.look(&self.scope_posts, i, probe, decision)
-            for i in range(self.attribute_count):
-                if not self.posted[i]:
-                    continue
+            for k in range(self.policy_posts.attribute_count):
+                i = self.policy_posts.attributes[k]
                 value = &probe.values[i]
                 if value.text >= FIRST:
-                    self.look(&self.text_posts[i], value.text - FIRST, probe, decision)
+                    self.look(&self.policy_posts.texts[i], value.text - FIRST, probe, decision)
                 for j in range(value.count):
-                    self.look(&self.glob_posts[i], value.globs[j], probe, decision)
+                    self.look(&self.policy_posts.globs[i], value.globs[j], probe, decision)
         # By where their code lies, and so in policy order; a policy found by two of its pivot's globs stands twice.
         for i in range(1, decision.in_scope):
             if decision.found[i - 1] >= decision.found[i]:
@@ -158,20 +158,129 @@ cdef class Program(Assembly):
                 decision.found[kept] = decision.found[i]
                 kept += 1
         decision.in_scope = kept
-        fired = decision.found + kept
-        for i in range(kept):
-            code = &self.code[decision.found[i]]
-            decision.found[i] = code[POLICY]
-            at = code + code[ENTRIES]
-            for _ in range(code[COUNT]):
-                after = at + ENTRY_HEADER + at[3]
-                if (probe.present & at[1]) == <uint32_t>at[1]:
-                    fired[decision.fired] = at[0]
-                    code = at + ENTRY_HEADER
-                    verdict = True
-                    for _ in range(at[2]):
-                        code = self.clause(code, probe.values, &verdict)
-                        if not verdict:
-                            break
-                    decision.fired += verdict
-                at = after
+
+    cdef bint fires(self, const int32_t* at, const Probe* probe) noexcept nogil:
+        """Whether the entry that is written here fires, its policy being in scope."""
+        cdef const int32_t* code = at + ENTRY_HEADER
+        cdef bint verdict
+        if (probe.present & at[NEEDS]) != <uint32_t>at[NEEDS]:
+            return False
+        for _ in range(at[ASKED]):
+            code = self.clause(code, probe.values, &verdict)
+            if not verdict:
+                return False
+        return True
+
+    cdef void ask_all(self, const int32_t* code, const Probe* probe, Decision* decision) noexcept nogil:
+        """Ask all entries of the policy that is written here."""
+        cdef int32_t* fired = decision.found + decision.in_scope
+        cdef const int32_t* at = code + code[ENTRIES]
+        decision.asked += code[COUNT]
+        for _ in range(code[COUNT]):
+            if self.fires(at, probe):
+                fired[decision.fired] = at[ENTRY]
+                decision.fired += 1
+            at += ENTRY_HEADER + at[SIZE]
+
+    cdef int64_t candidates(self, const Probe* probe) noexcept nogil:
+        """Return how many entries are posted under an event's values."""
+        cdef int64_t count = 0
+        cdef int32_t i, k, j
+        cdef const Value* value
+        cdef const Rows* rows
+        for k in range(self.entry_posts.attribute_count):
+            i = self.entry_posts.attributes[k]
+            value = &probe.values[i]
+            if value.text >= FIRST:
+                rows = &self.entry_posts.texts[i]
+                count += rows.start[value.text - FIRST + 1] - rows.start[value.text - FIRST]
+            rows = &self.entry_posts.globs[i]
+            for j in range(value.count):
+                count += rows.start[value.globs[j] + 1] - rows.start[value.globs[j]]
+        return count
+
+    cdef void ask(
+        self, const int32_t* codes, int32_t count, const Scope* scope, const Probe* probe, Decision* decision
+    ) noexcept nogil:
+        """Ask some entries, as far as their policies are in scope."""
+        cdef int32_t* fired = decision.found + decision.in_scope
+        cdef const int32_t* at
+        cdef int32_t i
+        decision.asked += count
+        for i in range(count):
+            at = &self.code[codes[i]]
+            if self.fires(at, probe) and _holds(scope.policies, 0, scope.count, at[OF]):
+                fired[decision.fired] = at[ENTRY]
+                decision.fired += 1
+
+    cdef void ask_posted(self, const Scope* scope, const Probe* probe, Decision* decision) noexcept nogil:
+        """Ask the entries that are posted under the event's values, and the loose ones of the policies in scope."""
+        cdef int32_t i, k, j, first, kept = 0
+        cdef int32_t* fired = decision.found + decision.in_scope
+        cdef const Value* value
+        cdef const Rows* rows
+        for k in range(self.entry_posts.attribute_count):
+            i = self.entry_posts.attributes[k]
+            value = &probe.values[i]
+            if value.text >= FIRST:
+                rows = &self.entry_posts.texts[i]
+                first = rows.start[value.text - FIRST]
+                self.ask(rows.items + first, rows.start[value.text - FIRST + 1] - first, scope, probe, decision)
+            rows = &self.entry_posts.globs[i]
+            for j in range(value.count):
+                first = rows.start[value.globs[j]]
+                self.ask(rows.items + first, rows.start[value.globs[j] + 1] - first, scope, probe, decision)
+        if scope.loose is not NULL:
+            self.ask(scope.loose, scope.loose_count, scope, probe, decision)
+        else:
+            for i in range(scope.count):
+                first = self.loose.start[scope.policies[i]]
+                j = self.loose.start[scope.policies[i] + 1]
+                self.ask(self.loose.items + first, j - first, scope, probe, decision)
+        # An entry found by two of its pivot's operands stands twice.
+        if decision.fired > 1:
+            qsort(fired, decision.fired, sizeof(int32_t), ascending)
+            for i in range(decision.fired):
+                if not kept or fired[kept - 1] != fired[i]:
+                    fired[kept] = fired[i]
+                    kept += 1
+            decision.fired = kept
+
+    cdef void fire(self, const Scope* scope, const Probe* probe, Decision* decision) noexcept nogil:
+        cdef int32_t i
+        if scope.entries > FEW_ENTRIES and self.candidates(probe) + self.loose_of(scope) < scope.entries:
+            self.ask_posted(scope, probe, decision)
+            return
+        for i in range(scope.count):
+            self.ask_all(&self.code[self.code_of[scope.policies[i]]], probe, decision)
+
+    cdef int64_t loose_of(self, const Scope* scope) noexcept nogil:
+        """Return how many loose entries there are."""
+        cdef int64_t count = scope.loose_count
+        cdef int32_t i
+        if scope.loose is NULL:
+            for i in range(scope.count):
+                count += self.loose.start[scope.policies[i] + 1] - self.loose.start[scope.policies[i]]
+        return count
+
+    cdef void decide(self, const Probe* probe, Decision* decision) noexcept nogil:
+        cdef Scope scope
+        cdef int32_t i
+        self.find(probe, decision)
+        scope.entries = 0
+        for i in range(decision.in_scope):
+            scope.entries += self.code[decision.found[i] + COUNT]
+        if scope.entries <= FEW_ENTRIES:
+            # Nearly always, and the policies' code is at hand.
+            for i in range(decision.in_scope):
+                self.ask_all(&self.code[decision.found[i]], probe, decision)
+            for i in range(decision.in_scope):
+                decision.found[i] = self.code[decision.found[i] + POLICY]
+            return
+        for i in range(decision.in_scope):
+            decision.found[i] = self.code[decision.found[i] + POLICY]
+        scope.policies = decision.found
+        scope.count = decision.in_scope
+        scope.loose = NULL
+        scope.loose_count = 0
+        self.fire(&scope, probe, decision)

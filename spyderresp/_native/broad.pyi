@@ -1,0 +1,1 @@
+"""Broad scopes: for the other native modules."""

@@ -1,0 +1,1 @@
+"""Shapes that are remembered by what fired: for the other native modules."""

@@ -1,0 +1,1 @@
+"""Where to look, by what an event has: for the other native modules."""
