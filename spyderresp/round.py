@@ -9,15 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
-from spyderresp.executors.base import DeliveryError, Executor, Held, RemoteSink, Sink
+from spyderresp.executors.base import HOST_RULE, DeliveryError, Executor, Held, RemoteSink, Sink
 from spyderresp.guards.base import Alarm, StepGuard
 from spyderresp.journal.base import Intent, JournalError, Missed, StepJournal
 from spyderresp.records import flag_record
 from spyderresp.report import Result, Status, StepOutcome, refused
 from spyderresp.steps import Step
 
-#: An executor's refusal by this rule says that the event is another host's: the next executor is asked.
-HOST_RULE: Final = "host"
 # Of several answers about one flag the first of these is the flag's.
 _WORST: Final[tuple[Status, ...]] = ("failed", "refused", "unsupported", "accepted", "dry_run", "done")
 _OPS_FLAG: Final = "makeOpsFlag"

@@ -12,6 +12,7 @@ from spyderresp.extras import needed
 if TYPE_CHECKING:
     from spyderresp.executors.jsonlines import JsonLines
     from spyderresp.executors.kubernetes import Kubernetes
+    from spyderresp.executors.local_host import LocalHost
     from spyderresp.executors.otel import Otel
     from spyderresp.executors.spyderbat_api import SpyderbatApi
     from spyderresp.executors.sqlite import Sqlite
@@ -25,6 +26,7 @@ __all__ = [
     "Held",
     "JsonLines",
     "Kubernetes",
+    "LocalHost",
     "Otel",
     "Recording",
     "RemoteSink",
@@ -41,6 +43,7 @@ _MODULES: Final = {
     "Kubernetes": "spyderresp.executors.kubernetes",
     "Otel": "spyderresp.executors.otel",
     "SpyderbatApi": "spyderresp.executors.spyderbat_api",
+    "LocalHost": "spyderresp.executors.local_host",
     "Sqlite": "spyderresp.executors.sqlite",
     "Syslog": "spyderresp.executors.syslog",
     "Webhook": "spyderresp.executors.webhook",

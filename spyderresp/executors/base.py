@@ -7,11 +7,14 @@ changes nothing. ``act`` works on what is held, and on nothing else. Between the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from spyderresp.protection import Protection
 from spyderresp.report import Result
 from spyderresp.steps import Step
+
+#: An executor's refusal by this rule says that the event is another host's: the next executor is asked.
+HOST_RULE: Final = "host"
 
 
 class Held(Protocol):

@@ -1,0 +1,1 @@
+"""Processes of this host: read, recognised, held by pidfd, and only then touched. Linux only."""

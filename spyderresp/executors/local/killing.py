@@ -1,0 +1,181 @@
+"""Stops and kills sets of processes: each by a pidfd that was taken before it was looked at, never by its number.
+
+Between two touches a process is known by pid and start tick. A stopped process does not go away by itself, so
+descriptors need not be kept open for thousands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import signal
+import time
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+from spyderresp.executors.local.pidfd import Pidfd
+from spyderresp.executors.local.proc import Proc, Stat
+from spyderresp.executors.local.shield import Shield
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+_STOPPED: Final = "TtZXx"
+_PAUSE: Final = 0.002
+
+
+@contextlib.contextmanager
+def urgent() -> Iterator[None]:
+    """Run before all others for a moment, where that is allowed: a fork bomb leaves others no time."""
+    try:
+        before, setting = os.sched_getscheduler(0), os.sched_getparam(0)
+        first = os.sched_param(os.sched_get_priority_min(os.SCHED_RR))
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, first)
+    except OSError:
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, before, setting)
+
+
+class Pack:
+    """The members of a group or tree, as they are found, stopped and killed.
+
+    Args:
+        proc: where they are read.
+        shield: who is spared.
+    """
+
+    def __init__(self, proc: Proc, shield: Shield) -> None:
+        self._proc = proc
+        self._shield = shield
+        self.members: dict[int, Stat] = {}
+        self.spared: dict[int, tuple[Stat, str]] = {}
+        self.failed: dict[int, str] = {}
+
+    def holds(self, found: Stat) -> bool:
+        """Tell whether a process is known already, as a member or as one that is spared."""
+        known = self.members.get(found.pid) or self.spared.get(found.pid, (None, ""))[0]
+        return known is not None and known.start_ticks == found.start_ticks
+
+    def stop(self, found: Stat) -> bool:
+        """Make a process a member and stop it; tell whether it is new. One that must not be touched is spared.
+
+        ``found`` is a look at it that made it one; whether it is still that process is seen once it is held.
+        """
+        if self.holds(found):
+            return False
+        held = self._held(found)
+        if held is None:
+            return False
+        with held:
+            refusal = self._shield.refusal(found)
+            if refusal is not None:
+                self.spared[found.pid] = (found, refusal.reason)
+                return True
+            self.members[found.pid] = found
+            try:
+                held.send(signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+            except OSError as error:
+                self.failed[found.pid] = (error.strerror or "it failed").lower()
+        return True
+
+    def _held(self, found: Stat) -> Pidfd | None:
+        """Return the very process of a look, held; None where it has ended or another has its number."""
+        try:
+            held = Pidfd(found.pid)
+        except ProcessLookupError:
+            return None
+        except OSError as error:
+            if error.errno in (errno.EINVAL, errno.ENOENT):
+                return None
+            raise
+        now = self._proc.stat(found.pid)
+        if now is None or now.start_ticks != found.start_ticks or held.ended:
+            held.close()
+            return None
+        return held
+
+    def standing_still(self, until: float) -> bool:
+        """Wait until every member has stopped or ended, so long at the most; a signal takes a moment."""
+        while True:
+            looks = (self._now(member) for member in self.members.values() if member.pid not in self.failed)
+            if all(look is None or look.state in _STOPPED for look in looks):
+                return True
+            if time.monotonic() >= until:
+                return False
+            time.sleep(_PAUSE)
+
+    def _now(self, member: Stat) -> Stat | None:
+        """Return a look at a member as it is now; None where it is gone."""
+        look = self._proc.stat(member.pid)
+        return look if look is not None and look.start_ticks == member.start_ticks else None
+
+    def kill(self) -> None:
+        """Send each member the signal that cannot be refused."""
+        for member in list(self.members.values()):
+            held = self._held(member)
+            if held is None:
+                continue
+            with held:
+                try:
+                    held.send(signal.SIGKILL)
+                    self.failed.pop(member.pid, None)
+                except ProcessLookupError:
+                    pass
+                except OSError as error:
+                    self.failed[member.pid] = (error.strerror or "it failed").lower()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Let members run again where something went wrong before they were killed: nobody else would."""
+        if error is None:
+            return
+        for member in self.members.values():
+            with contextlib.suppress(OSError):
+                held = self._held(member)
+                if held is not None:
+                    with held:
+                        held.send(signal.SIGCONT)
+
+    def living(self, until: float) -> list[Stat]:
+        """Return the members that are still alive, when all are dead or the time is up."""
+        while True:
+            alive = [look for member in self.members.values() if (look := self._alive(member)) is not None]
+            if not alive or time.monotonic() >= until:
+                return alive
+            time.sleep(_PAUSE)
+
+    def _alive(self, member: Stat) -> Stat | None:
+        look = self._now(member)
+        if look is None or look.dead:
+            return None
+        held = self._held(member)
+        if held is None:
+            return None
+        held.close()
+        return look
+
+    def told(self, survivors: Iterable[Stat]) -> dict[str, Any]:
+        """Return what happened to whom, as JSON data."""
+        left = {look.pid for look in survivors}
+        said: dict[str, Any] = {"killed": [look.to_dict() for pid, look in self.members.items() if pid not in left]}
+        if self.spared:
+            said["spared"] = [{**look.to_dict(), "reason": why} for look, why in self.spared.values()]
+        if left:
+            said["survivors"] = [
+                {**look.to_dict(), "reason": self.failed.get(look.pid, "still alive")}
+                for look in self.members.values()
+                if look.pid in left
+            ]
+        return said

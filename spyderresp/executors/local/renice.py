@@ -1,0 +1,117 @@
+"""Renicing: every thread of the verified process, and back again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from spyderresp.executors.local.held import _PASSES, NICE_MAX, NICE_MIN, HeldProcess
+from spyderresp.executors.local.pidfd import Pidfd
+from spyderresp.executors.local.proc import Proc
+from spyderresp.report import Result
+
+
+class HeldForRenice(HeldProcess):
+    """Sets the nice value of every thread.
+
+    ``setpriority`` takes a number, so each thread is seen to be the held process's right before, and the process to
+    live right after: while it does, none of its threads' numbers that is still listed can be another's.
+    """
+
+    priority: int = 0
+
+    def act(self) -> Result:
+        """Renice all threads, those that start meanwhile too, and keep what they had."""
+        wanted = max(NICE_MIN, min(NICE_MAX, self.priority))
+        before: dict[int, int] = {}
+        try:
+            for _ in range(_PASSES):
+                new = [tid for tid in self._proc.threads(self._found.pid) if tid not in before]
+                if not new:
+                    break
+                for tid in new:
+                    if self._pidfd.ended:
+                        return self._gone()
+                    before.update(renice(self._proc, self._found.pid, tid, wanted))
+            else:
+                return self._told("incomplete", f"{self._who()} kept starting threads", before, wanted)
+        except PermissionError:
+            lower = wanted < max(before.values(), default=wanted + 1)
+            need = "; a lower nice value needs CAP_SYS_NICE" if lower else ""
+            return self._told("failed", f"{self._who()} cannot be reniced{need}", before, wanted)
+        if self._pidfd.ended or not before:
+            return self._gone()
+        threads = "1 thread" if len(before) == 1 else f"{len(before)} threads"
+        return self._told("done", f"reniced {self._who()} to {wanted}: {threads}", before, wanted)
+
+    def _told(self, status: Any, reason: str, before: Mapping[int, int], wanted: int) -> Result:
+        undo = {
+            "pid": self._found.pid,
+            "start_ticks": self._found.start_ticks,
+            "boot_id": self._facts["boot_id"],
+            "nice": {str(tid): nice for tid, nice in before.items()},
+            "set": wanted,
+        }
+        return Result(status, reason, details={**self._facts, "undo": undo})
+
+
+def renice(proc: Proc, pid: int, tid: int, nice: int) -> dict[int, int]:
+    """Renice one thread of a held process; return what it had before, or nothing where it has ended.
+
+    Raises:
+        PermissionError: it is not ours to renice, or not so low.
+    """
+    try:
+        old = os.getpriority(os.PRIO_PROCESS, tid)
+        if tid not in proc.threads(pid):
+            return {}
+        os.setpriority(os.PRIO_PROCESS, tid, nice)
+    except ProcessLookupError:
+        return {}
+    return {tid: old}
+
+
+def undo(proc: Proc, details: Mapping[str, Any]) -> Result:
+    """Give a process the nice values back that a renice took, where nobody has set others since.
+
+    Args:
+        proc: where it is read.
+        details: those of the renice's outcome.
+    """
+    try:
+        kept = details["undo"]
+        pid, ticks, boot = int(kept["pid"]), int(kept["start_ticks"]), str(kept["boot_id"])
+        nice = {int(tid): int(old) for tid, old in kept["nice"].items()}
+        was_set = int(kept["set"])
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return Result("failed", "the journal does not say what the nice values were before")
+    if boot.lower() != proc.boot_id().lower():
+        return Result("already", "the host has been booted since: the process is gone")
+    try:
+        held = Pidfd(pid)
+    except ProcessLookupError:
+        return Result("already", f"process {pid} is gone")
+    except OSError as error:
+        return Result("mismatch", f"pid {pid} is no process: {(error.strerror or '').lower()}")
+    with held:
+        found = proc.stat(pid)
+        if found is None or held.ended:
+            return Result("already", f"process {pid} is gone")
+        if found.start_ticks != ticks:
+            return Result("mismatch", f"pid {pid} is another process by now: `{found.name}`")
+        back, left = 0, 0
+        main = nice.get(pid, min(nice.values(), default=0))
+        for tid in proc.threads(pid):
+            # Threads that started later took the new value over.
+            try:
+                if os.getpriority(os.PRIO_PROCESS, tid) != was_set:
+                    left += 1
+                    continue
+                back += len(renice(proc, pid, tid, nice.get(tid, main)))
+            except ProcessLookupError:
+                continue
+            except PermissionError:
+                return Result("failed", f"process {pid} cannot be reniced back: it needs CAP_SYS_NICE")
+        others = f"; {left} set otherwise since, left alone" if left else ""
+        return Result("done", f"process {pid} `{found.name}` has its nice values back: {back} threads{others}")

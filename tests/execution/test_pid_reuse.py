@@ -1,0 +1,29 @@
+"""A pid that is an innocent's by now: a few of the trials of ``python -m tests.rig reuse``."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from rig import namespace
+
+pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
+
+
+def trials(count: int, *arguments: str) -> dict[str, int]:
+    done = namespace.run("rig.reuse", ["--trials", str(count), *arguments])
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def test_no_innocent_is_killed() -> None:
+    said = trials(300)
+    assert said["handed_over"] == 300
+    assert said["wrong_kills"] == 0
+    assert set(said["outcomes"]) <= {"mismatch", "already"}
+
+
+def test_the_same_trials_kill_innocents_by_number() -> None:
+    """Else the trials above would prove nothing."""
+    said = trials(20, "--plain")
+    assert said["wrong_kills"] > 10

@@ -1,0 +1,146 @@
+"""PID reuse, for real: the victim's number is an innocent's before it is acted on. Runs in a PID namespace of its own.
+
+Half of the trials hand the number over between decision and execution, half between resolving and acting. With
+``--plain`` a ``kill(pid)`` after a check stands in place of ours, as others do it: then innocents die, or the trials
+prove nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+import spyderresp
+from rig import namespace
+from rig.events import PROC, engine_for, event_of, guard
+from spyderresp.executors import LocalHost
+from spyderresp.protection import Protection
+from spyderresp.report import Result
+from spyderresp.steps import Step
+
+ENGINE = engine_for("agentKillProcess")
+
+
+class Plain:
+    """What others do: look at the number, then kill the number."""
+
+    name = "plain"
+    actions = frozenset({"agentKillProcess"})
+
+    def resolve(self, step: Step, protection: Protection) -> Any:
+        pid = step.value("process.pid")
+        assert isinstance(pid, int)
+        return _Number(pid) if PROC.stat(pid) is not None else Result("already")
+
+    def close(self) -> None: ...
+
+
+class _Number:
+    namespace = None
+
+    def __init__(self, pid: int) -> None:
+        self.facts: dict[str, Any] = {}
+        self.pid = pid
+        self.identity = str(pid)
+
+    def act(self) -> Result:
+        os.kill(self.pid, signal.SIGKILL)
+        return Result("done")
+
+    def release(self) -> None: ...
+
+
+class Between:
+    """Hands the number over after the target was resolved."""
+
+    def __init__(self, inner: Any, hand_over: Any) -> None:
+        self.name, self.actions = inner.name, inner.actions
+        self._inner, self._hand_over = inner, hand_over
+
+    def resolve(self, step: Step, protection: Protection) -> Any:
+        held = self._inner.resolve(step, protection)
+        self._hand_over()
+        return held
+
+    def close(self) -> None: ...
+
+
+def sleeper() -> int:
+    pid = os.fork()
+    if pid == 0:
+        while True:
+            time.sleep(1000)
+    return pid
+
+
+def trial(executor: Any, late: bool) -> tuple[str, bool, bool]:
+    """Return the outcome, whether the number was handed over, and whether the innocent lives."""
+    victim = sleeper()
+    event = event_of(victim)
+    plan = ENGINE.evaluate(event)
+    innocent = 0
+
+    def hand_over() -> None:
+        nonlocal innocent
+        # A tick is 10 ms: the innocent may well start in the same one.
+        os.kill(victim, signal.SIGKILL)
+        os.waitpid(victim, 0)
+        namespace.hand_over(victim)
+        innocent = sleeper()
+
+    if not late:
+        # Another tick, or it would be the same process by every fact that the kernel tells.
+        time.sleep(0.011)
+        hand_over()
+    report = spyderresp.execute(plan, Between(executor, hand_over) if late else executor, guard())
+    handed = innocent == victim
+    time.sleep(0.003)
+    alive = os.waitpid(innocent, os.WNOHANG) == (0, 0)
+    if alive:
+        os.kill(innocent, signal.SIGKILL)
+        os.waitpid(innocent, 0)
+    return report[0].status, handed, alive
+
+
+def inside(trials: int, *, plain: bool) -> dict[str, Any]:
+    executor: Any = Plain() if plain else LocalHost("rig-host")
+    outcomes: Counter[str] = Counter()
+    wrong = handed = 0
+    for number in range(trials):
+        status, was_handed, alive = trial(executor, late=number % 2 == 1)
+        outcomes[status] += 1
+        handed += was_handed
+        wrong += not alive
+    return {"trials": trials, "handed_over": handed, "wrong_kills": wrong, "outcomes": dict(outcomes)}
+
+
+def add_parser(verbs: Any) -> None:
+    parser = verbs.add_parser("reuse", help="hand a victim's pid to an innocent before it is acted on")
+    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--plain", action="store_true", help="kill(pid) in place of ours: innocents must die")
+
+
+def run(args: argparse.Namespace) -> int:
+    given = ["--trials", str(args.trials), *(["--plain"] if args.plain else [])]
+    done = namespace.run("rig.reuse", given, timeout=3600)
+    sys.stderr.write(done.stderr)
+    print(done.stdout, end="")
+    if done.returncode:
+        return done.returncode
+    said = json.loads(done.stdout)
+    right = said["wrong_kills"] > 0 if args.plain else said["wrong_kills"] == 0
+    return 0 if right and said["handed_over"] > 0.9 * said["trials"] else 1
+
+
+if __name__ == "__main__":
+    own = argparse.ArgumentParser()
+    own.add_argument("--trials", type=int, required=True)
+    own.add_argument("--plain", action="store_true")
+    chosen = own.parse_args()
+    print(json.dumps(inside(chosen.trials, plain=chosen.plain)))
