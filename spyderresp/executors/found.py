@@ -23,6 +23,7 @@ BUILT_IN: Final = {
     "dry-run": "DryRun",
     "jsonlines": "JsonLines",
     "kubernetes": "Kubernetes",
+    "local-host": "LocalHost",
     "otel": "Otel",
     "spyderbat-api": "SpyderbatApi",
     "sqlite": "Sqlite",
