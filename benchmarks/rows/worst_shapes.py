@@ -7,7 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from measure import interleaved, ratio, spread, steady, walked
+from measure import called, interleaved, ratio, spread, steady, walked
+from native import native_module
+from peers.named import floor_plan
 from workloads import WORST, Workload, assert_answers, decoder, pathological, synthetic
 
 import spyderresp
@@ -39,22 +41,29 @@ def _shape(
     fresh: bool,
 ) -> Figure:
     costs: dict[str, list[float]] = {}
+    made = native_module("floor")
     for name, (workload, engine) in (("ordinary", ordinary), ("worst", worst)):
         stream, decode = workload.stream(fresh=fresh, start=1_000_000), decoder()
         actions = statistics.mean(len(engine.evaluate(decode(next(stream)))) for _ in range(20))
         count = max(2, min(settings.count, int(_ACTIONS_A_ROUND / actions)))
         warming = 2 if fresh else 10
-        passes = {name: walked(engine.evaluate)}
+        lowest = f"floor of the {name}"
+        passes = {
+            name: walked(engine.evaluate),
+            lowest: called(made.Floor(floor_plan(workload.policies)).evaluate),
+        }
         interleaved(passes, stream, rounds=warming, count=count)
-        costs[name] = [
-            cost / actions for cost in interleaved(passes, stream, rounds=settings.rounds, count=count)[name]
-        ]
+        for what, taken in interleaved(passes, stream, rounds=settings.rounds, count=count).items():
+            costs[what] = [cost / actions for cost in taken]
     kind = "never-seen" if fresh else "repeating"
     return Figure(
         f"{worst[0].name}, {kind}, per action / the ordinary case",
         ratio(costs["worst"], costs["ordinary"]),
         aim=3.0,
-        note=spread(costs["worst"], costs["ordinary"]),
+        note=(
+            f"{spread(costs['worst'], costs['ordinary'])}; its events' own floor / the ordinary case is "
+            f"{ratio(costs['floor of the worst'], costs['ordinary']):.2f} x"
+        ),
         detail={f"{name}, ns an action": statistics.median(cost) for name, cost in costs.items()},
     )
 

@@ -105,6 +105,10 @@ cdef class DecisionIndex:
             work.key[i] = entry.note
             return
         (<GlobSet>field.globs).match(value, &field.matches)
+        if entry is NULL and not field.matches.count:
+            # What most values are to most attributes, and what absence is to none: a class that needs no number.
+            work.key[i] = OTHER
+            return
         number = number_class(&field.classes, text, &field.matches)
         if number == NO_CLASS:
             # Good until this attribute's next text: for this one decision.
