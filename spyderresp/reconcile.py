@@ -132,7 +132,7 @@ def _claim(works: Sequence[_Open], guard: StepGuard, journal: OpenJournal) -> No
     ]
     keys = frozenset(intent.step.key for intent in intents)
     try:
-        lost = journal.begin(intents, guard=guard.state(), take_over=keys)
+        lost = journal.begin(intents, guard=guard.state, take_over=keys)
     except JournalError as error:
         for work in waiting:
             work.result = refused("journal", f"the journal cannot be written: {error}")

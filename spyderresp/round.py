@@ -243,7 +243,7 @@ class Round:
             try:
                 lost = self._journal.begin(
                     [_intent(work) for work in waiting],
-                    guard=self._guard.state() if any(work.held for work in waiting) or self._alarms else None,
+                    guard=self._guard.state if any(work.held for work in waiting) or self._alarms else None,
                     take_over=frozenset(work.step.key for work in waiting if work.taken_over),
                 )
             except JournalError as error:
@@ -304,7 +304,9 @@ class Round:
         ended = [work for work in works if work.result is not None and work.result.status != "duplicate"]
         if not self._broken and ended:
             try:
-                self._journal.finish([work.outcome() for work in ended])
+                # A refusal keeps an open breaker open, after a restart too.
+                met = any(work.result.rule.startswith("breaker:") for work in ended if work.result is not None)
+                self._journal.finish([work.outcome() for work in ended], guard=self._guard.state if met else None)
             except JournalError as error:
                 self._broken = str(error)
         if self._broken:

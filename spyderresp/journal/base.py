@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -128,22 +128,22 @@ class StepJournal(Protocol):
         self,
         intents: Sequence[Intent],
         *,
-        guard: Mapping[str, Any] | None = None,
+        guard: Callable[[], Mapping[str, Any]] | None = None,
         take_over: frozenset[str] = frozenset(),
     ) -> Mapping[str, Earlier]:
         """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
 
         Args:
             intents: the steps.
-            guard: the state of the breakers, to be kept with them.
+            guard: gives the state of the breakers, to be kept with them as it is when they are written.
             take_over: keys of steps that an earlier process began and never ended, and that are now taken by us.
 
         Raises:
             JournalError: it cannot be written; nothing is claimed.
         """
 
-    def finish(self, outcomes: Iterable[StepOutcome]) -> None:
-        """Write what became of steps, begun ones and those that never had to be.
+    def finish(self, outcomes: Iterable[StepOutcome], *, guard: Callable[[], Mapping[str, Any]] | None = None) -> None:
+        """Write what became of steps, begun ones and those that never had to be; and the state of the breakers.
 
         Raises:
             JournalError: it cannot be written; begun steps stay open, and are checked after the next start.

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, final
 
@@ -127,7 +127,7 @@ class Journal:
         self,
         intents: Sequence[Intent],
         *,
-        guard: Mapping[str, Any] | None = None,
+        guard: Callable[[], Mapping[str, Any]] | None = None,
         take_over: frozenset[str] = frozenset(),
     ) -> Mapping[str, Earlier]:
         """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
@@ -139,7 +139,6 @@ class Journal:
         """
         self._usable()
         claims = [Claim.of(intent, self._run) for intent in intents]
-        state = None if guard is None else canonical(guard)
         begun: set[str] = set()
 
         def work(transaction: Transaction) -> dict[str, Earlier]:
@@ -151,8 +150,7 @@ class Journal:
                     begun.add(claim.key)
                 else:
                     lost[claim.key] = taken
-            if state is not None:
-                transaction.execute("INSERT OR REPLACE INTO guard_state VALUES (1, ?)", (state,))
+            _keep(transaction, guard)
             return lost
 
         lost = self._committer.submit(work)
@@ -160,14 +158,14 @@ class Journal:
         self._rotate_when_long()
         return lost
 
-    def finish(self, outcomes: Iterable[StepOutcome]) -> None:
+    def finish(self, outcomes: Iterable[StepOutcome], *, guard: Callable[[], Mapping[str, Any]] | None = None) -> None:
         """Write what became of steps, begun ones and those that never had to be.
 
         Raises:
             JournalError: it cannot be written yet. Outcomes of begun steps are kept and go with the next commit that
                 works; should the process end before, the steps are checked after the next start.
         """
-        self._end(outcomes, earlier=False)
+        self._end(outcomes, earlier=False, guard=guard)
 
     def settle(self, outcomes: Iterable[StepOutcome]) -> None:
         """Write what became of steps that an earlier process began, or that were under way.
@@ -177,13 +175,20 @@ class Journal:
         """
         self._end(outcomes, earlier=True)
 
-    def _end(self, outcomes: Iterable[StepOutcome], *, earlier: bool) -> None:
+    def _end(
+        self,
+        outcomes: Iterable[StepOutcome],
+        *,
+        earlier: bool,
+        guard: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> None:
         self._usable()
         endings = [Ending.of(outcome, outcome.step.key in self._begun, earlier=earlier) for outcome in outcomes]
 
         def work(transaction: Transaction) -> None:
             for ending in endings:
                 ending.write(transaction, self._run)
+            _keep(transaction, guard)
 
         try:
             self._committer.submit(work)
@@ -427,3 +432,9 @@ class Journal:
                 return self._reader.execute(statement, values).fetchall()
         except sqlite3.Error as error:
             raise journal_error(self.path, error) from error
+
+
+def _keep(transaction: Transaction, guard: Callable[[], Mapping[str, Any]] | None) -> None:
+    """Keep the state of the breakers as it is when it is written: one taken before could overtake a later one."""
+    if guard is not None:
+        transaction.execute("INSERT OR REPLACE INTO guard_state VALUES (1, ?)", (canonical(guard()),))

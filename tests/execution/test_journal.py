@@ -56,7 +56,7 @@ def test_a_step_that_was_never_begun_is_written_and_not_taken(journal: Journal, 
 
 def test_what_was_begun_and_not_ended_is_open_after_a_restart(path: Path) -> None:
     with Journal(path) as journal:
-        journal.begin([kill("a"), kill("b"), flag("f", "x", "y")], guard={"version": 1})
+        journal.begin([kill("a"), kill("b"), flag("f", "x", "y")], guard=lambda: {"version": 1})
         journal.finish([outcome("b", "incomplete")])
         assert journal.open_steps() == []
     with Journal(path) as journal:

@@ -55,7 +55,9 @@ class Claims(RuleBasedStateMachine):
                 self.owed.append(f"flag:{key}")
             self.taken[key] = (self.process, None)
             self.entries += 1
-        lost = self.journal.begin([intent(key) for key in keys], take_over=frozenset(over), guard={"n": self.entries})
+        lost = self.journal.begin(
+            [intent(key) for key in keys], take_over=frozenset(over), guard=lambda: {"n": self.entries}
+        )
         # One that comes twice is claimed, and said to be.
         assert {key: (item.status, item.ours) for key, item in lost.items()} == expected
         assert self.journal.guard_state() == {"n": self.entries}

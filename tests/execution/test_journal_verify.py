@@ -21,7 +21,10 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for turn in range(3):
             keys = [f"{turn}-{number}" for number in range(4)]
             journal.record_policies("set", ["policies/"], policies=2)
-            journal.begin([*(kill(key) for key in keys), flag(f"f{turn}", "shelf", "gone")], guard={"turn": turn})
+            journal.begin(
+                [*(kill(key) for key in keys), flag(f"f{turn}", "shelf", "gone")],
+                guard=lambda turn=turn: {"turn": turn},
+            )
             journal.deliver_now({"shelf": Shelf()})
             journal.finish([outcome(key) for key in keys[:2]])
             journal.finish([outcome(keys[2], "accepted", uid="u"), outcome(flag(f"f{turn}", "shelf", "gone"))])

@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rig import reuse, trees
+from rig import accident, crash, kubernetes, reuse, trees
 
-VERBS = {"reuse": reuse, "trees": trees}
+VERBS = {"accident": accident, "crash": crash, "kubernetes": kubernetes, "reuse": reuse, "trees": trees}
 
 
 def main() -> int:
