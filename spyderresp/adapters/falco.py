@@ -7,6 +7,7 @@ Sources: the table in docs/POLICY.md, section 2, and Falco's own field definitio
 - ``container.id`` is ``host``, and ``container.name`` with it, for a process outside every container.
 - ``k8s.pod.labels`` is ``a:b, c:d``, a label of empty value standing alone; ``k8s.pod.label`` takes its key after a
   dot or in brackets; ``k8s.pod.id`` is the old name of ``k8s.pod.uid``.
+- ``proc.pid.ts`` is the start of the process in epoch nanoseconds, where a rule's output asks for it.
 - ``proc.exepath`` is the resolved path; ``proc.exe`` is argv[0], which the process chooses.
 - ``container.image.id`` (shortened) and ``container.image.digest`` (the registry's) are not the vendor's ``imageID``,
   and are left out: a policy that names one would match by accident or never.
@@ -54,8 +55,13 @@ def from_alert(record: Mapping[str, Any]) -> dict[str, Any]:
             euser=fields.text("user.name"),
             pid=fields.integer("proc.pid"),
             ppid=fields.integer("proc.ppid"),
+            start_time=_seconds(fields.integer("proc.pid.ts")),
         ),
     )
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return nanoseconds / 1e9 if nanoseconds else None
 
 
 def _container(fields: Fields) -> dict[str, Any]:
