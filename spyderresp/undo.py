@@ -17,6 +17,8 @@ UNDO: Final = "undo"
 UNDOABLE: Final = frozenset({"agentReniceProcess"})
 #: A renice that ended so has changed something.
 CHANGED: Final[frozenset[Status]] = frozenset({"done", "incomplete"})
+# One that was begun and ended so may have changed something, before a crash.
+_UNSURE: Final[frozenset[Status]] = frozenset({"failed", "expired"})
 # An undo that ended so has changed nothing, and may be tried again.
 _AGAIN: Final[frozenset[Status]] = frozenset({"failed", "refused", "mismatch"})
 # One that was begun and has no outcome for so many seconds was cut off. Putting old values back twice changes nothing.
@@ -70,6 +72,9 @@ class Bodied(Protocol):
 def undoable(entries: Iterable[Bodied]) -> dict[str, Undoable]:
     """Return the steps that can be taken back, or were, by key, in the order in which they happened.
 
+    What undoes a step stands under ``undo`` in the facts of its intent and in the details of its outcome. Where a
+    restart took a step again, what was found before it was first begun counts: later it may have been its own work.
+
     Args:
         entries: of a journal, from its first.
 
@@ -77,6 +82,7 @@ def undoable(entries: Iterable[Bodied]) -> dict[str, Undoable]:
         KeyError, TypeError, ValueError: one of them is not what its kind says.
     """
     steps: dict[str, Step] = {}
+    facts: dict[str, Mapping[str, Any]] = {}
     found: dict[str, Undoable] = {}
     for entry in entries:
         if entry.key is None or entry.kind not in ("intent", "outcome"):
@@ -85,15 +91,28 @@ def undoable(entries: Iterable[Bodied]) -> dict[str, Undoable]:
         if entry.kind == "intent":
             if told["step"]["action"] in UNDOABLE or told["step"]["action"] == UNDO:
                 steps[entry.key] = Step.from_dict(told["step"])
-        elif entry.key in steps and told["outcome"] in CHANGED:
+                facts.setdefault(entry.key, told.get("facts", {}))
+        elif entry.key in steps:
             step = steps[entry.key]
+            before, details = facts[entry.key].get("undo"), told.get("details", {})
             if step.action == UNDO:
                 of = str(step.parameters["of"])
-                if of in found:
+                if of in found and told["outcome"] in CHANGED:
                     found[of] = replace(found[of], undone=entry.time)
-            else:
-                found[entry.key] = Undoable(step, told.get("details", {}), entry.time)
+            elif told["outcome"] in CHANGED or "undo" in details or (before and told["outcome"] in _UNSURE):
+                if before:
+                    details = {**details, "undo": _merged(details.get("undo", {}), before)}
+                found[entry.key] = Undoable(step, details, entry.time)
     return found
+
+
+def _merged(later: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    """Return both, level by level; where both say something else, what was said first."""
+    both = {**later, **first}
+    for name, value in first.items():
+        if isinstance(value, Mapping) and isinstance(later.get(name), Mapping):
+            both[name] = _merged(later[name], value)
+    return both
 
 
 def undo(item: Undoable, executor: Undoing, journal: StepJournal, now: float) -> StepOutcome:

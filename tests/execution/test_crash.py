@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rig import namespace
 
 import spyderresp
 
-RIG = Path(__file__).parents[1] / "rig" / "crash.py"
+TESTS = Path(__file__).parents[1]
 
 
 def rig(*options: str) -> dict[str, object]:
     root = str(Path(spyderresp.__file__).parents[1])
     # A process of its own: it forks, and here there may be threads.
     done = subprocess.run(
-        [sys.executable, str(RIG), *options],
+        [sys.executable, "-m", "rig", "crash", *options],
         capture_output=True,
         text=True,
         check=False,
         timeout=600,
-        env={"PYTHONPATH": root, "PATH": "/usr/bin:/bin"},
+        env={**os.environ, "PYTHONPATH": f"{root}:{TESTS}"},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     said: dict[str, object] = json.loads(done.stdout.splitlines()[-1])
@@ -37,6 +39,14 @@ def test_a_crash_anywhere_doubles_loses_and_leaves_open_nothing() -> None:
     assert said["boundaries"] > 100
     assert isinstance(said["killed"], int)
     assert said["killed"] > 2 * said["boundaries"]
+
+
+@pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
+def test_real_processes_die_once_and_innocents_never() -> None:
+    said = rig("--real", "--stride", "6", "--second", "12", "--random", "10")
+    assert said["faults"] == 0
+    assert isinstance(said["killed"], int)
+    assert said["killed"] > 30
 
 
 @pytest.mark.parametrize("control", ["blind", "forgetful", "journal-free"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -21,9 +22,18 @@ class HeldForRenice(HeldProcess):
 
     priority: int = 0
 
+    @property
+    def facts(self) -> Mapping[str, Any]:
+        """What was found, and what undoes it: after a crash there may be no outcome that tells."""
+        before: dict[int, int] = {}
+        for tid in self._proc.threads(self._found.pid):
+            with contextlib.suppress(ProcessLookupError):
+                before[tid] = os.getpriority(os.PRIO_PROCESS, tid)
+        return {**self._facts, "undo": self._undo(before)}
+
     def act(self) -> Result:
         """Renice all threads, those that start meanwhile too, and keep what they had."""
-        wanted = max(NICE_MIN, min(NICE_MAX, self.priority))
+        wanted = self._wanted
         before: dict[int, int] = {}
         try:
             for _ in range(_PASSES):
@@ -35,25 +45,31 @@ class HeldForRenice(HeldProcess):
                         return self._gone()
                     before.update(renice(self._proc, self._found.pid, tid, wanted))
             else:
-                return self._told("incomplete", f"{self._who()} kept starting threads", before, wanted)
+                return self._told("incomplete", f"{self._who()} kept starting threads", before)
         except PermissionError:
             lower = wanted < max(before.values(), default=wanted + 1)
             need = "; a lower nice value needs CAP_SYS_NICE" if lower else ""
-            return self._told("failed", f"{self._who()} cannot be reniced{need}", before, wanted)
+            return self._told("failed", f"{self._who()} cannot be reniced{need}", before)
         if self._pidfd.ended or not before:
             return self._gone()
         threads = "1 thread" if len(before) == 1 else f"{len(before)} threads"
-        return self._told("done", f"reniced {self._who()} to {wanted}: {threads}", before, wanted)
+        return self._told("done", f"reniced {self._who()} to {wanted}: {threads}", before)
 
-    def _told(self, status: Any, reason: str, before: Mapping[int, int], wanted: int) -> Result:
-        undo = {
+    @property
+    def _wanted(self) -> int:
+        return max(NICE_MIN, min(NICE_MAX, self.priority))
+
+    def _told(self, status: Any, reason: str, before: Mapping[int, int]) -> Result:
+        return Result(status, reason, details={**self._facts, "undo": self._undo(before)})
+
+    def _undo(self, before: Mapping[int, int]) -> dict[str, Any]:
+        return {
             "pid": self._found.pid,
             "start_ticks": self._found.start_ticks,
             "boot_id": self._facts["boot_id"],
             "nice": {str(tid): nice for tid, nice in before.items()},
-            "set": wanted,
+            "set": self._wanted,
         }
-        return Result(status, reason, details={**self._facts, "undo": undo})
 
 
 def renice(proc: Proc, pid: int, tid: int, nice: int) -> dict[int, int]:
