@@ -28,11 +28,12 @@ KINDS: Final = (
 )
 #: Tetragon's reports about itself.
 WITHOUT_PROCESS: Final = ("process_throttle", "rate_limit_info")
+_MARKS: Final = frozenset(KINDS + WITHOUT_PROCESS)
 
 
 def is_event(record: Mapping[str, Any]) -> bool:
     """Tell whether a record is an event of Tetragon's."""
-    return any(kind in record for kind in KINDS) or any(kind in record for kind in WITHOUT_PROCESS)
+    return not _MARKS.isdisjoint(record)
 
 
 def from_event(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -120,16 +120,15 @@ class HttpConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._lingering or self._transport is None:
             return
-        if self._heading:
-            # The body that may come along with the head counts too, where that is not over a chunk's size.
-            self._head += len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
             self._end(_Refusal(400, "no other protocol is spoken here", close=True))
         except httptools.HttpParserError as error:
             self._end(_Refusal(400, f"not HTTP: {error}", close=True))
-        if self._heading and self._head > _MOST_HEAD:
+        # Counted after the parser had it: it may have begun a new head.
+        self._head += len(data) if self._heading else 0
+        if self._head > _MOST_HEAD:
             self._end(_Refusal(431, f"the head is longer than {_MOST_HEAD:,} bytes", close=True))
 
     def wind_up(self) -> None:

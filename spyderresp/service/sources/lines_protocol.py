@@ -20,6 +20,7 @@ from spyderresp.service.sources.listening import Listener
 
 # How long to wait before asking again whether there is room.
 _AGAIN: Final = 0.02
+_LINGER: Final = 2.0
 _LISTED: Final = 100
 _MOST_GREETING: Final = 4096
 _PEER: Final = struct.Struct("3i")
@@ -108,10 +109,16 @@ class LinesConnection(asyncio.Protocol):
 
     def _refuse(self, reason: str) -> None:
         self._counts.turn_away("unauthorized")
-        if self._transport is not None:
-            self._transport.write(_encode({"error": reason}).encode() + b"\n")
-            self._transport.close()
-            self._transport = None
+        transport, self._transport = self._transport, None
+        self._ended = True
+        if transport is not None:
+            transport.write(_encode({"error": reason}).encode() + b"\n")
+            if transport.can_write_eof():
+                # Closed at once, with bytes unread, the kernel would take back what was just said.
+                transport.write_eof()
+                self._loop.call_later(_LINGER, transport.abort)
+            else:
+                transport.close()
 
     def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._timer is not None:
@@ -158,13 +165,15 @@ class LinesConnection(asyncio.Protocol):
 
     def wind_up(self) -> None:
         """Take nothing more; what came of a line that has no end is nobody's."""
+        if self._transport is None and not self.waits:
+            # Refused, or gone.
+            self._listener.leave(self)
+            return
         if not self._ended:
             self._ended = True
             if self._transport is not None:
                 self._transport.pause_reading()
         self._finish()
-        if self._transport is None and not self.waits:
-            self._listener.leave(self)
 
     def _take(self, piece: Piece | None) -> None:
         if piece is None:

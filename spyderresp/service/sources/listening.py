@@ -9,7 +9,7 @@ import socket
 import ssl
 import stat
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Intake
@@ -78,6 +78,7 @@ class Listener:
         self._most = most
         self._patience = patience
         self._socket: socket.socket | None = None
+        self._where: Any = ""
         self._context: ssl.SSLContext | None = None
         self._connections: set[Connection] = set()
         self.ending = False
@@ -88,10 +89,8 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
-        if self._socket is None:
-            return "?"
-        where = self._socket.getsockname()
+        """Where it listens; empty before it does."""
+        where = self._where
         if isinstance(where, tuple):
             return f"[{where[0]}]:{where[1]}" if ":" in where[0] else f"{where[0]}:{where[1]}"
         return os.fsdecode(where)
@@ -99,14 +98,15 @@ class Listener:
     @property
     def port(self) -> int:
         """The port that was bound, or 0."""
-        where = self._socket.getsockname() if self._socket is not None else None
-        return int(where[1]) if isinstance(where, tuple) else 0
+        return int(self._where[1]) if isinstance(self._where, tuple) else 0
 
     def open(self) -> None:
         try:
             if self._tls is not None:
                 self._context = context_of(self._tls)
             self._socket = self._place.bind()
+            # Asked for later, when it may be closed.
+            self._where = self._socket.getsockname()
         except (OSError, ssl.SSLError) as error:
             raise SourceError(f"{self._name.format('')}: {reason_of(error)}") from None
 
@@ -136,10 +136,9 @@ class Listener:
         def factory() -> asyncio.Protocol:
             return self._connect(self, intake)
 
-        # A copy: closing the server closes what it was given, and the address is asked for later.
-        if self._socket is None:
+        given = self._socket
+        if given is None:
             raise SourceError(f"{self.name}: not open")
-        given = self._socket.dup()
         if given.family == socket.AF_UNIX:
             return await loop.create_unix_server(factory, sock=given, backlog=_BACKLOG)
         patience = self._patience if self._context is not None else None
@@ -195,7 +194,7 @@ class UnixPlace:
     def __init__(self, path: str, mode: int) -> None:
         self._path = path
         self._mode = mode
-        self._made: tuple[int, int] | None = None
+        self._made: tuple[int, int, int] | None = None
 
     def bind(self) -> socket.socket:
         """Listen on the path."""
@@ -207,7 +206,8 @@ class UnixPlace:
             bound.bind(self._path)
             os.chmod(self._path, self._mode)
             status = os.stat(self._path, follow_symlinks=False)
-            self._made = (status.st_dev, status.st_ino)
+            # The time too: an inode is soon given to another file.
+            self._made = (status.st_dev, status.st_ino, status.st_ctime_ns)
             bound.listen(_BACKLOG)
             bound.setblocking(False)
         except OSError:
@@ -234,7 +234,7 @@ class UnixPlace:
         """Take the socket away, if it is still ours."""
         with contextlib.suppress(OSError):
             status = os.lstat(self._path)
-            if (status.st_dev, status.st_ino) == self._made:
+            if (status.st_dev, status.st_ino, status.st_ctime_ns) == self._made:
                 os.unlink(self._path)
 
 
