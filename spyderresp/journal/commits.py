@@ -149,7 +149,7 @@ class Committer:
                 item.done = True
             if not done:
                 self.failures += 1
-        for passenger in self.passengers if done else ():
+        for passenger in tuple(self.passengers) if done else ():
             passenger.written()
 
     def _write(self, waiting: list[_Waiting[Any]]) -> list[Any]:
@@ -163,7 +163,7 @@ class Committer:
         try:
             connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(connection, self._wall())
-            for passenger in self.passengers:
+            for passenger in tuple(self.passengers):
                 passenger.write(transaction)
             values = [item.work(transaction) for item in waiting]
             count = transaction.flush()

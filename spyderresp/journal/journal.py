@@ -80,19 +80,23 @@ class Journal:
         self._rotating = threading.Lock()
         self._closed = False
         self._held = None if guest else ProcessLock(self.path)
-        try:
+        with contextlib.ExitStack() as undone:
+            if self._held is not None:
+                undone.callback(self._held.release)
             self._committer = Committer(self.path, open_for_writing(self.path, guest=guest), self._clock.wall)
+            undone.callback(self._committer.close)
             self._reading = threading.Lock()
-            self._reader = connect(self.path, mode="ro")
             self._begun: set[str] = set()
             self._late = Late(self._run, self._begun)
             self._jumps = Jumps(self._clock)
             self._committer.passengers += [self._jumps, self._late]
-            self._base = self._start()
-        except (JournalError, sqlite3.Error) as error:
-            if self._held is not None:
-                self._held.release()
-            raise error if isinstance(error, JournalError) else journal_error(self.path, error) from error
+            try:
+                self._reader = connect(self.path, mode="ro")
+                undone.callback(self._reader.close)
+                self._base = self._start()
+            except sqlite3.Error as error:
+                raise journal_error(self.path, error) from error
+            undone.pop_all()
 
     def _start(self) -> int:
         """Write that a process has begun, and end what a rotation left undone."""
@@ -382,7 +386,8 @@ class Journal:
         try:
             self.rotate()
         except JournalError as error:
-            _log.error("the journal cannot be rotated, and grows: %s", error)
+            if not self._closed:
+                _log.error("the journal cannot be rotated, and grows: %s", error)
 
     def close(self, timeout: float = 5.0) -> None:
         """Deliver what is owed for so many seconds, each sink to its first failure, and close. May be called again."""

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -223,15 +224,41 @@ def test_text_of_any_kind_comes_back(journal: Journal, path: Path) -> None:
         assert list(reader.entries())[-1].body["step"]["event"] == "\ud800 \x00 \u202e"
 
 
-def test_writers_that_come_together_share_a_commit(path: Path) -> None:
+def test_writers_that_come_while_a_commit_is_under_way_share_the_next_one(path: Path) -> None:
+    class Slow:
+        """Rides along with the first commit, and lets nobody off before all others have come."""
+
+        def write(self, transaction: object) -> None:
+            under_way.set()
+            while len(committer._queue) < 7:
+                time.sleep(0.001)
+
+        def written(self) -> None:
+            committer.passengers.remove(self)
+
     with Journal(path) as journal:
-        begun = journal.stats()["commits"]
-        barrier = threading.Barrier(8)
+        committer = journal._committer
+        under_way = threading.Event()
+        before = journal.stats()["commits"]
+        committer.passengers.append(Slow())
+        threads = [threading.Thread(target=journal.begin, args=([kill(str(number))],)) for number in range(8)]
+        threads[0].start()
+        assert under_way.wait(60)
+        for thread in threads[1:]:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert journal.stats()["commits"] - before == 2
+        assert len(journal.earlier([str(number) for number in range(8)])) == 8
+    assert verify(path).ok
+
+
+def test_many_threads_write_one_chain(path: Path) -> None:
+    with Journal(path) as journal:
 
         def work(number: int) -> None:
-            barrier.wait()
             for turn in range(50):
-                journal.begin([kill(f"{number}-{turn}")])
+                assert journal.begin([kill(f"{number}-{turn}")]) == {}
                 journal.finish([outcome(f"{number}-{turn}")])
 
         threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
@@ -239,8 +266,6 @@ def test_writers_that_come_together_share_a_commit(path: Path) -> None:
             thread.start()
         for thread in threads:
             thread.join()
-        commits = journal.stats()["commits"] - begun
-    assert commits < 8 * 50 * 2 / 2
     result = verify(path)
     assert result.ok
     assert result.entries == 8 * 50 * 2 + 2

@@ -193,6 +193,21 @@ def test_there_is_no_journal_on_a_full_or_read_only_disk(small: Path) -> None:
     assert verify(small / "journal.sqlite").ok
 
 
+def test_one_that_cannot_be_opened_lets_go_of_everything(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def open_files() -> list[str]:
+        links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+        return [target for link in links if os.path.islink(link) and str(path) in (target := os.readlink(link))]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "_start", lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            Journal(path)
+    assert open_files() == []
+    with Journal(path):
+        assert open_files() != []
+    assert open_files() == []
+
+
 def test_a_journal_that_becomes_read_only_is_as_a_full_disk(path: Path) -> None:
     with Journal(path) as journal:
         service = Service(journal)
