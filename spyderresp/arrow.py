@@ -7,33 +7,30 @@ that is missing. What is decided where is ``_native.batch``.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
 import pyarrow as pa
 
+from spyderresp._native.actions import ActionColumns
 from spyderresp._native.batch import Batch
-from spyderresp._native.columns import gather, pick
+from spyderresp._native.columns import pick
 from spyderresp._native.index import DecisionIndex
-from spyderresp._native.plan import ActionPlan, ActionShape, PlanShape
+from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.reader import FIELD, NAMESPACE_NAME
 from spyderresp._native.text import TextTable
 from spyderresp.errors import EventError
-from spyderresp.vocabulary import ACTIONS, FLAG_TEXTS, NICE_MIN, SCOPES, SEVERITIES
+from spyderresp.vocabulary import FLAG_TEXTS, SCOPES
 
 _EVENT: Final = ("id", "time", "policy_uid", "policy_name", *SCOPES)
-#: Columns of texts, with those that are known beforehand; and columns of numbers.
-_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "action": ACTIONS,
-    "severity": SEVERITIES,
-    **dict.fromkeys(FLAG_TEXTS, ()),
-    "disposition": ("execute", "audit", "superseded", "not_applicable"),
-    "policy": (),
-    "section": ("default", "actions"),
-}
-_COUNTS: Final = ("index", "sources", "priority")
+#: Columns of a table whose words are the same for every policy set, those whose words are not, and numbers.
+_NARROW: Final = ("action", "severity", "section", "disposition", "priority")
+_WORDED: Final = ("policy", *FLAG_TEXTS)
+_NULLABLE: Final = ("severity", *FLAG_TEXTS, "priority")
+_PARAMETERS: Final = ("severity", *FLAG_TEXTS, "priority")
+_WIDE: Final = (*_WORDED, "index", "sources")
 _ALL: Final = (0, 0)
 _ABSENT: Final[tuple[Any, ...]] = (None, (), None)
 _PICKED: Final = -16
@@ -46,7 +43,10 @@ def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:
         EventError: a column that is checked has the wrong type, or holds what is no text.
         TypeError: ``data`` is none of these.
     """
-    decided = Batch(index)
+    kept: _Kept | None = index.batching
+    if kept is None:
+        kept = index.batching = _Kept.of(index)
+    decided = Batch(index, kept.columns, kept.idle)
     batches = []
     for batch in _batches(data):
         batch.validate()
@@ -56,7 +56,22 @@ def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:
             place, row, what = fault
             raise EventError(columns.path(place), f"row {row}: {what}")
         batches.append(batch)
-    return BatchResult(decided, batches)
+    decided.complete()
+    return BatchResult(decided, kept, batches)
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the batches of one index have in common: made once, at the first of them."""
+
+    columns: ActionColumns
+    words: dict[str, pa.Array]
+    idle: list[Any]
+
+    @classmethod
+    def of(cls, index: DecisionIndex) -> _Kept:
+        columns = ActionColumns(index.arranger)
+        return cls(columns, {name: pa.array(words, pa.string()) for name, words in columns.words.items()}, [])
 
 
 def _batches(data: Any) -> Iterable[pa.RecordBatch]:
@@ -235,10 +250,11 @@ class BatchResult(Sequence[ActionPlan]):
     ``result[i]`` is the plan of row i, as ``evaluate`` gives it; ``table`` holds every planned action of every row.
     """
 
-    def __init__(self, decided: Batch, batches: Sequence[pa.RecordBatch]) -> None:
+    def __init__(self, decided: Batch, kept: _Kept, batches: Sequence[pa.RecordBatch]) -> None:
         self._decided = decided
+        self._words = kept.words
         self._batches = batches
-        self._shapes: list[tuple[PlanShape, int]] = [decided.shape(i) for i in range(decided.outcome_count)]
+        self._shapes: dict[int, tuple[PlanShape, int]] = {}
 
     def __len__(self) -> int:
         return self._decided.rows
@@ -249,7 +265,10 @@ class BatchResult(Sequence[ActionPlan]):
         place = row + len(self) if row < 0 else row
         if not 0 <= place < len(self):
             raise IndexError("row out of range")
-        shape, group = self._shapes[self._decided.outcome(place)]
+        outcome = self._decided.outcome(place)
+        if outcome not in self._shapes:
+            self._shapes[outcome] = self._decided.shape(outcome)
+        shape, group = self._shapes[outcome]
         return self._decided.index.plan_of(self._event(place), shape, group)
 
     def __iter__(self) -> Iterator[ActionPlan]:
@@ -279,71 +298,34 @@ class BatchResult(Sequence[ActionPlan]):
         Columns: ``row`` of the event; ``action``; ``parameters``, a struct; ``disposition``; ``policy``, ``section``
         and ``index`` of its first source; ``sources``, how many there are.
         """
-        actions = _Actions(shape for shape, _ in self._shapes)
-        rows, places = self._decided.expand(actions.starts, actions.places)
-        where = memoryview(places).cast("i")
-        parameters = ("severity", *FLAG_TEXTS, "priority")
-        return pa.table(
-            {
-                "row": pa.Array.from_buffers(pa.int64(), len(where), [None, pa.py_buffer(rows)]),
-                "action": actions.column("action", where),
-                "parameters": pa.StructArray.from_arrays(
-                    [actions.column(name, where) for name in parameters], list(parameters)
-                ),
-                **{
-                    name: actions.column(name, where)
-                    for name in ("disposition", "policy", "section", "index", "sources")
-                },
-            }
+        count = self._decided.count_actions()
+        # Columns of texts without a word are all null.
+        empty = [name for name in _WORDED if not len(self._words[name])]
+        data = {"row": pa.allocate_buffer(8 * count), "told": pa.allocate_buffer(count)}
+        data |= {name: pa.allocate_buffer(count) for name in _NARROW}
+        data |= {name: pa.allocate_buffer(4 * count) for name in _WIDE if name not in empty}
+        valid = {name: pa.allocate_buffer((count + 7) // 8) for name in _NULLABLE if name not in empty}
+        where = {name: buffer.address for name, buffer in data.items()}
+        self._decided.write_actions(
+            {**dict.fromkeys(empty, 0), **where, "valid": {name: valid[name].address for name in valid}}
         )
 
+        def column(name: str) -> pa.Array:
+            kind = pa.int8() if name in _NARROW else pa.int32()
+            if name in empty:
+                made = pa.nulls(count, kind)
+            else:
+                made = pa.Array.from_buffers(kind, count, [valid.get(name), data[name]])
+            if name not in self._words:
+                return made
+            # Its places are not looked through: they are right as they were made.
+            return pa.DictionaryArray.from_arrays(made, self._words[name], safe=False)
 
-class _Actions:
-    """Every distinct action of some shapes, once: its texts numbered, by column."""
-
-    def __init__(self, shapes: Iterable[PlanShape]) -> None:
-        self.starts = array("q", [0])
-        self.places = array("i")
-        self._numbers: dict[str, array[int]] = {name: array("i") for name in (*_WORDS, *_COUNTS)}
-        self._words: dict[str, dict[str, int]] = {
-            name: {word: place for place, word in enumerate(words)} for name, words in _WORDS.items()
-        }
-        # Shapes share the very actions that they have in common; all are alive while this is filled.
-        known: dict[int, int] = {}
-        for shape in shapes:
-            for action in shape.actions:
-                place = known.get(id(action))
-                if place is None:
-                    place = known[id(action)] = len(known)
-                    self._add(action)
-                self.places.append(place)
-            self.starts.append(len(self.places))
-
-    def _add(self, action: ActionShape) -> None:
-        source = action.sources[0]
-        said = dict(action.items)
-        said.update(action=action.name, disposition=action.disposition, policy=source.policy, section=source.section)
-        for name, words in self._words.items():
-            word = said.get(name)
-            self._numbers[name].append(-1 if word is None else words.setdefault(str(word), len(words)))
-        self._numbers["index"].append(source.index)
-        self._numbers["sources"].append(len(action.sources))
-        # Nice values begin at -20; below 0 is null here.
-        self._numbers["priority"].append(int(said["priority"]) - NICE_MIN if "priority" in said else -1)
-
-    def column(self, name: str, places: memoryview) -> pa.Array:
-        """Return a column of the actions at these places: of numbers, or a dictionary of texts."""
-        numbers = self._numbers[name]
-        words = self._words.get(name)
-        # By what it is, not by how many it holds, so that results of one engine after another fit together.
-        narrow = name == "priority" or bool(_WORDS.get(name))
-        if name == "priority":
-            # Gathered by what it is; its bitmap by whether it is.
-            data, _ = gather(places, array("i", [number + NICE_MIN for number in numbers]), narrow)
-            _, valid = gather(places, numbers, narrow)
-        else:
-            data, valid = gather(places, numbers, narrow)
-        kind = pa.int8() if narrow else pa.int32()
-        buffers = [None if valid is None else pa.py_buffer(valid), pa.py_buffer(data)]
-        made = pa.Array.from_buffers(kind, len(places), buffers)
-        return made if words is None else pa.DictionaryArray.from_arrays(made, pa.array(words, pa.string()))
+        return pa.table(
+            {
+                "row": pa.Array.from_buffers(pa.int64(), count, [None, data["row"]]),
+                "action": column("action"),
+                "parameters": pa.StructArray.from_arrays([column(name) for name in _PARAMETERS], list(_PARAMETERS)),
+                **{name: column(name) for name in ("disposition", "policy", "section", "index", "sources")},
+            }
+        )

@@ -2,6 +2,8 @@ from typing import final
 
 from spyderresp.policy import Policy
 
+DISPOSITIONS: tuple[str, ...]
+
 @final
 class Arranger:
     """Builds plan shapes for one policy set and its options.

@@ -1,4 +1,4 @@
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
 from spyderresp._native.pauses cimport pause
@@ -31,6 +31,19 @@ cdef uint8_t KILL = _CODES["agentKillProcess"]
 cdef uint8_t KILL_GROUP = _CODES["agentKillProcessGroup"]
 cdef uint8_t KILL_TREE = _CODES["agentKillProcessTree"]
 cdef uint8_t RENICE = _CODES["agentReniceProcess"]
+DISPOSITIONS = ("execute", "audit", "superseded", "not_applicable")
+
+
+cdef void free_draft(Draft* draft) noexcept nogil:
+    free(draft.groups)
+    free(draft.links)
+    memset(draft, 0, sizeof(Draft))
+
+
+cdef void free_desk(Desk* desk) noexcept nogil:
+    free(desk.latest)
+    free(desk.epochs)
+    memset(desk, 0, sizeof(Desk))
 
 
 cdef class Arranger:
@@ -50,12 +63,12 @@ cdef class Arranger:
         self.action_of = <uint8_t*>calloc(self.entry_count + 1, sizeof(uint8_t))
         self.enforces = <bint*>calloc(len(self.policies) + 1, sizeof(bint))
         self.twin = <int32_t*>calloc(self.entry_count + 1, sizeof(int32_t))
-        self.latest = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
-        self.epochs = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
+        self.overrules = <uint8_t*>calloc(self.entry_count + 1, 1)
+        self.priority = <int8_t*>calloc(self.entry_count + 1, 1)
         self.singles = <PyObject**>calloc(2 * self.entry_count + 1, sizeof(PyObject*))
         if (
-            not self.policy_of or not self.action_of or not self.enforces or not self.twin or not self.latest
-            or not self.epochs or not self.singles
+            not self.policy_of or not self.action_of or not self.enforces or not self.twin
+            or not self.overrules or not self.priority or not self.singles or not self.prepare(&self.desk)
         ):
             raise MemoryError
         for place in range(len(self.policies)):
@@ -68,6 +81,9 @@ cdef class Arranger:
                 self.entries.append(entry)
                 self.policy_of[at] = place
                 self.action_of[at] = _CODES[entry.action]
+                self.overrules[at] = entry.section == "actions"
+                if self.action_of[at] == RENICE:
+                    self.priority[at] = entry.parameters[0][1]
                 if not _FLAG[self.action_of[at]]:
                     self.twin[at] = (<dict>twins[self.action_of[at]]).setdefault(entry.parameters, at)
                 at += 1
@@ -85,8 +101,9 @@ cdef class Arranger:
         free(self.action_of)
         free(self.enforces)
         free(self.twin)
-        free(self.latest)
-        free(self.epochs)
+        free(self.overrules)
+        free(self.priority)
+        free_desk(&self.desk)
 
     cdef int find_twins(self, int32_t first, int32_t stop) except -1:
         """Find the representatives of one policy's flags."""
@@ -130,6 +147,106 @@ cdef class Arranger:
         cdef Entry held = self.entries[entry]
         return new_source(policy.name, policy.uid, held.section, held.index, held.location)
 
+    cdef bint prepare(self, Desk* desk) noexcept nogil:
+        """Make the scratch; False without memory."""
+        memset(desk, 0, sizeof(Desk))
+        desk.latest = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
+        desk.epochs = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
+        return desk.latest is not NULL and desk.epochs is not NULL
+
+    cdef bint begin(self, Draft* draft, Py_ssize_t fired_count) noexcept nogil:
+        """Make room for a plan; False without memory."""
+        cdef void* grown
+        draft.count = 0
+        if fired_count <= draft.room:
+            return True
+        grown = realloc(draft.groups, fired_count * sizeof(Group))
+        if not grown:
+            return False
+        draft.groups = <Group*>grown
+        grown = realloc(draft.links, 3 * fired_count * sizeof(int32_t))
+        if not grown:
+            return False
+        draft.links = <int32_t*>grown
+        draft.order = draft.links + fired_count
+        draft.aside = draft.order + fired_count
+        draft.room = fired_count
+        return True
+
+    cdef bint arrange(
+        self, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process, Desk* desk, Draft* draft
+    ) noexcept nogil:
+        cdef Group* group
+        cdef int32_t i, j, entry, place, at = 0
+        cdef int32_t overruled
+        cdef int stage
+        if not self.begin(draft, fired_count):
+            return False
+        i = 0
+        while i < fired_count:
+            # Entries ascend policy by policy: those of one stand together.
+            overruled = 0
+            j = i
+            while j < fired_count and self.policy_of[fired[j]] == self.policy_of[fired[i]]:
+                if self.overriding and self.overrules[fired[j]]:
+                    overruled |= 1 << self.action_of[fired[j]]
+                j += 1
+            while i < j:
+                entry = fired[i]
+                draft.aside[i] = not self.overrules[entry] and overruled >> self.action_of[entry] & 1
+                i += 1
+        desk.epoch += 1
+        if desk.epoch == MAX_EPOCH:
+            memset(desk.epochs, 0, 2 * self.entry_count * sizeof(int32_t))
+            desk.epoch = 1
+        for i in range(<int32_t>fired_count):
+            entry = fired[i]
+            place = 2 * self.twin[entry] + draft.aside[i]
+            draft.links[i] = -1
+            if desk.epochs[place] != desk.epoch:
+                desk.epochs[place] = desk.epoch
+                desk.latest[place] = draft.count
+                group = &draft.groups[draft.count]
+                group.first = entry
+                group.count = 0
+                group.link = i
+                group.by = NOBODY
+                group.aside = draft.aside[i]
+                group.enforced = False
+                group.stage = _STAGE[self.action_of[entry]]
+                group.applicable = (
+                    (pod or not _NEEDS_POD[self.action_of[entry]])
+                    and (process or not _NEEDS_PROCESS[self.action_of[entry]])
+                )
+                group.live = group.applicable and not group.aside
+                draft.count += 1
+            else:
+                group = &draft.groups[desk.latest[place]]
+                draft.links[group.tail] = i
+            group.tail = i
+            group.count += 1
+            if not self.audit and self.enforces[self.policy_of[entry]]:
+                group.enforced = True
+        # Groups stand in the order of their first sources; a plan's order is that, stage by stage.
+        for stage in range(STAGE_COUNT):
+            for i in range(draft.count):
+                if draft.groups[i].stage == stage:
+                    draft.order[at] = i
+                    at += 1
+        for i in range(draft.count):
+            group = &draft.groups[i]
+            group.disposition = Disposition.EXECUTE if group.enforced else Disposition.AUDIT
+            if not group.applicable:
+                group.disposition = Disposition.NOT_APPLICABLE
+            elif group.aside:
+                group.disposition = Disposition.SUPERSEDED
+                self.overrider(group, fired, draft)
+            elif self.action_of[group.first] == KILL or self.action_of[group.first] == RENICE:
+                self.superseder(group, draft)
+                if group.by != NOBODY:
+                    group.disposition = Disposition.SUPERSEDED
+        return True
+
     cdef tuple names(self, const int32_t* policies, Py_ssize_t count):
         cdef Py_ssize_t i
         return tuple([(<Policy>self.policies[policies[i]]).name for i in range(count)])
@@ -141,100 +258,35 @@ cdef class Arranger:
         return self.named(self.names(in_scope, scope_count), fired, fired_count, pod, process)
 
     cdef PlanShape named(self, tuple names, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process):
-        cdef Group* groups = <Group*>malloc((fired_count + 1) * sizeof(Group))
-        cdef int32_t* links = <int32_t*>malloc((3 * fired_count + 1) * sizeof(int32_t))
-        cdef int32_t* order = links + fired_count
-        cdef int32_t* aside = order + fired_count
-        cdef Group* group
-        cdef int32_t i, entry, place, count = 0, at = 0
-        cdef int stage
-        cdef set overrides = None
+        cdef Draft draft
+        cdef int32_t i
         cdef list actions = []
+        # This one's own: whatever runs while actions are made may arrange another. The desk is used in between only.
+        memset(&draft, 0, sizeof(Draft))
         try:
-            if not groups or not links:
+            if not self.arrange(fired, fired_count, pod, process, &self.desk, &draft):
                 raise MemoryError
-            if self.overriding:
-                overrides = {
-                    (self.policy_of[fired[i]], self.action_of[fired[i]])
-                    for i in range(fired_count) if self.entries[fired[i]].section == "actions"
-                }
-            for i in range(fired_count):
-                entry = fired[i]
-                aside[i] = (
-                    overrides is not None and self.entries[entry].section == "default"
-                    and (self.policy_of[entry], self.action_of[entry]) in overrides
-                )
-            # No Python object is made in what follows, so nothing else can run while `latest` is in use.
-            self.epoch += 1
-            if self.epoch == MAX_EPOCH:
-                memset(self.epochs, 0, 2 * self.entry_count * sizeof(int32_t))
-                self.epoch = 1
-            for i in range(fired_count):
-                entry = fired[i]
-                place = 2 * self.twin[entry] + aside[i]
-                links[i] = -1
-                if self.epochs[place] != self.epoch:
-                    self.epochs[place] = self.epoch
-                    self.latest[place] = count
-                    group = &groups[count]
-                    group.first = entry
-                    group.count = 0
-                    group.link = i
-                    group.aside = aside[i]
-                    group.enforced = False
-                    group.stage = _STAGE[self.action_of[entry]]
-                    group.applicable = (
-                        (pod or not _NEEDS_POD[self.action_of[entry]])
-                        and (process or not _NEEDS_PROCESS[self.action_of[entry]])
-                    )
-                    group.live = group.applicable and not group.aside
-                    count += 1
-                else:
-                    group = &groups[self.latest[place]]
-                    links[group.tail] = i
-                group.tail = i
-                group.count += 1
-                if not self.audit and self.enforces[self.policy_of[entry]]:
-                    group.enforced = True
-            # Groups stand in the order of their first sources; a plan's order is that, stage by stage.
-            for stage in range(STAGE_COUNT):
-                for i in range(count):
-                    if groups[i].stage == stage:
-                        order[at] = i
-                        at += 1
-            for i in range(count):
-                actions.append(self.action(&groups[order[i]], fired, links, groups, order, count))
+            for i in range(draft.count):
+                actions.append(self.action(&draft.groups[draft.order[i]], fired, &draft))
         finally:
-            free(groups)
-            free(links)
+            free_draft(&draft)
         return new_shape(names, tuple(actions))
 
-    cdef ActionShape action(
-        self, const Group* group, const int32_t* fired, const int32_t* links, const Group* groups,
-        const int32_t* order, int32_t count
-    ):
+    cdef ActionShape action(self, const Group* group, const int32_t* fired, const Draft* draft):
         cdef uint8_t code = self.action_of[group.first]
-        cdef int32_t by = NOBODY, i
+        cdef int32_t i
         cdef ActionShape single
         cdef PyObject** place
-        cdef str disposition = "execute" if group.enforced else "audit", reason = None
-        cdef bint plain = group.live
+        cdef str disposition = DISPOSITIONS[group.disposition], reason = None
         entry = self.entries[group.first]
         if not group.applicable:
-            disposition = "not_applicable"
             reason = "the event has no pod" if _NEEDS_POD[code] else "the event has no process"
         elif group.aside:
-            disposition = "superseded"
             reason = "an entry of the same name fired under `actions`"
-            by = self.overrider(group, fired, links, groups, order, count)
-        elif code == KILL or code == RENICE:
-            by = self.superseder(group, groups, order, count)
-            if by != NOBODY:
-                plain = False
-                disposition = "superseded"
-                other = self.entries[groups[order[by]].first].action
-                reason = "a higher nice value stays" if code == RENICE else f"{other} kills the process too"
-        if plain and group.count == 1:
+        elif group.by != NOBODY:
+            other = self.entries[draft.groups[draft.order[group.by]].first].action
+            reason = "a higher nice value stays" if code == RENICE else f"{other} kills the process too"
+        elif group.count == 1:
             place = &self.singles[2 * <Py_ssize_t>group.first + group.enforced]
             if place[0] is NULL:
                 sources = (self.source(group.first),)
@@ -247,53 +299,47 @@ cdef class Arranger:
         i = group.link
         while i >= 0:
             sources.append(self.source(fired[i]))
-            i = links[i]
+            i = draft.links[i]
         return new_action(
-            entry.action, entry.parameters, disposition, tuple(sources), None if by == NOBODY else by, reason
+            entry.action, entry.parameters, disposition, tuple(sources), None if group.by == NOBODY else group.by,
+            reason
         )
 
-    cdef int32_t superseder(
-        self, const Group* group, const Group* groups, const int32_t* order, int32_t count
-    ) except? -1:
-        """Return the place of the live action that makes this live one pointless; audit never does so to execute."""
+    cdef void superseder(self, Group* group, const Draft* draft) noexcept nogil:
+        """Find the live action that makes this live one pointless; audit never does so to execute."""
         cdef uint8_t code = self.action_of[group.first], other
         cdef const Group* rival
-        cdef int32_t i, best = NOBODY
-        cdef int priority, highest = 0
-        if code == RENICE:
-            highest = self.entries[group.first].parameters[0][1]
-        for i in range(count):
-            rival = &groups[order[i]]
+        cdef int32_t i, highest = self.priority[group.first]
+        for i in range(draft.count):
+            rival = &draft.groups[draft.order[i]]
             other = self.action_of[rival.first]
             if not rival.live or (group.enforced and not rival.enforced):
                 continue
             if code == KILL and (other == KILL_GROUP or other == KILL_TREE):
-                return i
-            if code == RENICE and other == RENICE:
-                priority = self.entries[rival.first].parameters[0][1]
-                if priority > highest:
-                    highest = priority
-                    best = i
-        return best
+                group.by = i
+                return
+            if code == RENICE and other == RENICE and self.priority[rival.first] > highest:
+                highest = self.priority[rival.first]
+                group.by = i
 
-    cdef int32_t overrider(
-        self, const Group* group, const int32_t* fired, const int32_t* links, const Group* groups,
-        const int32_t* order, int32_t count
-    ) except? -1:
-        """Return the place of the first live action with a source, under ``actions``, that overrides one of these."""
+    cdef void overrider(self, Group* group, const int32_t* fired, const Draft* draft) noexcept nogil:
+        """Find the first live action with a source, under ``actions``, that overrides one of these."""
         cdef uint8_t code = self.action_of[group.first]
-        cdef int32_t i, at
-        cdef set policies = set()
-        at = group.link
-        while at >= 0:
-            policies.add(self.policy_of[fired[at]])
-            at = links[at]
-        for i in range(count):
-            if groups[order[i]].aside or self.action_of[groups[order[i]].first] != code:
+        cdef const Group* rival
+        cdef int32_t i, own, at, policy
+        for i in range(draft.count):
+            rival = &draft.groups[draft.order[i]]
+            if rival.aside or self.action_of[rival.first] != code:
                 continue
-            at = groups[order[i]].link
-            while at >= 0:
-                if self.policy_of[fired[at]] in policies and self.entries[fired[at]].section == "actions":
-                    return i
-                at = links[at]
-        return NOBODY
+            # Sources ascend, and so do their policies.
+            own = group.link
+            at = rival.link
+            while at >= 0 and own >= 0:
+                policy = self.policy_of[fired[at]]
+                if self.policy_of[fired[own]] < policy:
+                    own = draft.links[own]
+                    continue
+                if self.policy_of[fired[own]] == policy and self.overrules[fired[at]]:
+                    group.by = i
+                    return
+                at = draft.links[at]

@@ -7,7 +7,6 @@ A column is told as ``(texts, validities, indices)``. Addresses are of the buffe
 - indices: ``(address, width, first)``, the width in bytes and negative where signed; or None where plain.
 """
 
-from array import array
 from typing import TypeAlias
 
 from spyderresp._native.text import TextTable
@@ -16,7 +15,6 @@ _Texts: TypeAlias = tuple[int, bool, int, int, int, int, tuple[int, int]]
 FAULTS: dict[int, str]
 """What can be wrong with a column."""
 
-def gather(places: memoryview, numbers: array[int], narrow: bool) -> tuple[bytes, bytes | None]: ...
 def pick(
     rows: int, offsets: tuple[int, int], valid: tuple[int, int], keys: _Texts, wanted: TextTable
 ) -> tuple[list[bytes], int, str]: ...

@@ -1,5 +1,5 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport int8_t, int16_t, uint16_t, uint32_t, uintptr_t
+from libc.stdint cimport uintptr_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
@@ -10,11 +10,6 @@ FAULTS = {
     BAD_INDEX: "a dictionary index leads out of its dictionary",
     BAD_TEXT: "a text is not valid UTF-8",
 }
-
-
-cdef bint is_valid(const Validity* valid, Py_ssize_t row) noexcept nogil:
-    cdef Py_ssize_t bit = valid.first + row
-    return valid.bits is NULL or valid.bits[bit >> 3] >> (bit & 7) & 1
 
 
 cdef int _fill_validity(Validity* valid, tuple said) except -1:
@@ -48,41 +43,66 @@ cdef int fill_column(Column* column, tuple said) except -1:
     return 0
 
 
-cdef int64_t place_of(const Column* column, Py_ssize_t row, Fault* fault) noexcept nogil:
-    cdef int i
-    cdef Py_ssize_t at = column.first + row
-    cdef int64_t place
-    if column.texts.offsets is NULL:
+ctypedef fused Index:
+    int8_t
+    uint8_t
+    int16_t
+    uint16_t
+    int32_t
+    uint32_t
+    int64_t
+    uint64_t
+
+
+cdef int _gather(
+    const Index* indices, uint64_t count, const int32_t* resolved, uint64_t here, int32_t* classes, int stride,
+    int32_t* least
+) noexcept nogil:
+    cdef int row = 0
+    cdef uint64_t place, mask
+    cdef int32_t found
+    if here == <uint64_t>-1:
+        for row in range(WORD):
+            place = <uint64_t><int64_t>indices[row]
+            if place >= count:
+                return row
+            found = resolved[place]
+            classes[row * stride] = found
+            least[0] |= found
         return -1
-    for i in range(column.levels):
-        if not is_valid(&column.valid[i], row):
-            return -1
-    if column.indices is NULL:
-        place = row
-    elif column.width == -4:
-        place = (<const int32_t*>column.indices)[at]
-    elif column.width == -1:
-        place = (<const int8_t*>column.indices)[at]
-    elif column.width == 1:
-        place = (<const uint8_t*>column.indices)[at]
-    elif column.width == -2:
-        place = (<const int16_t*>column.indices)[at]
-    elif column.width == 2:
-        place = (<const uint16_t*>column.indices)[at]
-    elif column.width == 4:
-        place = (<const uint32_t*>column.indices)[at]
-    elif column.width == PICKED:
-        place = (<const int64_t*>column.indices)[at]
-        if place < 0:
-            return -1
-    elif column.width == -8:
-        place = (<const int64_t*>column.indices)[at]
-    else:
-        place = <int64_t>(<const uint64_t*>column.indices)[at]
-    if place < 0 or place >= column.texts.count:
-        fault[0] = BAD_INDEX
-        return -1
-    return place if is_valid(&column.texts.valid, place) else -1
+    while here:
+        # Without a branch for each row: which ones are absent cannot be foretold. Under an absent one may lie anything.
+        mask = -(here & 1)
+        place = <uint64_t><int64_t>indices[row] & mask
+        if place >= count and mask:
+            return row
+        found = resolved[place] & <int32_t>mask
+        classes[row * stride] |= found
+        least[0] |= found
+        here >>= 1
+        row += 1
+    return -1
+
+
+cdef int gather_classes(
+    const void* indices, int width, Py_ssize_t first, int64_t count, const int32_t* resolved, uint64_t here,
+    int32_t* classes, int stride, int32_t* least
+) noexcept nogil:
+    if width == -4:
+        return _gather(<const int32_t*>indices + first, count, resolved, here, classes, stride, least)
+    if width == -1:
+        return _gather(<const int8_t*>indices + first, count, resolved, here, classes, stride, least)
+    if width == 1:
+        return _gather(<const uint8_t*>indices + first, count, resolved, here, classes, stride, least)
+    if width == -2:
+        return _gather(<const int16_t*>indices + first, count, resolved, here, classes, stride, least)
+    if width == 2:
+        return _gather(<const uint16_t*>indices + first, count, resolved, here, classes, stride, least)
+    if width == 4:
+        return _gather(<const uint32_t*>indices + first, count, resolved, here, classes, stride, least)
+    if width == -8:
+        return _gather(<const int64_t*>indices + first, count, resolved, here, classes, stride, least)
+    return _gather(<const uint64_t*>indices + first, count, resolved, here, classes, stride, least)
 
 
 cdef Fault text_at(const Texts* texts, int64_t place, Text* text, Buffer* buffer) noexcept nogil:
@@ -96,40 +116,6 @@ cdef Fault text_at(const Texts* texts, int64_t place, Text* text, Buffer* buffer
     if start < 0 or stop < start or stop > texts.size:
         return BAD_OFFSETS
     return FINE if utf8_text(texts.data + start, stop - start, text, buffer) else BAD_TEXT
-
-
-def gather(const int32_t[::1] places not None, const int32_t[::1] numbers not None, bint narrow):
-    """Return ``numbers[place]`` of each place, as int32 or int8, and the bitmap of those that are not negative."""
-    cdef Py_ssize_t i, count = places.shape[0]
-    cdef int32_t bound = numbers.shape[0]
-    cdef const int32_t* place = &places[0] if count else NULL
-    cdef const int32_t* held = &numbers[0] if bound else NULL
-    cdef bytes made = PyBytes_FromStringAndSize(NULL, count * (1 if narrow else 4))
-    cdef int32_t* wide_ = <int32_t*>PyBytes_AS_STRING(made)
-    cdef int8_t* narrow_ = <int8_t*>PyBytes_AS_STRING(made)
-    cdef bytes valid = None
-    cdef uint8_t* bits = NULL
-    for i in range(bound):
-        if held[i] < 0:
-            valid = bytes((count + 7) // 8)
-            bits = <uint8_t*>PyBytes_AS_STRING(valid)
-            break
-    cdef bint good = True
-    with nogil:
-        for i in range(count):
-            good &= 0 <= place[i] < bound
-        if good and narrow:
-            for i in range(count):
-                narrow_[i] = <int8_t>held[place[i]]
-        elif good:
-            for i in range(count):
-                wide_[i] = held[place[i]]
-        if good and bits is not NULL:
-            for i in range(count):
-                bits[i >> 3] |= (held[place[i]] >= 0) << (i & 7)
-    if not good:
-        raise IndexError("a place out of bounds")
-    return made, valid
 
 
 def pick(Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, TextTable wanted not None):

@@ -56,6 +56,7 @@ cdef class DecisionIndex:
     cdef readonly Program program
     cdef readonly Arranger arranger
     cdef readonly str digest
+    cdef public object batching        # what batches keep from one to the next, or None; theirs alone
     cdef tuple tables, globs           # of each attribute
     cdef Field* fields
     cdef int count                     # of attributes

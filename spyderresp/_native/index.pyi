@@ -22,6 +22,8 @@ class Trace(NamedTuple):
 class DecisionIndex:
     """The compiled policy set. Its decisions never change; its memos may."""
 
+    batching: Any
+    """What ``evaluate_batch`` keeps from one batch to the next, or None."""
     def __new__(cls, spec: IndexSpec, digest: str, arranger: Arranger) -> DecisionIndex: ...
     @property
     def reader(self) -> EventReader: ...

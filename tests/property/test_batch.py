@@ -220,3 +220,48 @@ def test_threads_share_an_engine() -> None:
     with ThreadPoolExecutor(4) as pool:
         for result in pool.map(lambda _: engine.evaluate_batch(table).table, range(16)):
             assert result.equals(wanted)
+
+
+def test_texts_of_more_classes_than_have_numbers() -> None:
+    letters = "abcdefghijklm"
+    documents = [
+        {
+            **POLICY,
+            "metadata": {"name": letter, "type": "cluster"},
+            "spec": {**POLICY["spec"], "clusterSelector": {"name": f"*{letter}*"}},
+        }
+        for letter in letters
+    ]
+    engine = spyderresp.Engine(spyderresp.from_documents(documents))
+    # Each combination of letters is a class of its own: 8,192, of which 4,096 have a number.
+    names = ["-" + "".join(c for bit, c in enumerate(letters) if number >> bit & 1) for number in range(1 << 13)]
+    for order in (names, names[::-1]):
+        for name in (pa.array(order), pa.array(order).dictionary_encode()):
+            cluster = pa.StructArray.from_arrays([name], ["name"])
+            labels = pa.array([{"labels": {"app": "x"}}] * len(names))
+            result = engine.evaluate_batch(
+                pa.RecordBatch.from_arrays([cluster, labels], names=["cluster", "pod"]),
+            )
+            for row in range(0, len(names), 97):
+                assert sorted(result[row].policies) == sorted(order[row][1:])
+            # All of them plan one and the same action.
+            assert result.table.num_rows == sum(bool(name[1:]) for name in order)
+
+
+def test_long_and_odd_texts_that_come_again() -> None:
+    policies = spyderresp.from_documents([POLICY])
+    engine = spyderresp.Engine(policies)
+    texts = ["b" * 5_000, "b\u00e9" * 300, "\U0001f600", "", "b", "bb", "a" * 600, "a"]
+    for width in range(3):
+        rows = [{"cluster": {"name": f"{text}{'x' * width}"}, "pod": {"labels": {"app": "x"}}} for text in texts] * 40
+        for _ in range(2):
+            found = [len(plan) for plan in engine.evaluate_batch(pa.Table.from_pylist(rows))]
+            assert found == [len(reference.evaluate(policies, row)["actions"]) for row in rows]
+
+
+def test_tables_of_one_engine_share_their_words() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    some = pa.table({"cluster": [{"name": "a"}], "pod": [{"labels": {"app": "x"}}]})
+    columns = [engine.evaluate_batch(table).table["policy"] for table in (some, some.slice(1), some)]
+    words = {column.chunk(0).dictionary.buffers()[2].address for column in columns}
+    assert len(words) == 1

@@ -29,6 +29,7 @@ LADDER = (
         "_native.spec",
         "_native.arrange",
         "_native.index",
+        "_native.actions",
         "_native.batch",
         "_native.columns",
         "_native.decider",

@@ -1,0 +1,1 @@
+"""Keys of one length: C functions only, for the other native modules."""

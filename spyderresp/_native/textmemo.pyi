@@ -1,0 +1,1 @@
+"""Texts that were met: C functions only, for the other native modules."""
