@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spyderresp.engine import Engine, decode_event
+from spyderresp.engine import Engine
+from spyderresp.event_json import decode_event
 from spyderresp.extras import optional
 from spyderresp.vocabulary import FIELDS, LABEL_SCOPES, SCOPES
 

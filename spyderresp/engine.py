@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, get_args, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args, overload
 
 from spyderresp._native.decider import Decider
+from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
 from spyderresp.errors import EventError
+from spyderresp.event_json import Text, decoder_of
 from spyderresp.explain import Explanation, explain
 from spyderresp.extras import needed
 from spyderresp.policy import PolicySet
@@ -42,7 +43,7 @@ class Engine(Decider):
         ValueError: an option has a value that is not listed here.
     """
 
-    __slots__ = ("_compiled", "_mode", "_options")
+    __slots__ = ("_compiled", "_decoder", "_mode", "_options")
 
     def __init__(
         self,
@@ -57,6 +58,7 @@ class Engine(Decider):
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, _OPTIONS[name]))}, not {value!r}")
         self._mode: Literal["audit"] | None = mode
         self._options = Options(defaults, not_in, mode == "audit")
+        self._decoder: tuple[DecisionIndex, Callable[[Text], Any]] | None = None
         self._compiled = self._compile(policies)
         self._serve(self._compiled.index)
 
@@ -76,7 +78,16 @@ class Engine(Decider):
         Raises:
             EventError: the text is not JSON, or the event is malformed where it is checked.
         """
-        return self._compiled.index.evaluate(decode_event(data))
+        index, decode = self._json()
+        return index.evaluate(decode(data))
+
+    def _json(self) -> tuple[DecisionIndex, Callable[[Text], Any]]:
+        """Return the index that decides now, and what decodes events for it."""
+        held = self._decoder
+        if held is None or held[0] is not self._compiled.index:
+            compiled = self._compiled
+            held = self._decoder = compiled.index, decoder_of(compiled.attributes)
+        return held
 
     @overload
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["raise"] = "raise") -> list[ActionPlan]: ...
@@ -84,10 +95,10 @@ class Engine(Decider):
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["collect"]) -> list[ActionPlan | EventError]: ...
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: str = "raise") -> Sequence[object]:
         """Return the plans of JSON lines, in their order; blank lines are passed over."""
-        index = self._compiled.index
+        index, decode = self._json()
 
         def decide(line: bytes | str) -> ActionPlan:
-            return index.evaluate(decode_event(line))
+            return index.evaluate(decode(line))
 
         if on_error == "raise":
             return [decide(line) for line in _lines(buffer)]
@@ -115,6 +126,7 @@ class Engine(Decider):
         """
         compiled = self._compile(policies)
         old, self._compiled = self._compiled, compiled
+        self._decoder = None
         self._serve(compiled.index)
         # Whoever decides meanwhile would wait for as long as it takes to give all of that back at once.
         old.index.forget()
@@ -164,42 +176,6 @@ class Engine(Decider):
 
 def _rebuild(policies: PolicySet, defaults: Defaults, not_in: NotIn, mode: Literal["audit"] | None) -> Engine:
     return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
-
-
-def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
-    """Return the JSON value of a text.
-
-    Raises:
-        EventError: it is not JSON, or nests beyond what the decoder takes.
-    """
-    try:
-        # Decoded here: the decoder would guess at UTF-16 and let coded surrogates through.
-        text = data if isinstance(data, str) else str(data, "utf-8")
-        return _decode(text.removeprefix("\ufeff"))
-    except UnicodeDecodeError as error:
-        byte = error.object[error.start]
-        raise EventError("", f"not valid UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from None
-    except json.JSONDecodeError as error:
-        reason = f"{error.msg.lower()}, line {error.lineno} column {error.colno}"
-    except RecursionError:
-        reason = "nested too deeply"
-    except _NotJsonError as error:
-        reason = str(error)
-    except ValueError:
-        reason = "a number has too many digits"
-    raise EventError("", f"not valid JSON: {reason}")
-
-
-class _NotJsonError(ValueError):
-    """A word that the decoder takes and JSON does not have."""
-
-
-def _no_constant(word: str) -> NoReturn:
-    raise _NotJsonError(f"{word} is no JSON value")
-
-
-# One for all: `json.loads` makes a decoder for each call that brings an argument, which costs a third of the decoding.
-_decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def _lines(buffer: bytes | str) -> Iterator[bytes | str]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from spyderresp.adapters import BUILT_IN
-from spyderresp.engine import decode_event
 from spyderresp.errors import EventError
+from spyderresp.event_json import decode_event
 
 MAX_LINE: Final = 16 * 1024 * 1024
 

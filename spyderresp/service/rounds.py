@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from spyderresp._native.plan import ActionPlan
-from spyderresp.engine import Engine, decode_event
+from spyderresp.engine import Engine
 from spyderresp.errors import EventError
+from spyderresp.event_json import decode_event
 from spyderresp.execute import execute_many
 from spyderresp.executors.base import Executor
 from spyderresp.guards.base import StepGuard

@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rig import accident, crash, kubernetes, reuse, trees
+from rig import accident, crash, flood, kubernetes, reuse, trees
 
-VERBS = {"accident": accident, "crash": crash, "kubernetes": kubernetes, "reuse": reuse, "trees": trees}
+VERBS = {"accident": accident, "crash": crash, "flood": flood, "kubernetes": kubernetes, "reuse": reuse, "trees": trees}
 
 
 def main() -> int:

@@ -44,7 +44,7 @@ LADDER = (
     {"round"},
     {"execute"},
     {"reconcile", "undo"},
-    {"explain", "analysis"},
+    {"explain", "analysis", "event_json"},
     {"loading", "certify"},
     {"engine"},
     {"bench", "service"},
