@@ -75,6 +75,9 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         if policies is None:
             return 2
         if args.check:
+            # Made and never started: tokens are read, and extras looked for.
+            with assembled(settings, policies, executors, RunLog(streams, "quiet")):
+                pass
             streams.complain(f"spyderresp: fine: {plural(len(policies), 'policy')}".replace("policys", "policies"))
             return 0
         return _serve(settings, policies, executors, flags, args.log, streams)

@@ -40,6 +40,7 @@ from spyderresp.service.trust import distrust, distrusted, privileged
 from spyderresp.vocabulary import FLAGS
 
 _JSON: Final = "application/json"
+_INHERITED: Final = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 
 def guard_of(settings: Settings) -> Guard:
@@ -112,8 +113,9 @@ def refuse_distrusted(settings: Settings) -> None:
     reasons = list(distrusted_policies(settings))
     files = [settings.path, settings.journal, settings.kept_positions]
     for source in settings.sources:
-        if isinstance(source, UnixSource):
-            files.append(source.path)
+        if isinstance(source, (FileSource, UnixSource)):
+            # A descriptor that was handed over is as good as standard input.
+            files.append(None if source.path.startswith(_INHERITED) else source.path)
         elif isinstance(source, NetworkSource):
             files += [source.token.file if source.token else None]
             files += [source.tls.certificate, source.tls.key, source.tls.clients] if source.tls else []

@@ -90,13 +90,15 @@ def _silence(node: Node, reader: Reader) -> Silence | None:
     until = reader.needed(keys, "until", lambda node, what: _moment(node, what, reader))
     actions = frozenset(_action(item, reader) for item in reader.items(keys.get("actions"), "actions")) - {""}
     reason = reader.given(keys, "reason", reader.text) or ""
-    if match is None or until is None:
+    if match is None:
         return None
     try:
-        return Silence(match, until, reason, actions or FLAGS)
+        # Made without an end too: what it matches is worth checking all the same.
+        silence = Silence(match, until or 0.0, reason, actions or FLAGS)
     except ValueError as error:
-        reader.wrong("SR615", node, str(error))
+        reader.wrong("SR615", keys.get("match") or node, str(error))
         return None
+    return None if until is None else silence
 
 
 def _match(node: Node, what: str, reader: Reader) -> dict[str, str | tuple[str, ...]] | None:
