@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import socket
+import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from spyderresp.executors.base import HOST_RULE
-from spyderresp.executors.local.held import Bounds, HeldForGroup, HeldForKill, HeldForTree, HeldProcess, group_refusal
+from spyderresp.executors.local.group import HeldForGroup, group_refusal, members_of
+from spyderresp.executors.local.held import Bounds, HeldForKill, HeldProcess
 from spyderresp.executors.local.identity import Identity, Meant, valid_pid
 from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.proc import Proc, Stat, same_path
 from spyderresp.executors.local.renice import HeldForRenice, undo
 from spyderresp.executors.local.shield import Programs, Shield
+from spyderresp.executors.local.tree import HeldForTree
 from spyderresp.protection import Protection
 from spyderresp.report import Result, refused
 from spyderresp.steps import Step
@@ -30,6 +32,7 @@ _KINDS: Final[dict[str, type[HeldProcess]]] = {
     "agentReniceProcess": HeldForRenice,
 }
 _MOST_ANCESTORS: Final = 64
+_LONGEST: Final = 3600.0
 
 
 class LocalHost:
@@ -43,13 +46,16 @@ class LocalHost:
         name: what reports call it.
         actions: those that it takes; default: the four on processes.
         tolerance: seconds by which an epoch ``start_time`` may be off; it counts together with ``exe`` only.
+        pids: whose pids events give. ``host``: this machine's; in a container with a PID namespace of its own only
+            exact identity counts then, and a pid that nobody has there is ``refused``, for it says nothing. ``own``:
+            those of the PID namespace in which we are.
         exe_is_enough: take an equal ``exe`` as proof of identity. Off: whoever has the pid now may run the same
             program.
         settle: seconds to find and stop all of a group or tree.
         wait: seconds to see a killed process dead.
 
     Raises:
-        ValueError: no machine is named.
+        ValueError: no machine is named, or a setting makes no sense.
         OSError: this system has no pidfds.
     """
 
@@ -61,6 +67,7 @@ class LocalHost:
         name: str = "local-host",
         actions: frozenset[str] = frozenset(_KINDS),
         tolerance: float = 2.0,
+        pids: Literal["host", "own"] = "host",
         exe_is_enough: bool = False,
         settle: float = 5.0,
         wait: float = 5.0,
@@ -70,13 +77,17 @@ class LocalHost:
             raise ValueError("LocalHost needs to know which machine it is on: machine=HOSTNAME or UID")
         if unknown := actions - set(_KINDS):
             raise ValueError(f"LocalHost does not do {', '.join(sorted(unknown))}")
-        if not hasattr(os, "pidfd_open") or not hasattr(signal, "pidfd_send_signal"):
-            raise OSError(errno.ENOSYS, "this Python or system has no pidfds (Linux 5.3 or newer is needed)")
+        if pids not in ("host", "own"):
+            raise ValueError(f"pids must be 'host' or 'own', not {pids!r}")
+        for label, seconds in (("tolerance", tolerance), ("settle", settle), ("wait", wait)):
+            if not 0 <= seconds < _LONGEST:
+                raise ValueError(f"`{label}` must be seconds below an hour, not {seconds!r}")
+        _try_out()
         self.name = name
         self.actions = actions
         self._proc = Proc(proc)
         self._programs = Programs(self._proc)
-        self._identity = Identity(self._proc, tolerance=tolerance, exe_is_enough=exe_is_enough)
+        self._identity = Identity(self._proc, tolerance=tolerance, exe_is_enough=exe_is_enough, own_pids=pids == "own")
         self._bounds = Bounds(settle, wait)
 
     @classmethod
@@ -95,10 +106,8 @@ class LocalHost:
             return Result("mismatch", "the event gives no `process.pid` that could be one")
         try:
             pidfd = Pidfd(meant.pid)
-        except ProcessLookupError:
-            return Result("already", f"there is no process {meant.pid} any more")
         except OSError as error:
-            return self._no_process(meant.pid, error)
+            return self._no_process(step, meant.pid, error)
         held: HeldProcess | Result | None = None
         try:
             held = self._verified(step, meant, pidfd, Shield(self._proc, protection, self._programs))
@@ -125,13 +134,18 @@ class LocalHost:
             return refused(HOST_RULE, f"the event is of another machine: {other[0]} `{said[other[0]]}`")
         return None
 
-    def _no_process(self, pid: int, error: OSError) -> Result:
-        # Only a whole process can be held; the kernel says so of a thread's number.
-        if error.errno in (errno.EINVAL, errno.ENOENT) and self._proc.stat(pid) is not None:
+    def _no_process(self, step: Step, pid: int, error: OSError) -> Result:
+        # Only a whole process can be held; the kernel says so of a thread's number, or a group's without a leader.
+        if error.errno not in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
+            return Result("failed", f"process {pid} cannot be held: {(error.strerror or '').lower()}")
+        if error.errno != errno.ESRCH and self._proc.stat(pid) is not None:
             return Result("mismatch", f"{pid} is a thread of another process, not a process")
-        if error.errno in (errno.EINVAL, errno.ENOENT):
-            return Result("already", f"there is no process {pid} any more")
-        return Result("failed", f"process {pid} cannot be held: {(error.strerror or '').lower()}")
+        if doubt := self._identity.doubt():
+            return refused("pid-namespace", f"there is no process {pid} here, which says nothing: {doubt}")
+        if step.action == "agentKillProcessGroup" and (left := members_of(pid, self._proc)):
+            reason = f"process {pid} is gone, and whether group {pid} was its own cannot be told any more: left alone"
+            return Result("incomplete", reason, details={"survivors": [look.to_dict() for look in left]})
+        return Result("already", f"there is no process {pid} any more")
 
     def _verified(self, step: Step, meant: Meant, pidfd: Pidfd, shield: Shield) -> HeldProcess | Result:
         found = self._proc.stat(pidfd.pid)
@@ -141,9 +155,11 @@ class LocalHost:
             return Result("mismatch", f"{pidfd.pid} is a thread of another process, not a process")
         if (refusal := self._identity.compare(meant, found)) is not None:
             return refusal
-        # Looked at after it was held: had it ended in between, what was read could be another's.
-        if pidfd.ended:
-            return Result("already", f"process {found.pid} `{found.name}` has ended")
+        # Looked at after it was held: had it ended in between, what was read could be another's. One that has ended
+        # and was not waited for has its number still, and what is left of its group is its group.
+        leads = step.action == "agentKillProcessGroup" and meant.exact
+        if pidfd.ended and not (leads and pidfd.numbered(self._proc) and members_of(found.pgid, self._proc)):
+            return Result("already", f"process {found.pid} `{found.shown}` has ended")
         if (refusal := shield.refusal(found)) is not None:
             return refusal
         if step.action == "agentKillProcessGroup" and (refusal := group_refusal(found, self._proc)) is not None:
@@ -203,3 +219,20 @@ class LocalHost:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def _try_out() -> None:
+    """Take hold of ourselves: whether that can be done is asked of the kernel, not of a version.
+
+    Raises:
+        OSError: it cannot.
+    """
+    if not sys.platform.startswith("linux"):
+        raise OSError(errno.ENOSYS, f"LocalHost needs Linux; this is {sys.platform}")
+    try:
+        with Pidfd(os.getpid()) as held:
+            held.probe()
+    except OSError as error:
+        if error.errno not in (errno.EMFILE, errno.ENFILE):
+            reason = f"this system gives no pidfds (Linux 5.3 or newer is needed): {error.strerror}"
+            raise OSError(error.errno, reason) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -16,8 +17,12 @@ from rig.events import PROC, engine_for, event_of, guard
 import spyderresp
 from spyderresp.executors import LocalHost
 from spyderresp.executors.local.identity import Identity
-from spyderresp.executors.local.proc import Proc
-from spyderresp.executors.local.shield import _resolved
+from spyderresp.executors.local.killing import Pack
+from spyderresp.executors.local.pidfd import Pidfd, opened_by_syscall, sent_by_syscall
+from spyderresp.executors.local.proc import Proc, Stat
+from spyderresp.executors.local.shield import Programs, Shield, _resolved
+from spyderresp.executors.local.told import told
+from spyderresp.executors.local.tree import HeldForTree
 from spyderresp.protection import Protection
 from spyderresp.report import Result
 from spyderresp.steps import steps_of
@@ -129,14 +134,26 @@ def test_a_start_time_counts_within_its_tolerance_and_with_the_exe(child: int) -
         assert answer.status == "mismatch"
 
 
-def test_in_a_namespace_of_our_own_only_exact_identity_counts(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Identity, "nested", lambda self: True)
+def test_where_pids_may_be_others_only_exact_identity_counts(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For real, in namespaces: the corners of the rig."""
+    monkeypatch.setattr(Identity, "doubt", lambda self: "doubtful")
     assert resolved(event_of(child)) is None
-    answer = resolved(given(without(event_of(child), "boot_id"), ppid=1))
-    assert answer is not None
-    assert (answer.status, answer.rule) == ("refused", "pid-namespace")
-    # The parent as well: a second number that agrees.
-    assert resolved(without(event_of(child), "boot_id")) is None
+    for event in (without(event_of(child), "boot_id"), given(event_of(child), pid=2**22 - 1)):
+        answer = resolved(event)
+        assert answer is not None
+        assert (answer.status, answer.rule) == ("refused", "pid-namespace")
+
+
+@pytest.mark.parametrize("key", ["start_ticks", "boot_id", "start_time"])
+def test_what_is_given_and_cannot_be_read_is_not_as_good_as_absent(child: int, key: str) -> None:
+    booted, look = PROC.boot_time(), PROC.stat(child)
+    assert booted is not None
+    assert look is not None
+    event = given(event_of(child), start_time=booted + look.start_ticks / os.sysconf("SC_CLK_TCK"))
+    for value in ("", "x", True) if key != "boot_id" else ("", 7):
+        answer = resolved(given(event, **{key: value}))
+        assert answer is not None
+        assert answer.status == "mismatch", (value, answer)
 
 
 def test_a_proc_of_another_namespace_is_refused(child: int, tmp_path: Path) -> None:
@@ -174,7 +191,10 @@ def test_protected_by_inode_cgroup_and_user(child: int) -> None:
         answer = resolved(event_of(child), protection=protection)
         assert answer is not None
         assert (answer.status, answer.rule) == ("refused", rule)
-    assert resolved(event_of(child), protection=none.including(users=frozenset({"no-such-user"}))) is None
+    # One that protects a user whom nobody knows has meant somebody.
+    answer = resolved(event_of(child), protection=none.including(users=frozenset({"no-such-user"})))
+    assert answer is not None
+    assert (answer.status, answer.rule) == ("refused", "protected:unknown")
 
 
 def test_links_are_followed_as_one_who_lives_under_the_root_would(tmp_path: Path) -> None:
@@ -195,13 +215,90 @@ def test_links_are_followed_as_one_who_lives_under_the_root_would(tmp_path: Path
 
 
 def test_a_stat_line_is_read_from_its_last_bracket(tmp_path: Path) -> None:
-    fields = " ".join(["S", "4", "5", "6", "0", "-1", "0", *["0"] * 10, "3", "0", "777", *["0"] * 20])
-    (tmp_path / "42").mkdir()
-    (tmp_path / "42/stat").write_bytes(b"42 (a) R 1 (\n\xff) " + fields.encode())
+    stat_file(tmp_path, 42, b"a) R 1 (\n\xff", state="S", ppid=4, threads=3, ticks=777)
     look = Proc(str(tmp_path)).stat(42)
     assert look is not None
     assert (look.name, look.state, look.ppid, look.pgid, look.session) == ("a) R 1 (\n\\xff", "S", 4, 5, 6)
+    assert look.shown == "a) R 1 (\\x0a\\xff"
     assert (look.threads, look.start_ticks, look.kernel) == (3, 777, False)
+
+
+def stat_file(
+    root: Path, pid: int, name: bytes = b"x", *, state: str = "S", ppid: int = 1, threads: int = 1, ticks: int = 1
+) -> None:
+    fields = [state, str(ppid), "5", "6", "0", "-1", "0", *["0"] * 10, str(threads), "0", str(ticks), *["0"] * 20]
+    (root / str(pid)).mkdir(parents=True, exist_ok=True)
+    (root / str(pid) / "stat").write_bytes(b"%d (%s) " % (pid, name) + " ".join(fields).encode())
+
+
+def caught(proc: Proc, *looks: Stat) -> Pack:
+    pack = Pack(proc, Shield(proc, Protection((), (), frozenset(), frozenset()), Programs(proc)))
+    pack.members = {look.pid: look for look in looks}
+    return pack
+
+
+def look_at(proc: Proc, pid: int) -> Stat:
+    look = proc.stat(pid)
+    assert look is not None
+    return look
+
+
+def test_a_main_thread_that_has_ended_says_nothing_of_the_others(tmp_path: Path) -> None:
+    proc = Proc(str(tmp_path))
+    stat_file(tmp_path, 42, state="Z", threads=2)
+    stat_file(tmp_path / "42/task", 42, state="Z", threads=2)
+    stat_file(tmp_path / "42/task", 43, state="R", threads=2)
+    pack = caught(proc, look_at(proc, 42))
+    assert not pack.standing_still(0.0)
+    stat_file(tmp_path / "42/task", 43, state="T", threads=2)
+    assert pack.standing_still(0.0)
+
+
+def test_the_children_of_who_has_a_members_number_now_are_not_of_the_tree(child: int, tmp_path: Path) -> None:
+    proc = Proc(str(tmp_path))
+    stat_file(tmp_path, 42, ticks=5)
+    stat_file(tmp_path, 50, ppid=42, ticks=9)
+    pack = caught(proc, look_at(proc, 42))
+    assert pack.fathered(look_at(proc, 50))
+    stat_file(tmp_path, 42, ticks=7)
+    assert not pack.fathered(look_at(proc, 50))
+    event = event_of(child)
+    (step,) = steps_of(engine_for("agentKillProcessTree").evaluate(event), arrived=time.time())
+    held = HOST.resolve(step, Protection())
+    assert isinstance(held, HeldForTree)
+    held._proc = proc
+    assert held._descendants(pack) == []
+    stat_file(tmp_path, 42, ticks=5)
+    assert [look.pid for look in held._descendants(pack)] == [50]
+    held.release()
+
+
+def test_who_has_left_a_group_when_it_is_held_is_not_touched(child: int) -> None:
+    pack = caught(PROC)
+    assert not pack.stop(look_at(PROC, child), lambda now: now.pgid == -1)
+    assert pack.members == {}
+    assert look_at(PROC, child).state not in "Tt"
+
+
+def test_who_left_before_it_stopped_runs_on_and_is_named(child: int) -> None:
+    pack = caught(PROC)
+    assert pack.stop(look_at(PROC, child))
+    assert pack.standing_still(time.monotonic() + 5)
+    assert look_at(PROC, child).state == "T"
+    pack.let_go(lambda now: True)
+    assert look_at(PROC, child).state not in "Tt"
+    assert set(pack.left) == {child}
+    assert told(pack, [], [], settled=True, what="group").status == "incomplete"
+
+
+def test_pidfds_by_number_where_the_interpreter_was_built_without(child: int) -> None:
+    fd = opened_by_syscall(child)
+    sent_by_syscall(fd, signal.SIGKILL)
+    with Pidfd(child) as held:
+        assert held.wait(5)
+    os.close(fd)
+    with pytest.raises(ProcessLookupError):
+        opened_by_syscall(2**22 - 1)
 
 
 def test_the_report_says_who_it_was_and_by_which_line(child: int) -> None:
@@ -217,3 +314,9 @@ def test_settings_that_make_no_sense() -> None:
         LocalHost("")
     with pytest.raises(ValueError, match="agentKillPod"):
         LocalHost("x", actions=frozenset({"agentKillPod"}))
+    with pytest.raises(ValueError, match="pids must be"):
+        LocalHost("x", pids="mine")  # type: ignore[arg-type]
+    for key in ("tolerance", "settle", "wait"):
+        for value in (-1.0, float("nan"), float("inf")):
+            with pytest.raises(ValueError, match=key):
+                LocalHost("x", **{key: value})  # type: ignore[arg-type]

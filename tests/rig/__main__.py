@@ -8,9 +8,17 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rig import accident, crash, flood, kubernetes, reuse, trees
+from rig import accident, corners, crash, flood, kubernetes, reuse, trees
 
-VERBS = {"accident": accident, "crash": crash, "flood": flood, "kubernetes": kubernetes, "reuse": reuse, "trees": trees}
+VERBS = {
+    "accident": accident,
+    "corners": corners,
+    "crash": crash,
+    "flood": flood,
+    "kubernetes": kubernetes,
+    "reuse": reuse,
+    "trees": trees,
+}
 
 
 def main() -> int:

@@ -47,12 +47,15 @@ def cgroup(name: str) -> Iterator[Path | None]:
     """A version 2 cgroup of its own, or None where there can be none."""
     mount = Path("/sys/fs/cgroup")
     if not (mount / "cgroup.controllers").exists():
+        mount = Path("/sys/fs/cgroup/unified")
+    if not (mount / "cgroup.controllers").exists():
         mount = Path("/tmp/spyderresp-cgroup2")
         mount.mkdir(exist_ok=True)
-        done = subprocess.run(["mount", "-t", "cgroup2", "none", str(mount)], capture_output=True, check=False)
-        if done.returncode:
-            yield None
-            return
+        if not (mount / "cgroup.controllers").exists():
+            done = subprocess.run(["mount", "-t", "cgroup2", "none", str(mount)], capture_output=True, check=False)
+            if done.returncode:
+                yield None
+                return
     folder = mount / f"spyderresp-{name}-{os.getpid()}"
     try:
         folder.mkdir()

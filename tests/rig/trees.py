@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -456,12 +456,13 @@ def all_threads_are_reniced_and_put_back() -> None:
     assert HOST.undo(outcome.step, outcome.details).status == "already"
 
 
-def inside(names: list[str]) -> dict[str, str]:
+def inside(names: list[str], cases: dict[str, Callable[[], None]]) -> str:
+    """Run cases, clear up after each, and return what failed, as JSON."""
     failures: dict[str, str] = {}
     for name in names:
         before = set(living())
         try:
-            CASES[name]()
+            cases[name]()
         except Exception as error:  # noqa: BLE001 - the rig reports every case
             failures[name] = f"{type(error).__name__}: {error}"
         for pid in set(living()) - before:
@@ -471,7 +472,7 @@ def inside(names: list[str]) -> dict[str, str]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 held.wait(1)
         _CHILDREN.clear()
-    return failures
+    return json.dumps(failures)
 
 
 def add_parser(verbs: Any) -> None:
@@ -481,8 +482,12 @@ def add_parser(verbs: Any) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    names = (args.cases or list(CASES)) * args.times
-    done = namespace.run("rig.trees", names, timeout=3600)
+    return report("rig.trees", (args.cases or list(CASES)) * args.times)
+
+
+def report(module: str, names: list[str]) -> int:
+    """Run cases of a module in a namespace of their own, and print trials and failures."""
+    done = namespace.run(module, names, timeout=3600)
     sys.stderr.write(done.stderr)
     if done.returncode:
         return done.returncode
@@ -491,9 +496,5 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def iterate() -> Iterator[str]:
-    yield from CASES
-
-
 if __name__ == "__main__":
-    print(json.dumps(inside(sys.argv[1:])))
+    print(inside(sys.argv[1:], CASES))

@@ -9,12 +9,19 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spyderresp.executors.local.proc import Proc, Stat, same_path
-from spyderresp.report import Result
+from spyderresp.executors.local.proc import FIRST_CGROUPS, Proc, Stat, same_path
+from spyderresp.report import Result, refused
 from spyderresp.steps import Step, epoch_seconds
 
-#: The inode of the PID namespace that the kernel starts with.
-_FIRST_NAMESPACE: Final = "pid:[4026531836]"
+#: The namespaces that the kernel starts with have fixed inodes: ``include/uapi/linux/nsfs.h``.
+FIRST: Final = {
+    "pid": "pid:[4026531836]",
+    "uts": "uts:[4026531838]",
+    "ipc": "ipc:[4026531839]",
+    "cgroup": FIRST_CGROUPS,
+}
+# Whoever makes a container makes one of these too; `unshare --pid` makes none.
+_OF_CONTAINERS: Final = ("uts", "ipc", "cgroup")
 _LARGEST_PID: Final = 2**22
 
 
@@ -30,6 +37,8 @@ class Meant:
         exe: path of the executable.
         ppid: of the parent at the time.
         name: its own word for itself.
+        unread: a field that the event has and that cannot be read; empty where there is none. The event means
+            something by it, so it is not as good as absent.
     """
 
     pid: int | None
@@ -39,18 +48,28 @@ class Meant:
     exe: str | None
     ppid: int | None
     name: str | None
+    unread: str = ""
+
+    @property
+    def exact(self) -> bool:
+        """Whether it tells one process from all others."""
+        return self.start_ticks is not None and self.boot_id is not None
 
     @classmethod
     def of(cls, step: Step) -> Meant:
         """Return what a step's event says."""
+        ticks, boot, start = (step.value(f"process.{key}") for key in ("start_ticks", "boot_id", "start_time"))
+        read = {"start_ticks": _whole(ticks), "boot_id": _text(boot), "start_time": _seconds(start)}
+        said = {"start_ticks": ticks, "boot_id": boot, "start_time": start}
         return cls(
             pid=_whole(step.value("process.pid")),
-            start_ticks=_whole(step.value("process.start_ticks")),
-            boot_id=_text(step.value("process.boot_id")),
-            start_time=_seconds(step.value("process.start_time")),
+            start_ticks=_whole(ticks),
+            boot_id=_text(boot),
+            start_time=_seconds(start),
             exe=_text(step.value("process.exe")),
             ppid=_whole(step.value("process.ppid")),
             name=_text(step.value("process.name")),
+            unread=next((key for key, value in said.items() if value is not None and read[key] is None), ""),
         )
 
 
@@ -84,9 +103,11 @@ class Identity:
         proc: the ``/proc`` they are read from.
         tolerance: seconds by which an epoch ``start_time`` may be off.
         exe_is_enough: whether the host takes an exe alone as proof.
+        own_pids: whether the host says that events speak of the PID namespace in which we are.
     """
 
-    def __init__(self, proc: Proc, *, tolerance: float, exe_is_enough: bool) -> None:
+    def __init__(self, proc: Proc, *, tolerance: float, exe_is_enough: bool, own_pids: bool = False) -> None:
+        self._own_pids = own_pids
         self._proc = proc
         self._tolerance = tolerance
         self._exe_is_enough = exe_is_enough
@@ -104,29 +125,49 @@ class Identity:
         numbers = self._proc.status("self").get("NSpid", "").split()
         if ours != theirs or itself != os.getpid() or len(numbers) > 1:
             return f"{path} shows the pids of another namespace than ours: share the host's PID namespace"
-        return None
+        try:
+            seen = self._proc.stat(1) is not None
+        except OSError:
+            seen = False
+        return (
+            None if seen else f"{path} hides processes from us (`hidepid`): whom a group or tree holds cannot be told"
+        )
 
-    def nested(self) -> bool:
-        """Tell whether our PID namespace is not the host's."""
-        return os.readlink("/proc/self/ns/pid") != _FIRST_NAMESPACE
+    def doubt(self) -> str:
+        """Return why a pid here need not be the host's; empty where nothing says so.
+
+        It need not be in a container that has its own. One that was made by `unshare --pid` on the host itself, with
+        nothing else of a container, is taken for the host: nobody else makes such events there.
+        """
+        if self._own_pids:
+            return ""
+        try:
+            ours = {kind: os.readlink(f"/proc/self/ns/{kind}") for kind in ("pid", *_OF_CONTAINERS)}
+        except OSError as error:
+            return f"in which namespaces we are cannot be told: {error}"
+        if ours["pid"] == FIRST["pid"] or all(ours[kind] == FIRST[kind] for kind in _OF_CONTAINERS):
+            return ""
+        return "we are in a container that counts pids for itself: share the host's PID namespace"
 
     def compare(self, meant: Meant, found: Stat) -> Result | None:
         """Return why a held process is not the one that is meant, or None where it is."""
+        if meant.unread:
+            return Result("mismatch", f"the event's `process.{meant.unread}` cannot be read")
         if meant.boot_id is not None and meant.boot_id.lower() != self._proc.boot_id().lower():
             return Result("mismatch", "the process was of another boot of this host")
         exe = self._proc.exe(found.pid)
         if meant.start_ticks is not None and meant.start_ticks != found.start_ticks:
             said = f"started at tick {found.start_ticks}, the event's at {meant.start_ticks}"
-            return Result("mismatch", f"pid {found.pid} is another process by now: `{found.name}` {said}")
+            return Result("mismatch", f"pid {found.pid} is another process by now: `{found.shown}` {said}")
         same_exe = meant.exe is not None and same_path(meant.exe, exe)
-        if meant.start_ticks is not None and meant.boot_id is not None:
+        if meant.exact:
             return None
         if meant.start_ticks is not None and same_exe:
-            return self._unless_nested(meant, found)
+            return self._unless_doubtful()
         if meant.start_time is not None:
             return self._by_start_time(meant, found, same_exe=same_exe)
         if self._exe_is_enough and same_exe:
-            return self._unless_nested(meant, found)
+            return self._unless_doubtful()
         return Result("mismatch", f"the event does not say exactly which process it means: {_GIVES}")
 
     def _by_start_time(self, meant: Meant, found: Stat, *, same_exe: bool) -> Result | None:
@@ -136,19 +177,17 @@ class Identity:
         started = booted + found.start_ticks / os.sysconf("SC_CLK_TCK")
         if abs(started - meant.start_time) > self._tolerance:
             apart = f"{abs(started - meant.start_time):.1f} s from the event's `start_time`"
-            return Result("mismatch", f"pid {found.pid} is another process by now: `{found.name}` started {apart}")
+            return Result("mismatch", f"pid {found.pid} is another process by now: `{found.shown}` started {apart}")
         if not same_exe:
             return Result("mismatch", "`start_time` counts together with `exe` only, and that is not the same")
-        return self._unless_nested(meant, found)
+        return self._unless_doubtful()
 
-    def _unless_nested(self, meant: Meant, found: Stat) -> Result | None:
-        """In a namespace of our own a number and a time are too little: the host's may have the like."""
-        if self.nested() and meant.ppid != found.ppid:
-            reason = (
-                "in a PID namespace of our own the event must give `start_ticks` and `boot_id`, or the parent as well"
-            )
-            return Result("refused", reason, "pid-namespace")
-        return None
+    def _unless_doubtful(self) -> Result | None:
+        """Where pids may be others than the host's, all that is not exact is too little."""
+        doubt = self.doubt()
+        if not doubt:
+            return None
+        return refused("pid-namespace", f"without `start_ticks` and `boot_id` its process cannot be told: {doubt}")
 
 
 _GIVES: Final = "`start_ticks` with `boot_id` does, or `start_time` with `exe`"

@@ -11,7 +11,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _STOPPED: Final = "TtZXx"
 _PAUSE: Final = 0.002
+# Who sleeps uninterruptibly takes a signal when it wakes; it may wait for one that is stopped, and then it never does.
+_CALM: Final = 0.1
 
 
 @contextlib.contextmanager
@@ -56,28 +58,41 @@ class Pack:
         self.members: dict[int, Stat] = {}
         self.spared: dict[int, tuple[Stat, str]] = {}
         self.failed: dict[int, str] = {}
+        self.left: dict[int, Stat] = {}
+        self._inodes: dict[tuple[int, int], int] = {}
 
     def holds(self, found: Stat) -> bool:
         """Tell whether a process is known already, as a member or as one that is spared."""
         known = self.members.get(found.pid) or self.spared.get(found.pid, (None, ""))[0]
         return known is not None and known.start_ticks == found.start_ticks
 
-    def stop(self, found: Stat) -> bool:
+    def fathered(self, look: Stat) -> bool:
+        """Tell whether a held process is a child of one that is known, which lives still: its number is its own."""
+        known = self.members.get(look.ppid) or self.spared.get(look.ppid, (None, ""))[0]
+        return known is not None and known.start_ticks <= look.start_ticks and self._now(known) is not None
+
+    def stop(self, found: Stat, belongs: Callable[[Stat], bool] | None = None) -> bool:
         """Make a process a member and stop it; tell whether it is new. One that must not be touched is spared.
 
-        ``found`` is a look at it that made it one; whether it is still that process is seen once it is held.
+        Args:
+            found: a look at it; whether it is still that process is seen once it is held.
+            belongs: asked, with a new look, once it is held.
         """
-        if self.holds(found):
+        if self.holds(found) or found.pid in self.left:
             return False
         held = self._held(found)
         if held is None:
             return False
         with held:
-            refusal = self._shield.refusal(found)
+            now = self._now(found)
+            if now is None or (belongs is not None and not belongs(now)) or not held.numbered(self._proc):
+                return False
+            refusal = self._shield.refusal(now)
             if refusal is not None:
-                self.spared[found.pid] = (found, refusal.reason)
+                self.spared[found.pid] = (now, refusal.reason)
                 return True
-            self.members[found.pid] = found
+            self.members[found.pid] = now
+            self._inodes[found.pid, found.start_ticks] = held.inode
             try:
                 held.send(signal.SIGSTOP)
             except ProcessLookupError:
@@ -96,21 +111,50 @@ class Pack:
             if error.errno in (errno.EINVAL, errno.ENOENT):
                 return None
             raise
-        now = self._proc.stat(found.pid)
-        if now is None or now.start_ticks != found.start_ticks or held.ended:
+        inode = self._inodes.get((found.pid, found.start_ticks), held.inode)
+        if self._now(found) is None or held.inode != inode or held.ended:
             held.close()
             return None
         return held
 
+    def let_go(self, gone: Callable[[Stat], bool]) -> None:
+        """Let members run again that left before they stopped; they are named, and not killed."""
+        for member in list(self.members.values()):
+            look = self._now(member)
+            if look is not None and not look.dead and gone(look):
+                del self.members[member.pid]
+                self.left[member.pid] = look
+                if member.state not in "Tt":
+                    self._resume(member)
+
+    def _resume(self, member: Stat) -> None:
+        with contextlib.suppress(OSError):
+            held = self._held(member)
+            if held is not None:
+                with held:
+                    held.send(signal.SIGCONT)
+
     def standing_still(self, until: float) -> bool:
-        """Wait until every member has stopped or ended, so long at the most; a signal takes a moment."""
+        """Wait until every thread of every member has stopped or ended, so long at the most; it takes a moment."""
+        calm_since: float | None = None
         while True:
-            looks = (self._now(member) for member in self.members.values() if member.pid not in self.failed)
-            if all(look is None or look.state in _STOPPED for look in looks):
+            states = set().union(*(self._states(member) for member in self.members.values()))
+            now = time.monotonic()
+            if states <= set(_STOPPED):
                 return True
-            if time.monotonic() >= until:
+            calm_since = (calm_since or now) if states <= {*_STOPPED, "D"} else None
+            if calm_since is not None and now - calm_since >= _CALM:
+                return True
+            if now >= until:
                 return False
             time.sleep(_PAUSE)
+
+    def _states(self, member: Stat) -> set[str]:
+        look = None if member.pid in self.failed else self._now(member)
+        if look is None:
+            return set()
+        # A main thread that has ended says nothing of the others.
+        return {look.state} if look.threads <= 1 else set(self._proc.states(member.pid))
 
     def _now(self, member: Stat) -> Stat | None:
         """Return a look at a member as it is now; None where it is gone."""
@@ -142,11 +186,8 @@ class Pack:
         if error is None:
             return
         for member in self.members.values():
-            with contextlib.suppress(OSError):
-                held = self._held(member)
-                if held is not None:
-                    with held:
-                        held.send(signal.SIGCONT)
+            if member.state not in "Tt":
+                self._resume(member)
 
     def living(self, until: float) -> list[Stat]:
         """Return the members that are still alive, when all are dead or the time is up."""

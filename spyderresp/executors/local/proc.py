@@ -11,6 +11,8 @@ from typing import Any, Final
 
 _KERNEL_THREAD: Final = 0x00200000
 _DELETED: Final = " (deleted)"
+#: The namespaces that the kernel starts with have fixed inodes: ``include/uapi/linux/nsfs.h``.
+FIRST_CGROUPS: Final = "cgroup:[4026531835]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Stat:
         start_ticks: when it started, in clock ticks since boot; with the boot and the pid it is exact.
         threads: how many threads it has.
         kernel: whether it is a thread of the kernel.
+        layout: where its program and first stack lie: a child shares that with its parent until one of them executes
+            something, and others hardly ever; all zero where it may not be known.
     """
 
     pid: int
@@ -38,6 +42,12 @@ class Stat:
     start_ticks: int
     threads: int
     kernel: bool
+    layout: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def shown(self) -> str:
+        """Its name for people, who may have it on a terminal: nothing in it but what can be seen."""
+        return shown(self.name)
 
     @property
     def dead(self) -> bool:
@@ -59,8 +69,8 @@ class Proc:
     def __init__(self, path: str = "/proc") -> None:
         self.path = path
 
-    def stat(self, pid: int) -> Stat | None:
-        """Return a look at a process, or None where there is none."""
+    def stat(self, pid: int | str) -> Stat | None:
+        """Return a look at a process, or at a thread as ``PID/task/TID``, or None where there is none."""
         try:
             data = Path(f"{self.path}/{pid}/stat").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
@@ -69,7 +79,7 @@ class Proc:
         head, _, tail = data.rpartition(b")")
         fields = tail.split()
         return Stat(
-            pid=pid,
+            pid=int(str(pid).rpartition("/")[2]),
             name=head.partition(b"(")[2].decode("utf-8", "backslashreplace"),
             state=fields[0].decode("ascii"),
             ppid=int(fields[1]),
@@ -78,6 +88,7 @@ class Proc:
             start_ticks=int(fields[19]),
             threads=int(fields[17]),
             kernel=bool(int(fields[6]) & _KERNEL_THREAD),
+            layout=(int(fields[23]), int(fields[24]), int(fields[25])),
         )
 
     def pids(self) -> Iterator[int]:
@@ -98,6 +109,10 @@ class Proc:
             return sorted(int(name) for name in os.listdir(f"{self.path}/{pid}/task"))
         except (FileNotFoundError, ProcessLookupError):
             return []
+
+    def states(self, pid: int) -> str:
+        """Return a letter for each thread of a process; none where it is gone."""
+        return "".join(look.state for tid in self.threads(pid) if (look := self.stat(f"{pid}/task/{tid}")) is not None)
 
     def status(self, pid: int | str) -> dict[str, str]:
         """Return the fields of ``/proc/PID/status``; none where there is no such process."""
@@ -156,6 +171,15 @@ class Proc:
         except OSError:
             return False
 
+    def same_cgroups(self) -> bool:
+        """Tell whether we see cgroups as PID 1 does, from the same root.
+
+        Raises:
+            OSError: that cannot be told.
+        """
+        ours = os.readlink("/proc/self/ns/cgroup")
+        return ours == FIRST_CGROUPS or ours == os.readlink(f"{self.path}/1/ns/cgroup")
+
     def boot_id(self) -> str:
         """Return what names this boot; empty where it cannot be told."""
         with contextlib.suppress(OSError):
@@ -169,6 +193,11 @@ class Proc:
                 if line.startswith("btime "):
                     return float(line.split()[1])
         return None
+
+
+def shown(text: str) -> str:
+    """Return a text with what cannot be seen, and what ends a name in a message, escaped."""
+    return "".join(c if c.isprintable() and c != "`" else f"\\x{ord(c):02x}" for c in text)
 
 
 def same_path(said: str, found: str | None) -> bool:

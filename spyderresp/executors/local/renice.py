@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from spyderresp.executors.local.held import _PASSES, NICE_MAX, NICE_MIN, HeldProcess
+from spyderresp.executors.local.held import HeldProcess
 from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.proc import Proc
 from spyderresp.report import Result
+from spyderresp.vocabulary import NICE_MAX, NICE_MIN
+
+_PASSES: Final = 100
 
 
 class HeldForRenice(HeldProcess):
@@ -33,6 +36,8 @@ class HeldForRenice(HeldProcess):
 
     def act(self) -> Result:
         """Renice all threads, those that start meanwhile too, and keep what they had."""
+        if (refusal := self._refused_now()) is not None:
+            return refusal
         wanted = self._wanted
         before: dict[int, int] = {}
         try:
@@ -115,7 +120,7 @@ def undo(proc: Proc, details: Mapping[str, Any]) -> Result:
         if found is None or held.ended:
             return Result("already", f"process {pid} is gone")
         if found.start_ticks != ticks:
-            return Result("mismatch", f"pid {pid} is another process by now: `{found.name}`")
+            return Result("mismatch", f"pid {pid} is another process by now: `{found.shown}`")
         back, left = 0, 0
         main = nice.get(pid, min(nice.values(), default=0))
         for tid in proc.threads(pid):
@@ -130,4 +135,4 @@ def undo(proc: Proc, details: Mapping[str, Any]) -> Result:
             except PermissionError:
                 return Result("failed", f"process {pid} cannot be reniced back: it needs CAP_SYS_NICE")
         others = f"; {left} set otherwise since, left alone" if left else ""
-        return Result("done", f"process {pid} `{found.name}` has its nice values back: {back} threads{others}")
+        return Result("done", f"process {pid} `{found.shown}` has its nice values back: {back} threads{others}")

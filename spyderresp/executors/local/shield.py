@@ -5,15 +5,17 @@ Protected programs are known by device and inode in the host's mount namespace, 
 
 from __future__ import annotations
 
+import errno
 import os
 import pwd
 import stat
 import threading
 import time
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
-from spyderresp.executors.local.proc import Proc, Stat
+from spyderresp.executors.local.proc import Proc, Stat, shown
 from spyderresp.protection import Protection
 from spyderresp.report import Result, refused
 
@@ -66,6 +68,46 @@ class Programs:
             return "/"
         return root
 
+    def in_cgroup(self, path: str) -> set[int]:
+        """Return the processes in one of the host's cgroups and below it, read where the host has them mounted.
+
+        Raises:
+            OSError: they are not to be seen.
+        """
+        base = f"{self.root().rstrip('/')}/sys/fs/cgroup"
+        mounts = [
+            mount for mount in (base, f"{base}/unified", f"{base}/systemd") if os.path.exists(f"{mount}/cgroup.procs")
+        ]
+        if not mounts:
+            raise OSError(errno.ENOENT, "the host's cgroups cannot be seen from within ours")
+        return {
+            int(line)
+            for mount in mounts
+            for folder, _, files in os.walk(f"{mount}{path}")
+            if "cgroup.procs" in files
+            for line in Path(folder, "cgroup.procs").read_text("ascii").split()
+        }
+
+    def uid(self, user: str | int) -> int | None:
+        """Return the number of one of the host's users, or None where nobody is called so.
+
+        Raises:
+            OSError: the host's list of users cannot be read.
+        """
+        if isinstance(user, int) or user.isdecimal():
+            return int(user)
+        place = _place(self.root(), "/etc/passwd")
+        if place is not None:
+            for line in Path(place).read_text("utf-8", "replace").splitlines():
+                words = line.split(":")
+                if words[0] == user and len(words) > 2 and words[2].isdecimal():
+                    return int(words[2])
+        # Users that a directory service knows.
+        try:
+            return pwd.getpwnam(user).pw_uid
+        except KeyError:
+            return None
+
 
 class Shield:
     """Answers for one step: what it reads of the host it reads once.
@@ -82,26 +124,27 @@ class Shield:
         self._programs = programs
         self._inodes: Mapping[tuple[int, int], str] | None = None
         self._ours: frozenset[int] | None = None
+        self._hosts_cgroups: bool | None = None
 
     def refusal(self, found: Stat) -> Result | None:
         """Return why a held process must not be touched, or None. Where it cannot be told it must not."""
         if found.pid == 1:
             return refused("never:init", "pid 1 is never touched")
         if found.kernel:
-            return refused("never:kernel", f"`{found.name}` is a thread of the kernel")
+            return refused("never:kernel", f"`{found.shown}` is a thread of the kernel")
         if self._ours is None:
             self._ours = frozenset(ancestors(self._proc))
         if found.pid in self._ours:
             who = "us" if found.pid == os.getpid() else "an ancestor of ours"
-            return refused("never:ourselves", f"pid {found.pid} `{found.name}` is {who}")
+            return refused("never:ourselves", f"pid {found.pid} `{found.shown}` is {who}")
         try:
             return self._protected(found)
         except OSError as error:
-            reason = f"whether pid {found.pid} `{found.name}` is protected cannot be told: {error.strerror}"
+            reason = f"whether pid {found.pid} `{found.shown}` is protected cannot be told: {error.strerror}"
             return refused("protected:unknown", reason)
 
     def _protected(self, found: Stat) -> Result | None:
-        who = f"pid {found.pid} `{found.name}`"
+        who = f"pid {found.pid} `{found.shown}`"
         inode = self._proc.exe_inode(found.pid)
         if self._inodes is None:
             self._inodes = self._programs.inodes(self._protection.executables)
@@ -109,15 +152,34 @@ class Shield:
             return refused("protected:executable", f"{who} runs {self._inodes[inode]}, which is protected")
         if (path := self._replaced(found.pid)) is not None:
             return refused("protected:executable", f"{who} runs what {path} was before, which is protected")
-        for _, cgroup in self._proc.cgroups(found.pid):
-            for guarded in self._protection.cgroups:
-                if cgroup == guarded or cgroup.startswith(f"{guarded.rstrip('/')}/"):
-                    return refused("protected:cgroup", f"{who} is in {cgroup}, which is protected")
+        if (cgroup := self._guarded(found.pid)) is not None:
+            return refused("protected:cgroup", f"{who} is in {shown(cgroup)}, which is protected")
         if self._protection.users:
             uids = {int(word) for word in self._proc.status(found.pid).get("Uid", "").split()}
             for user in self._protection.users:
-                if (number := _uid(user)) is not None and number in uids:
+                number = self._programs.uid(user)
+                if number is None:
+                    return refused(
+                        "protected:unknown", f"`{user}` is protected, and there is no such user on this host"
+                    )
+                if number in uids:
                     return refused("protected:user", f"{who} runs as `{user}`, who is protected")
+        return None
+
+    def _guarded(self, pid: int) -> str | None:
+        """Return the protected cgroup that a process is in, or None.
+
+        Raises:
+            OSError: we see cgroups from within one, and the host's are out of reach.
+        """
+        if self._hosts_cgroups is None and self._protection.cgroups:
+            self._hosts_cgroups = self._proc.same_cgroups()
+        for guarded in self._protection.cgroups:
+            if self._hosts_cgroups:
+                if any(f"{path}/".startswith(f"{guarded.rstrip('/')}/") for _, path in self._proc.cgroups(pid)):
+                    return guarded
+            elif pid in self._programs.in_cgroup(guarded):
+                return guarded
         return None
 
     def _replaced(self, pid: int) -> str | None:
@@ -126,9 +188,9 @@ class Shield:
         path = exe.removesuffix(" (deleted)")
         if path == exe or path not in self._protection.executables:
             return None
-        # Only in the host's own mount namespace does that path mean what it says.
-        theirs, hosts = os.stat(f"{self._proc.path}/{pid}/root"), os.stat(f"{self._programs.root()}/.")
-        return path if (theirs.st_dev, theirs.st_ino) == (hosts.st_dev, hosts.st_ino) else None
+        # Only in the host's own mount namespace does that path mean what it says; anyone can make one of his own.
+        theirs, hosts = (os.readlink(f"{self._proc.path}/{whose}/ns/mnt") for whose in (pid, 1))
+        return path if theirs == hosts else None
 
 
 def ancestors(proc: Proc) -> Iterable[int]:
@@ -143,7 +205,16 @@ def ancestors(proc: Proc) -> Iterable[int]:
 
 
 def _resolved(root: str, path: str) -> tuple[int, int] | None:
-    """Return the file at a path, links followed as one who lives under the root would follow them."""
+    """Return device and inode of the file at a path, as one who lives under the root would find it."""
+    place = _place(root, path)
+    if place is None:
+        return None
+    found = os.lstat(place)
+    return found.st_dev, found.st_ino
+
+
+def _place(root: str, path: str) -> str | None:
+    """Return where a path leads, links followed as one who lives under the root would follow them."""
     left = [part for part in path.split("/") if part]
     at: list[str] = []
     for _ in range(_LINKS + len(left) * 4):
@@ -167,16 +238,4 @@ def _resolved(root: str, path: str) -> tuple[int, int] | None:
             at = []
     if left or not at:
         return None
-    found = os.lstat("/".join((root, *at)))
-    return found.st_dev, found.st_ino
-
-
-def _uid(user: str | int) -> int | None:
-    if isinstance(user, int):
-        return user
-    if user.isdecimal():
-        return int(user)
-    try:
-        return pwd.getpwnam(user).pw_uid
-    except KeyError:
-        return None
+    return "/".join((root, *at))

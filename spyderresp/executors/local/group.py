@@ -1,0 +1,92 @@
+"""Killing a process's own group: stopped, looked at until it is whole, killed member by member."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+from spyderresp.executors.local.held import HeldProcess
+from spyderresp.executors.local.killing import Pack, urgent
+from spyderresp.executors.local.proc import Proc, Stat
+from spyderresp.executors.local.told import told
+from spyderresp.report import Result, refused
+
+
+class HeldForGroup(HeldProcess):
+    """Kills the process's own group, member by member."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        # Read while the target had its number: these were of its group for certain.
+        self._known = {look.pid: look.start_ticks for look in members_of(self._found.pgid, self._proc)}
+
+    def act(self) -> Result:
+        """Stop the group until no more of it is found, kill it, and see it dead."""
+        if (refusal := self._refused_now()) is not None:
+            return refusal
+        look = self._proc.stat(self._found.pid)
+        # A number is not given out again while a group bears it.
+        has_its_number = look is not None and self._pidfd.numbered(self._proc)
+        now = look if look is not None and has_its_number else self._found
+        if (refusal := group_refusal(now, self._proc)) is not None:
+            return refusal
+        left = members_of(now.pgid, self._proc)
+        if not left:
+            return self._gone()
+        if not has_its_number and not any(self._known.get(look.pid) == look.start_ticks for look in left):
+            reason = f"{self._who()} is gone, and whether group {now.pgid} is still its own cannot be told: left alone"
+            details = {**self._facts, "survivors": [look.to_dict() for look in left]}
+            return Result("incomplete", reason, details=details)
+        with urgent():
+            return self._kill(now, has_its_number=has_its_number)
+
+    def _kill(self, now: Stat, *, has_its_number: bool) -> Result:
+        pack = Pack(self._proc, self._shield)
+        until = time.monotonic() + self._bounds.settle
+        with pack:
+            if not has_its_number:
+                # Once one that is known for certain is stopped the group is held by it.
+                self._stop_known(pack, now)
+            settled = bool(has_its_number or pack.members) and self._stop(pack, now, until)
+            if settled:
+                pack.let_go(lambda look: look.pgid != now.pgid)
+            pack.kill()
+        survivors = pack.living(time.monotonic() + self._bounds.wait)
+        # What a member forked right before it stopped, and who stayed behind in the group that the target left since.
+        late = [look for pgid in {now.pgid, self._found.pgid} for look in members_of(pgid, self._proc)]
+        late = [look for look in late if not pack.holds(look)] if pack.members else []
+        return told(pack, survivors, late, settled=settled, what=f"group {now.pgid} of {self._who()}")
+
+    def _stop_known(self, pack: Pack, now: Stat) -> None:
+        for look in members_of(now.pgid, self._proc):
+            if self._known.get(look.pid) == look.start_ticks:
+                pack.stop(look, lambda again: again.pgid == now.pgid)
+
+    def _stop(self, pack: Pack, target: Stat, until: float) -> bool:
+        """Stop members until a look at everyone finds no new one; tell whether it came to that."""
+        while True:
+            new = False
+            for look in members_of(target.pgid, self._proc):
+                # Looked at again once it is held: it may have left for a group of its own.
+                new = pack.stop(look, lambda again: again.pgid == target.pgid) or new
+            still = pack.standing_still(until)
+            if not new and still:
+                return True
+            if time.monotonic() >= until:
+                return False
+
+
+def members_of(pgid: int, proc: Proc) -> list[Stat]:
+    """Return the living processes of a group."""
+    return [look for look in proc.everyone().values() if look.pgid == pgid and not look.dead]
+
+
+def group_refusal(target: Stat, proc: Proc) -> Result | None:
+    """Return why a target's group must not be killed, or None: those of the kernel, of PID 1 and ours."""
+    if target.pgid in (0, 1):
+        return refused("never:group", f"group {target.pgid} is never killed")
+    ours = proc.stat(os.getpid())
+    if target.pgid == os.getpgrp() or (ours is not None and target.pgid == ours.pgid):
+        return refused("never:group", f"group {target.pgid} is ours")
+    return None

@@ -1,0 +1,136 @@
+"""Killing a process and all that came of it: stopped from the top down, looked at until it is whole, killed."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from spyderresp.executors.local.cgroup import Cgroup, owned_by
+from spyderresp.executors.local.held import HeldProcess
+from spyderresp.executors.local.killing import Pack, urgent
+from spyderresp.executors.local.kin import orphan_of
+from spyderresp.executors.local.proc import Stat
+from spyderresp.executors.local.shield import ancestors
+from spyderresp.executors.local.told import told
+from spyderresp.report import Result
+
+_LOOKS: Final = 20
+
+
+class HeldForTree(HeldProcess):
+    """Kills the process and all that came of it."""
+
+    def act(self) -> Result:
+        """Stop the tree until no more of it is found, kill it, and see it dead; by its cgroup where it owns one."""
+        if self._pidfd.ended:
+            return self._gone()
+        if (refusal := self._refused_now()) is not None:
+            return refusal
+        with urgent():
+            return self._kill()
+
+    def _kill(self) -> Result:
+        pack = Pack(self._proc, self._shield)
+        until = time.monotonic() + self._bounds.settle
+        cgroups = self._proc.cgroups(self._found.pid)
+        # Frozen first: then nothing forks while it is looked at.
+        cgroup = owned_by(self._found, self._proc, self._shield, self._parents, until)
+        try:
+            with pack:
+                settled = self._stop(pack, until, frozen=cgroup is not None)
+                if cgroup is not None:
+                    return self._kill_cgroup(pack, cgroup)
+                pack.kill()
+        finally:
+            if cgroup is not None:
+                cgroup.thaw()
+        survivors = pack.living(time.monotonic() + self._bounds.wait)
+        late = self._descendants(pack) if pack.members else []
+        away = [*late, *self._orphans(pack, cgroups)]
+        return told(pack, survivors, away, settled=settled, what=f"tree of {self._who()}")
+
+    def _kill_cgroup(self, pack: Pack, cgroup: Cgroup) -> Result:
+        for look in self._inside(cgroup) if cgroup.scope else cgroup.members:
+            pack.stop(look)
+        # Of the tree, what lives in other cgroups too. One that is frozen dies all the same.
+        pack.kill()
+        if cgroup.scope:
+            cgroup.kill()
+        until = time.monotonic() + self._bounds.wait
+        emptied = cgroup.emptied(until)
+        survivors = pack.living(until)
+        away = [look for look in self._inside(cgroup) if not pack.holds(look)]
+        return told(pack, survivors, away, settled=emptied, what=f"tree of {self._who()}, by its cgroup")
+
+    def _inside(self, cgroup: Cgroup) -> Iterable[Stat]:
+        for pid in cgroup.pids():
+            look = self._proc.stat(pid)
+            if look is not None and not look.dead:
+                yield look
+
+    def _stop(self, pack: Pack, until: float, *, frozen: bool) -> bool:
+        """Stop the target and its descendants until no new one is found; tell whether it came to that."""
+        target = self._proc.stat(self._found.pid)
+        if target is not None and target.start_ticks == self._found.start_ticks:
+            pack.stop(target)
+        while True:
+            new = False
+            for look in self._descendants(pack):
+                new = pack.stop(look, pack.fathered) or new
+            still = frozen or pack.standing_still(until)
+            if not new and still:
+                return True
+            if time.monotonic() >= until:
+                return False
+
+    def _descendants(self, pack: Pack) -> list[Stat]:
+        """Return the living processes below the members that are none yet, parents before children."""
+        everyone = self._proc.everyone()
+        children: dict[int, list[Stat]] = {}
+        for look in everyone.values():
+            children.setdefault(look.ppid, []).append(look)
+        found: list[Stat] = []
+        # A spared one's children are not spared with it. Whose number is another's by now has none.
+        ahead = [look.pid for look in everyone.values() if pack.holds(look)]
+        seen = set(ahead)
+        while ahead:
+            for look in children.get(ahead.pop(), ()):
+                # What we have started ourselves is ours, wherever we stand.
+                if look.pid not in seen and look.ppid != os.getpid():
+                    seen.add(look.pid)
+                    ahead.append(look.pid)
+                    if not look.dead:
+                        found.append(look)
+        return found
+
+    def _orphans(self, pack: Pack, cgroups: list[tuple[str, str]]) -> list[Stat]:
+        """Return who may have come of the tree and got away: given to a reaper, in the target's cgroup, younger.
+
+        What re-parents leaves no trace that proves it: to name one too many is better than `done` over a survivor. One
+        that forks and ends all the time can slip through a look, so while anybody forks there is another.
+        """
+        ours = frozenset(ancestors(self._proc))
+        tree = [self._found, *pack.members.values()]
+        found: dict[int, Stat] = {}
+        for _ in range(_LOOKS):
+            forks = self._proc.forks()
+            everyone = self._proc.everyone()
+            for look in everyone.values():
+                if (
+                    not (look.dead or look.kernel or look.pid in ours or pack.holds(look))
+                    and orphan_of(tree, look, everyone, self._parents, self._found.start_ticks) != "no"
+                    and self._was_in(cgroups, look)
+                ):
+                    found[look.pid] = look
+            if found or (forks is not None and forks == self._proc.forks()):
+                break
+        return list(found.values())
+
+    def _was_in(self, cgroups: list[tuple[str, str]], look: Stat) -> bool:
+        """Tell whether a process was in these cgroups; of one that has ended since, nobody can say that it was not."""
+        if self._proc.cgroups(look.pid) == cgroups:
+            return True
+        now = self._proc.stat(look.pid)
+        return now is None or now.dead or now.start_ticks != look.start_ticks
