@@ -53,10 +53,13 @@ cdef class Arranger:
         cdef int32_t at = 0, first, place
         cdef list twins = [{} for _ in _CODES]
         self.policies, self.entries = [], []
-        for policy in policies:
+        for place in range(len(policies)):
+            policy = policies[place]
             if policy.enabled:
                 self.policies.append(policy)
                 self.entry_count += len(policy.entries)
+            if place % STEPS == 0:
+                pause()
         self.overriding = defaults != "always"
         self.audit = audit
         self.policy_of = <int32_t*>calloc(self.entry_count + 1, sizeof(int32_t))

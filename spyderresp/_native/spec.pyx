@@ -188,8 +188,12 @@ cdef class IndexSpec:
                 places[<Py_ssize_t>place] = at
             named = [self.met[place] for place in order]
             self.attributes = tuple([(scope, key, _kind(scope, key)) for scope, key in named])
-            self.texts = [list(self.texts[place]) for place in order]
-            self.globs = [tuple(self.globs[place]) for place in order]
+            texts, globs = [], []
+            for place in order:
+                texts.append(list(self.texts[place]))
+                globs.append(tuple(self.globs[place]))
+                pause()
+            self.texts, self.globs = texts, globs
             self.lay_predicates(places)
         finally:
             free(places)
