@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from spyderresp.engine import Engine
 from spyderresp.executors.base import Executor
+from spyderresp.extras import needed
 from spyderresp.policy import PolicySet
 from spyderresp.reconcile import reconcile
-from spyderresp.service.building import Making, distrusted_policies, ends, guard_of, kills
+from spyderresp.service.building import Making, diagnosed, distrusted_policies, ends, guard_of, kills
+from spyderresp.service.config import ConfigurationError
 from spyderresp.service.counts import Counts
 from spyderresp.service.follow_up import FollowUp
 from spyderresp.service.intake import Intake
@@ -25,6 +27,7 @@ from spyderresp.service.telling import Teller
 
 if TYPE_CHECKING:
     from spyderresp.journal import Journal
+    from spyderresp.service.spans import Spans
 
 # For whoever follows a step up, and for flags that sinks are owed, at the end.
 _LAST: float = 5.0
@@ -57,7 +60,8 @@ def assembled(
     counts = Counts()
     engine = Engine(policies, defaults=settings.defaults, not_in=settings.not_in, mode=settings.mode)
     guard = guard_of(settings)
-    hands = Hands(engine, executors, guard, journal, teller, settings.form, counts)
+    spans = _spans() if settings.spans else None
+    hands = Hands(engine, executors, guard, journal, teller, settings.form, counts, spans)
     intake = Intake(settings.max_events, settings.max_bytes)
     watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
     making = Making(settings, _positions(settings), teller, counts, watch)
@@ -78,6 +82,16 @@ def assembled(
             following.end(_LAST)
         if journal is not None:
             journal.close(_LAST)
+        if spans is not None:
+            spans.close()
+
+
+def _spans() -> Spans:
+    try:
+        made: Spans = needed("spyderresp.service.spans", "otel", "`spans`").Spans()
+    except ImportError as error:
+        raise ConfigurationError((diagnosed("SR608", f"spans: {error}"),)) from None
+    return made
 
 
 def _positions(settings: Settings) -> Positions:

@@ -7,11 +7,13 @@ commit of the journal. A delivery is answered after its steps and their outcomes
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from spyderresp._native.plan import ActionPlan
 from spyderresp.engine import Engine
@@ -21,7 +23,7 @@ from spyderresp.execute import execute_many
 from spyderresp.executors.base import Executor
 from spyderresp.guards.base import StepGuard
 from spyderresp.journal.base import StepJournal
-from spyderresp.report import ExecutionReport
+from spyderresp.report import ExecutionReport, StepOutcome
 from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Answer, Bad, Delivery, Intake
 from spyderresp.service.lines import converted, to_event, too_long
@@ -45,6 +47,7 @@ class Hands:
         form: the form of the records; None: recognised one by one.
         teller: hears of bad events and outcomes.
         counts: what is counted.
+        tracer: hears of rounds; None: nobody does.
     """
 
     engine: Engine
@@ -54,6 +57,21 @@ class Hands:
     teller: Teller
     form: str | None = None
     counts: Counts = field(default_factory=Counts)
+    tracer: Tracer | None = None
+
+
+class Tracer(Protocol):
+    """Hears of rounds as they happen."""
+
+    def round(self, deliveries: int, events: int) -> AbstractContextManager[list[StepOutcome]]:
+        """Return what is entered with a round and left with it; it is given the outcomes meanwhile."""
+
+
+class _Untold:
+    """Nobody hears of rounds."""
+
+    def round(self, deliveries: int, events: int) -> AbstractContextManager[list[StepOutcome]]:  # noqa: ARG002
+        return contextlib.nullcontext([])
 
 
 class _Planned(NamedTuple):
@@ -104,8 +122,9 @@ def decide(deliveries: Sequence[Delivery], hands: Hands) -> None:
         if plan:
             digest = plan.policy_set
             planned.append(_Planned(plan, event, number, line))
-    for start in range(0, len(planned), _PLANS_AT_ONCE):
-        _carry_out(planned[start : start + _PLANS_AT_ONCE], deliveries, told, hands)
+    with (hands.tracer or _Untold()).round(len(deliveries), len(events)) as heard:
+        for start in range(0, len(planned), _PLANS_AT_ONCE):
+            heard.extend(_carry_out(planned[start : start + _PLANS_AT_ONCE], deliveries, told, hands))
     _answer(deliveries, told, digest, hands)
 
 
@@ -140,7 +159,8 @@ def _attempt(read: Any, record: Any, form: str | None) -> Any:
 
 def _carry_out(
     planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: Hands
-) -> None:
+) -> list[StepOutcome]:
+    heard: list[StepOutcome] = []
     for item, report in zip(planned, _reports(planned, deliveries, told, hands), strict=True):
         if report is None:
             continue
@@ -150,7 +170,9 @@ def _carry_out(
             hands.teller.outcome(source, item.line, outcome)
         for alarm in report.alarms:
             hands.teller.outcome(source, 0, alarm)
-        hands.counts.took((outcome.action, outcome.status) for outcome in (*report.outcomes, *report.alarms))
+        heard += (*report.outcomes, *report.alarms)
+    hands.counts.took((outcome.action, outcome.status) for outcome in heard)
+    return heard
 
 
 def _reports(

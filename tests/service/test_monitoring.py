@@ -1,0 +1,96 @@
+"""Health, metrics and spans of a service at work."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from service.conftest import line
+
+from spyderresp.journal import JournalError
+from spyderresp.service.counts import Counts
+from spyderresp.service.intake import Delivery, Intake
+from spyderresp.service.metrics import exposition
+from spyderresp.service.rounds import decide
+from spyderresp.service.spans import Spans
+from spyderresp.service.state import Watch
+
+
+def get(url: str) -> tuple[int, bytes]:
+    try:
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read()
+
+
+def figures(text: str) -> dict[str, float]:
+    return {
+        name: float(value) for name, value in re.findall(r"^(spyderresp_\S+(?:\{.*\})?) (\S+)$", text, re.MULTILINE)
+    }
+
+
+def test_a_monitor_of_its_own(start, tmp_path, until):
+    (tmp_path / "events.jsonl").write_bytes(line(1) + b"{\n" + line(2, "fine"))
+    program = start(
+        *("--policies", "policy.yaml", "--events", "events.jsonl", "--follow"),
+        *("--journal", "j.sqlite", "--monitor", "0", "--mode", "audit"),
+    )
+    until(lambda: any("events from" in said for said in program.err))
+    base = "http://127.0.0.1:" + re.search(r"monitor [\d.]+:(\d+)", "\n".join(program.err))[1]
+    assert get(f"{base}/healthz") == (200, b'{"alive":true}')
+    until(lambda: get(f"{base}/readyz")[0] == 200)
+    assert json.loads(get(f"{base}/readyz")[1])["policies"] == 1
+    # It takes no events.
+    assert get(f"{base}/v1/events")[0] == 404
+    until(lambda: figures(get(f"{base}/metrics")[1].decode())["spyderresp_events_decided_total"] == 2)
+    found = figures(get(f"{base}/metrics")[1].decode())
+    assert found['spyderresp_events_accepted_total{source="file"}'] == 3
+    assert found['spyderresp_events_bad_total{source="file"}'] == 1
+    assert found['spyderresp_steps_total{action="makeRedFlag",outcome="audit"}'] == 1
+    assert found["spyderresp_answer_seconds_count"] == 1
+    assert found["spyderresp_journal_working"] == 1
+    (tmp_path / "policy.yaml").write_text("[")
+    until(lambda: 'spyderresp_reloads_total{result="failed"} 1.0' in get(f"{base}/metrics")[1].decode())
+    program.process.terminate()
+    assert program.end() == 0
+
+
+def test_open_breakers_are_told(hands):
+    counts, intake = Counts(), Intake()
+    watch = Watch(hands.engine, hands.guard, intake)
+    # More kills than the first minute allows.
+    decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], hands)
+    text = exposition(counts, watch.state)().decode()
+    assert 'spyderresp_breaker_open_seconds{breaker="overall"}' in text
+    hands.guard.rearm()
+    assert "spyderresp_breaker_open_seconds{" not in exposition(counts, watch.state)().decode()
+
+
+def test_a_journal_that_cannot_be_read(hands):
+    def owed() -> dict[str, int]:
+        raise JournalError("j", "it is gone")
+
+    state = Watch(hands.engine, hands.guard, Intake(), owed, ready=lambda: True).state()
+    assert (state.ready, state.journal, state.owed) == (True, False, {})
+
+
+def test_a_span_for_each_round(hands):
+    exporter = InMemorySpanExporter()
+    spans = Spans(SimpleSpanProcessor(exporter))
+    decide([Delivery("s", line(1) + line(2, "fine") + b"{", time.time())], replace(hands, tracer=spans))
+    spans.close()
+    (span,) = exporter.get_finished_spans()
+    assert span.name == "spyderresp.round"
+    assert dict(span.attributes) == {"spyderresp.deliveries": 1, "spyderresp.events": 2, "spyderresp.steps": 2}
+    assert [(event.name, event.attributes["spyderresp.outcome"]) for event in span.events] == [
+        ("makeRedFlag", "done"),
+        ("agentKillProcess", "done"),
+    ]

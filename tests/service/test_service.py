@@ -1,0 +1,143 @@
+"""The life of a service: how it ends, whatever its parts do."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from service.conftest import Heard, line
+
+from spyderresp.executors import Recording
+from spyderresp.service.intake import ClosedError, Delivery, Intake
+from spyderresp.service.service import Service
+from spyderresp.service.sources.base import SourceError, Stop
+
+
+class Given:
+    """A source that hands in what it was given, and then ends, fails, or waits."""
+
+    def __init__(self, name: str, *bodies: bytes, fails: str = "", waits: bool = False) -> None:
+        self.name = name
+        self.closed = False
+        self.opened = False
+        self._bodies = bodies
+        self._fails = fails
+        self._waits = waits
+
+    def open(self) -> None:
+        if self._fails == "open":
+            raise SourceError(f"{self.name}: cannot be opened")
+        self.opened = True
+
+    def run(self, intake: Intake, stop: Stop) -> None:
+        for body in self._bodies:
+            try:
+                intake.put(Delivery(self.name, body, time.time()))
+            except ClosedError:
+                return
+        if self._fails == "run":
+            raise SourceError(f"{self.name}: went away")
+        if self._waits:
+            stop.wait(60)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_it_ends_with_its_sources(hands, heard):
+    sources = [Given("a", line(1)), Given("b", line(2), line(3))]
+    ending = Service(sources, Intake(), hands).run()
+    assert (ending.signal, ending.failures, ending.undecided) == (0, (), 0)
+    assert hands.counts.decided == 3
+    assert all(source.closed for source in sources)
+
+
+def test_a_source_that_cannot_be_opened(hands):
+    sources = [Given("a", line(1)), Given("b", fails="open")]
+    with pytest.raises(SourceError, match="b: cannot be opened"):
+        Service(sources, Intake(), hands).run()
+    # Nothing was read, and what was opened is closed.
+    assert hands.counts.decided == 0
+    assert sources[0].closed
+
+
+def test_a_source_that_fails_keeps_the_others(hands, heard):
+    ending = Service([Given("a", line(1), fails="run"), Given("b", line(2))], Intake(), hands).run()
+    assert ending.failures == ("a: went away",)
+    assert hands.counts.decided == 2
+    assert ("error", "a: went away") in heard.said
+
+
+def test_told_to_stop_it_finishes_what_was_accepted(hands):
+    intake = Intake()
+    service = Service([Given("a", *(line(n, "fine") for n in range(5000)), waits=True)], intake, hands)
+    threading.Timer(0.2, service.stop, [15]).start()
+    ending = service.run()
+    assert (ending.signal, ending.undecided) == (15, 0)
+    assert hands.counts.decided == 5000
+
+
+class Stuck(Recording):
+    """An executor that does not come back until it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+
+    def note(self, step: Any) -> Any:
+        self.let.wait(60)
+        return super().note(step)
+
+
+def test_draining_is_bounded(hands):
+    stuck = Stuck()
+    service = Service(
+        [Given("a", line(1), *(line(n) for n in range(2, 9)), waits=True)],
+        Intake(),
+        replace(hands, executors=(stuck,)),
+        drain=0.3,
+    )
+    threading.Timer(0.3, service.stop, [15]).start()
+    begun = time.monotonic()
+    ending = service.run()
+    stuck.let.set()
+    assert ending.signal == 15
+    assert time.monotonic() - begun < 30
+
+
+def test_what_ends_the_rounds_ends_the_service(hands):
+    class Gone(Heard):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    # A queue of one: the source is held up when the rounds end, and must be let go.
+    service = Service([Given("a", *(line(n) for n in range(50)))], Intake(max_events=1), replace(hands, teller=Gone()))
+    with pytest.raises(BrokenPipeError):
+        service.run()
+
+
+def test_chores_are_done_meanwhile_and_when_asked(hands, until):
+    class Chore:
+        looked = 0
+        asked_for = 0
+
+        def look(self) -> None:
+            self.looked += 1
+
+        def asked(self) -> None:
+            self.asked_for += 1
+
+    chore = Chore()
+    service = Service([Given("a", waits=True)], Intake(), hands, chores=[chore])
+    running = threading.Thread(target=service.run)
+    running.start()
+    until(lambda: chore.looked >= 2)
+    service.look()
+    until(lambda: chore.asked_for == 1)
+    assert service.ready
+    service.stop()
+    running.join(20)
+    assert not service.ready
