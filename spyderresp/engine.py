@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args, overload
 
 from spyderresp._native.decider import Decider
-from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
 from spyderresp.errors import EventError
@@ -25,6 +24,9 @@ _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
 }
 #: Policies that are given back between two points where other threads may run.
 _AT_ONCE: Final = 32
+
+
+_Json = tuple[Compiled, Callable[[Any], ActionPlan], Callable[[Text], Any]]
 
 
 class Engine(Decider):
@@ -58,7 +60,7 @@ class Engine(Decider):
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, _OPTIONS[name]))}, not {value!r}")
         self._mode: Literal["audit"] | None = mode
         self._options = Options(defaults, not_in, mode == "audit")
-        self._decoder: tuple[DecisionIndex, Callable[[Text], Any]] | None = None
+        self._decoder: _Json | None = None
         self._compiled = self._compile(policies)
         self._serve(self._compiled.index)
 
@@ -78,15 +80,17 @@ class Engine(Decider):
         Raises:
             EventError: the text is not JSON, or the event is malformed where it is checked.
         """
-        index, decode = self._json()
-        return index.evaluate(decode(data))
-
-    def _json(self) -> tuple[DecisionIndex, Callable[[Text], Any]]:
-        """Return the index that decides now, and what decodes events for it."""
         held = self._decoder
-        if held is None or held[0] is not self._compiled.index:
+        if held is None or held[0] is not self._compiled:
+            held = self._json()
+        return held[1](held[2](data))
+
+    def _json(self) -> _Json:
+        """Return what decodes and decides events by the policies of now."""
+        held = self._decoder
+        if held is None or held[0] is not self._compiled:
             compiled = self._compiled
-            held = self._decoder = compiled.index, decoder_of(compiled.attributes)
+            held = self._decoder = compiled, compiled.index.evaluate, decoder_of(compiled.attributes)
         return held
 
     @overload
@@ -95,10 +99,10 @@ class Engine(Decider):
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["collect"]) -> list[ActionPlan | EventError]: ...
     def evaluate_jsonl(self, buffer: bytes | str, *, on_error: str = "raise") -> Sequence[object]:
         """Return the plans of JSON lines, in their order; blank lines are passed over."""
-        index, decode = self._json()
+        _, evaluate, decode = self._json()
 
         def decide(line: bytes | str) -> ActionPlan:
-            return index.evaluate(decode(line))
+            return evaluate(decode(line))
 
         if on_error == "raise":
             return [decide(line) for line in _lines(buffer)]

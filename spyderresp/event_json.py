@@ -72,6 +72,8 @@ def decoder_of(attributes: Iterable[tuple[str, str]]) -> Callable[[Text], Any]:
 
     def decode(data: Text) -> Any:
         try:
+            if type(data) is bytes and data.isascii():
+                return quick(data)
             # What is skipped is checked to be JSON, but not to be UTF-8.
             return quick(data if isinstance(data, str) else str(data, "utf-8"))
         except refusals:
