@@ -10,7 +10,7 @@ from spyderresp._native.policy cimport Entry
 from spyderresp._native.reader cimport READ_FIELD, READ_LABEL, READ_NAMESPACE_NAME
 from spyderresp._native.rowtable cimport free_rows, tell_row
 
-from spyderresp.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
+from spyderresp.vocabulary import LABEL_SCOPES as _LABEL_SCOPES, NAMESPACE_NAME_LABEL as _NAME_LABEL, SCOPES as _SCOPES
 
 cdef enum:
     GLOB = 1 << 30
@@ -43,10 +43,10 @@ cdef int32_t _told(RowTable* table, const Column* row) except -1:
 
 cdef class IndexSpec:
     def __cinit__(self, tuple policies not None, bint absent_is_outside):
-        self.scopes = SCOPES
+        self.scopes = _SCOPES
         self.absent_is_outside = absent_is_outside
-        self.scope_places = {scope: place for place, scope in enumerate(SCOPES)}
-        self.attribute_places = [{} for _ in SCOPES]
+        self.scope_places = {scope: place for place, scope in enumerate(_SCOPES)}
+        self.attribute_places = [{} for _ in _SCOPES]
         self.met, self.texts, self.globs = [], [], []
         self.uids, self.names = {}, {}
         _close(&self.predicate_texts)
@@ -256,6 +256,6 @@ cdef class IndexSpec:
 
 
 cdef int _kind(int32_t scope, str key) except -1:
-    if SCOPES[scope] == "namespace" and key == NAMESPACE_NAME_LABEL:
+    if _SCOPES[scope] == "namespace" and key == _NAME_LABEL:
         return READ_NAMESPACE_NAME
-    return READ_LABEL if SCOPES[scope] in LABEL_SCOPES else READ_FIELD
+    return READ_LABEL if _SCOPES[scope] in _LABEL_SCOPES else READ_FIELD
