@@ -1,16 +1,18 @@
 """Rounds: what was accepted is decided, carried out and answered, in the order in which it came.
 
-One thread does it. A round takes what waits, up to ``ROUND`` events: the busier the service, the more events share one
-commit of the journal. A delivery is answered after its steps and their outcomes are in the journal
-(docs/decisions/0036-answers.md).
+One thread decides, another carries out, a round behind: while one waits for the disk the other decodes. A round takes
+what waits, up to ``ROUND`` events: the busier the service, the more events share one commit of the journal. A delivery
+is answered after its steps and their outcomes are in the journal (docs/decisions/0036-answers.md).
 """
 
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
@@ -18,7 +20,6 @@ from typing import Any, Final, NamedTuple, Protocol
 from spyderresp._native.plan import ActionPlan
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
-from spyderresp.event_json import decode_event
 from spyderresp.execute import execute_many
 from spyderresp.executors.base import Executor
 from spyderresp.guards.base import StepGuard
@@ -26,13 +27,15 @@ from spyderresp.journal.base import StepJournal
 from spyderresp.report import ExecutionReport, StepOutcome
 from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Answer, Bad, Delivery, Intake
-from spyderresp.service.lines import converted, to_event, too_long
 from spyderresp.service.telling import Teller
+from spyderresp.service.unpacking import unpacked
 
 #: About how many events one round takes.
 ROUND: Final = 2000
 # Every target of one call is held open at once, by a descriptor each.
 _PLANS_AT_ONCE: Final = 200
+# How often to look whether whoever carries out is still there.
+_LOOK: Final = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,29 +95,79 @@ class _Told:
         self.outcomes: Counter[str] = Counter()
 
 
+class Decided(NamedTuple):
+    """A round that is decided, and not carried out yet."""
+
+    deliveries: Sequence[Delivery]
+    told: Sequence[_Told]
+    planned: Sequence[_Planned]
+    events: int
+    digest: str
+
+
 def serve(intake: Intake, hands: Hands, *, events: int = ROUND) -> None:
-    """Take rounds until the intake is closed and empty."""
-    while (deliveries := intake.take(events)) is not None:
-        decide(deliveries, hands)
+    """Take rounds until the intake is closed and empty.
+
+    Raises:
+        Exception: what ended the rounds early; what was accepted and is not answered stays so.
+    """
+    # One round is decided while the one before it waits for the disk; no more than that, or they would pile up here.
+    waiting: queue.Queue[Decided | None] = queue.Queue(maxsize=1)
+    acting = _Acting(waiting, hands)
+    acting.start()
+    while (deliveries := intake.take(events)) is not None and acting.hand_over(decide(deliveries, hands)):
+        pass
+    acting.end()
 
 
-def decide(deliveries: Sequence[Delivery], hands: Hands) -> None:
-    """Decide what was delivered, carry it out, and answer each delivery."""
+class _Acting(threading.Thread):
+    """Carries out what is decided, round by round."""
+
+    def __init__(self, waiting: queue.Queue[Decided | None], hands: Hands) -> None:
+        super().__init__(name="acting", daemon=True)
+        self._waiting = waiting
+        self._hands = hands
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            while (decided := self._waiting.get()) is not None:
+                carry_out(decided, self._hands)
+        except BaseException as error:  # noqa: BLE001 - raised again by whoever hands rounds over
+            self._failure = error
+
+    def hand_over(self, decided: Decided | None) -> bool:
+        """Wait until the round before is done with; return False where there is nobody to take it."""
+        while self.is_alive():
+            with contextlib.suppress(queue.Full):
+                self._waiting.put(decided, timeout=_LOOK)
+                return True
+        return False
+
+    def end(self) -> None:
+        """Wait for the last round, and raise what went wrong."""
+        self.hand_over(None)
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+
+
+def decide(deliveries: Sequence[Delivery], hands: Hands) -> Decided:
+    """Decide what was delivered, all of it by one policy set."""
     told = [_Told() for _ in deliveries]
     events: list[Any] = []
     places: list[tuple[int, int]] = []
     for number, delivery in enumerate(deliveries):
-        for line, event in _events(delivery, hands.form):
+        for line, event in unpacked(delivery, hands.form):
             if isinstance(event, EventError):
                 told[number].bad.append(Bad(line, event))
             else:
                 events.append(event)
                 places.append((number, line))
     digest = hands.engine.policies.digest
+    plans = hands.engine.evaluate_many(events, on_error="collect")
     planned: list[_Planned] = []
-    for (number, line), event, plan in zip(
-        places, events, hands.engine.evaluate_many(events, on_error="collect"), strict=True
-    ):
+    for (number, line), event, plan in zip(places, events, plans, strict=True):
         if isinstance(plan, EventError):
             told[number].bad.append(Bad(line, plan))
             continue
@@ -122,39 +175,16 @@ def decide(deliveries: Sequence[Delivery], hands: Hands) -> None:
         if plan:
             digest = plan.policy_set
             planned.append(_Planned(plan, event, number, line))
-    with (hands.tracer or _Untold()).round(len(deliveries), len(events)) as heard:
+    return Decided(deliveries, told, planned, len(events), digest)
+
+
+def carry_out(decided: Decided, hands: Hands) -> None:
+    """Carry out what was decided, and answer each delivery."""
+    deliveries, told, planned, events, digest = decided
+    with (hands.tracer or _Untold()).round(len(deliveries), events) as heard:
         for start in range(0, len(planned), _PLANS_AT_ONCE):
             heard.extend(_carry_out(planned[start : start + _PLANS_AT_ONCE], deliveries, told, hands))
     _answer(deliveries, told, digest, hands)
-
-
-def _events(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
-    """Yield the place of each record, and its event or what is wrong with it."""
-    for number in delivery.long:
-        yield number, too_long(delivery.limit)
-    if delivery.whole:
-        try:
-            value = decode_event(delivery.data)
-        except EventError as error:
-            # Lines under the name of one value are still lines.
-            if b"\n" not in delivery.data.strip():
-                yield delivery.first, error
-                return
-        else:
-            records = value if isinstance(value, list) else [value]
-            for number, record in enumerate(records, 1):
-                yield number, _attempt(converted, record, form)
-            return
-    for number, line in enumerate(delivery.data.split(b"\n"), delivery.first):
-        if line and not line.isspace():
-            yield number, _attempt(to_event, line.removesuffix(b"\r"), form)
-
-
-def _attempt(read: Any, record: Any, form: str | None) -> Any:
-    try:
-        return read(record, form)
-    except EventError as error:
-        return error
 
 
 def _carry_out(

@@ -17,7 +17,7 @@ from spyderresp.journal import JournalError
 from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Delivery, Intake
 from spyderresp.service.metrics import exposition
-from spyderresp.service.rounds import decide
+from spyderresp.service.rounds import carry_out, decide
 from spyderresp.service.spans import Spans
 from spyderresp.service.state import Watch
 
@@ -67,7 +67,7 @@ def test_open_breakers_are_told(hands):
     counts, intake = Counts(), Intake()
     watch = Watch(hands.engine, hands.guard, intake)
     # More kills than the first minute allows.
-    decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], hands)
+    carry_out(decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], hands), hands)
     text = exposition(counts, watch.state)().decode()
     assert 'spyderresp_breaker_open_seconds{breaker="overall"}' in text
     hands.guard.rearm()
@@ -85,7 +85,9 @@ def test_a_journal_that_cannot_be_read(hands):
 def test_a_span_for_each_round(hands):
     exporter = InMemorySpanExporter()
     spans = Spans(SimpleSpanProcessor(exporter))
-    decide([Delivery("s", line(1) + line(2, "fine") + b"{", time.time())], replace(hands, tracer=spans))
+    carry_out(
+        decide([Delivery("s", line(1) + line(2, "fine") + b"{", time.time())], hands), replace(hands, tracer=spans)
+    )
     spans.close()
     (span,) = exporter.get_finished_spans()
     assert span.name == "spyderresp.round"

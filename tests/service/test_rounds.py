@@ -12,12 +12,12 @@ from service.conftest import line
 from spyderresp.errors import EventError
 from spyderresp.service import rounds
 from spyderresp.service.intake import Answer, Delivery
-from spyderresp.service.rounds import decide
+from spyderresp.service.rounds import carry_out, decide
 
 
 def answers(hands: Any, *bodies: bytes, **settings: Any) -> list[Answer]:
     heard: list[Answer] = []
-    decide([Delivery("s", body, time.time(), heard.append, **settings) for body in bodies], hands)
+    carry_out(decide([Delivery("s", body, time.time(), heard.append, **settings) for body in bodies], hands), hands)
     return heard
 
 
@@ -51,6 +51,8 @@ def test_lines_are_numbered_from_where_they_stood(hands):
         (b"[" + line(1) + b"," + line(2, "fine") + b", 5]", 2, [(3, "")]),
         (line(1) + b"{]\n" + line(2), 2, [(2, "")]),
         (b"{", 0, [(1, "")]),
+        (b'{\n "id": "e1",\n "cluster": {"name": "c"\n}', 0, [(1, "")]),
+        (b"[\n" + line(1) + line(2) + b"]", 0, [(1, "")]),
         (b"[]", 0, []),
         (b"\xff", 0, [(1, "")]),
     ],
@@ -107,5 +109,8 @@ def test_the_form_of_records_can_be_told(hands):
 
 def test_an_event_that_waited_too_long_is_expired(hands):
     heard: list[Answer] = []
-    decide([Delivery("s", line(1), time.time() - 100, heard.append), Delivery("s", line(2), time.time())], hands)
+    carry_out(
+        decide([Delivery("s", line(1), time.time() - 100, heard.append), Delivery("s", line(2), time.time())], hands),
+        hands,
+    )
     assert heard[0].outcomes == {"done": 1, "expired": 1}
