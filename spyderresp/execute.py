@@ -10,10 +10,10 @@ All targets of a plan are resolved before anything is signalled, and a failure s
 
 from __future__ import annotations
 
-import asyncio
 import functools
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from spyderresp._native.plan import ActionPlan
 from spyderresp.executors.base import Executor
@@ -24,6 +24,9 @@ from spyderresp.records import Disclosure, allowed
 from spyderresp.report import ExecutionReport
 from spyderresp.round import Round
 from spyderresp.steps import steps_of
+
+if TYPE_CHECKING:
+    import asyncio
 
 
 def execute(
@@ -119,7 +122,9 @@ async def aexecute(
     work = functools.partial(
         execute, plan, executors, guard, journal, event=event, arrived=arrived, disclosure=disclosure
     )
-    return await asyncio.get_running_loop().run_in_executor(None, work)
+    # Whoever awaits this has asyncio; whoever does not should not wait for it to load.
+    loop: asyncio.AbstractEventLoop = importlib.import_module("asyncio").get_running_loop()
+    return await loop.run_in_executor(None, work)
 
 
 @functools.lru_cache(maxsize=1)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -202,7 +202,7 @@ def _key(action: PlannedAction, known: tuple[str, Any], target: Any) -> str:
         parts += [action.sources[0].policy, action.sources[0].uid]
         if known[0] == "plan":
             # Nothing tells whether this event came before: two flags are better than none.
-            parts.append(uuid.uuid4().hex)
+            parts.append(os.urandom(16).hex())
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()
 
 
