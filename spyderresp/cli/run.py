@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import FrameType
@@ -67,6 +68,8 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
             raise CannotGoOnError("spyderresp run: error: no policies; name them by `--policies PATH`")
         if not settings.sources:
             settings = replace(settings, sources=(StdinSource(),))
+        if StdinSource() in settings.sources:
+            _look_at_stdin(streams)
         executors = _completed(executors_of(settings, installed), flags)
         if kills(executors):
             refuse_distrusted(settings)
@@ -78,7 +81,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
             # Made and never started: tokens are read, and extras looked for.
             with assembled(settings, policies, executors, RunLog(streams, "quiet")):
                 pass
-            streams.complain(f"spyderresp: fine: {plural(len(policies), 'policy')}".replace("policys", "policies"))
+            streams.complain(f"spyderresp: fine: {_count(policies)}, {policies.digest}")
             return 0
         return _serve(settings, policies, executors, flags, args.log, streams)
     except ConfigurationError as error:
@@ -89,6 +92,14 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     finally:
         for executor in executors:
             executor.close()
+
+
+def _look_at_stdin(streams: Streams) -> None:
+    if sys.stdin is None:
+        # Its number may belong to any file by now.
+        raise CannotGoOnError("spyderresp: standard input is closed; name a file")
+    if sys.stdin.isatty():
+        streams.complain("reading events from the terminal, one JSON object a line; Ctrl-D ends")
 
 
 def _serve(
@@ -136,11 +147,14 @@ def _heard(log: RunLog) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
+def _count(policies: PolicySet) -> str:
+    return "1 policy" if len(policies) == 1 else f"{len(policies):,} policies"
+
+
 def _beginning(settings: Settings, policies: PolicySet, executors: tuple[Executor, ...]) -> str:
     names = ", ".join(executor.name for executor in executors)
     mode = " in audit mode" if settings.mode == "audit" else ""
-    count = "1 policy" if len(policies) == 1 else f"{len(policies):,} policies"
-    return f"{count}{mode}, {policies.digest}; executors: {names}"
+    return f"{_count(policies)}{mode}, {policies.digest}; executors: {names}"
 
 
 def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Executor, ...]:

@@ -6,9 +6,13 @@ import json
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from service.conftest import line
+
+import spyderresp
 
 EVENTS = ("--policies", "policy.yaml", "--events", "events.jsonl")
 
@@ -139,3 +143,27 @@ def test_a_reload_by_signal_and_by_change(start, events, tmp_path, until):
     assert sum("policies loaded" in said for said in program.err) == 2
     program.process.terminate()
     assert program.end() == 0
+
+
+def test_standard_input_that_is_closed(start, tmp_path):
+    command = [sys.executable, "-m", "spyderresp", "run", "--policies", "policy.yaml"]
+    root = str(Path(spyderresp.__file__).parents[1])
+    start("--policies", "policy.yaml").end()
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *command],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (3, "spyderresp: standard input is closed; name a file\n")
+
+
+def test_check_starts_nothing(start, events):
+    program = start(*EVENTS, "--check", "--journal", "j.sqlite")
+    assert program.end() == 0
+    assert program.err[0].startswith("spyderresp: fine: 1 policy, sha256:")
+    assert program.out == []
+    assert not (events.parent / "j.sqlite").exists()

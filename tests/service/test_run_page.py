@@ -1,0 +1,61 @@
+"""docs/RUN.md names every key, signal and figure, and its configuration is one."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from spyderresp.service import guarding
+from spyderresp.service.config import KEYS, LIMITS, read_configuration
+from spyderresp.service.counts import Counts
+from spyderresp.service.installed import Installed
+from spyderresp.service.intake import Intake
+from spyderresp.service.metrics import exposition
+from spyderresp.service.settings import FileSource, Monitor, NetworkSource
+from spyderresp.service.sourcing import SOURCES
+from spyderresp.service.state import Watch
+
+PAGE = (Path(__file__).parents[2] / "docs" / "RUN.md").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *KEYS,
+        *(f".{key}" for key in LIMITS),
+        *SOURCES,
+        *(key for keys in SOURCES.values() for key in keys),
+        *guarding.GUARD,
+        *guarding.LIMITS,
+        *guarding.PROTECT,
+        *guarding.SILENCE,
+    ],
+)
+def test_every_key_is_documented(key):
+    wanted = {f"`{key}`", f"`limits{key}`", f"`- {key}:", f"`guard.{key}`"}
+    assert any(word in PAGE for word in wanted), key
+
+
+def test_the_configuration_shown_is_one(tmp_path):
+    shown = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    assert shown is not None
+    (tmp_path / "run.yaml").write_text(shown[1])
+    settings = read_configuration(str(tmp_path / "run.yaml"), Installed())
+    assert [type(source) for source in settings.sources] == [FileSource, NetworkSource]
+    assert [said.name for said in settings.executors] == ["jsonlines", "dry-run"]
+    assert settings.monitor == Monitor("127.0.0.1", 9090)
+
+
+def test_every_figure_is_documented(hands):
+    counts = Counts()
+    counts.turn_away("overload")
+    counts.reloaded("ok")
+    counts.answered("file", 1, 1)
+    counts.took([("makeRedFlag", "done")])
+    text = exposition(counts, Watch(hands.engine, hands.guard, Intake(), lambda: {"s": 1}).state)().decode()
+    names = set(re.findall(r"^# TYPE (spyderresp_\S+)", text, re.MULTILINE))
+    assert len(names) > 12
+    for name in names:
+        assert name in PAGE, name
