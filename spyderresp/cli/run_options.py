@@ -6,53 +6,14 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Final, get_args
+from typing import Any, Final
 
-from spyderresp.adapters import BUILT_IN
-from spyderresp.compiler import Defaults, NotIn
 from spyderresp.service.config import Catalogue, read_configuration, settings_of
 from spyderresp.service.settings import Settings
 from spyderresp.source import Source
 
 _NETWORK: Final = ("http", "tcp")
 _quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options. None of them has a default: what is not given is what the configuration says."""
-    add = parser.add_argument
-    add("--config", metavar="FILE", help="a configuration; options given beside it win")
-    add("--policies", action="append", metavar="PATH", help="a policy file or directory; may be repeated")
-    add(
-        "--events",
-        action="append",
-        metavar="SOURCE",
-        help="a file, - (standard input, the default), unix:PATH, tcp:ADDRESS or http:ADDRESS; may be repeated",
-    )
-    add("--follow", action="store_true", help="stay at the end of files and wait for more")
-    add("--executor", action="append", metavar="NAME", help="what carries actions out; may be repeated")
-    add(
-        "--set",
-        action="append",
-        metavar="NAME.KEY=VALUE",
-        help="a setting of an executor, such as local-host.machine=node-7; may be repeated",
-    )
-    add("--journal", metavar="PATH", help="where steps are written before they are tried, and after")
-    add("--positions", metavar="PATH", help="where the positions of followed files are kept (default: by the journal)")
-    add("--kill-switch", metavar="PATH", help="while this file exists no agent action is taken")
-    add("--token-file", metavar="PATH", help="what senders over HTTP and TCP must show, in a file")
-    add("--token-env", metavar="NAME", help="the same, in a variable of the environment")
-    add("--tls-certificate", metavar="PATH", help="for HTTP and TCP: the certificate chain, PEM")
-    add("--tls-key", metavar="PATH", help="and its key")
-    add("--tls-clients", metavar="PATH", help="and the authorities of clients, who must have a certificate then")
-    add("--plain", action="store_true", help="let tokens cross networks in the clear: something else encrypts")
-    add("--uid", action="append", metavar="NUMBER", help="a user who may send over Unix sockets; may be repeated")
-    add("--monitor", metavar="ADDRESS", help="where to answer about health and metrics")
-    add("--strict", action="store_true", help="make each lenient repair an error")
-    add("--defaults", choices=get_args(Defaults), help="when default actions are taken")
-    add("--not-in", choices=get_args(NotIn), help="whether NotIn holds where the key is absent")
-    add("--mode", choices=("audit",), help="treat every policy as one in audit mode")
-    add("--form", choices=BUILT_IN.names, help="the shape of the records; recognised one by one where not given")
 
 
 def settings_from(args: argparse.Namespace, catalogue: Catalogue) -> Settings:

@@ -167,3 +167,9 @@ def test_check_starts_nothing(start, events):
     assert program.err[0].startswith("spyderresp: fine: 1 policy, sha256:")
     assert program.out == []
     assert not (events.parent / "j.sqlite").exists()
+
+
+def test_other_verbs_load_nothing_of_it():
+    code = "import sys, spyderresp.cli; print({'asyncio', 'ssl', 'spyderresp.service.assembly'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"

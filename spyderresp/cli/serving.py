@@ -1,0 +1,192 @@
+"""``spyderresp run``, once it is known that it is wanted: a service and its terminal."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from types import FrameType
+from typing import Final
+
+from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
+from spyderresp.cli.policies import read_policies
+from spyderresp.cli.render import counted, diagnostic_text, pages, plural
+from spyderresp.cli.run_log import Form, LogHandler, RunLog, StdoutFlags
+from spyderresp.cli.run_options import settings_from
+from spyderresp.executors.base import Executor
+from spyderresp.executors.dry_run import DryRun
+from spyderresp.journal import Journal, JournalError
+from spyderresp.policy import PolicySet
+from spyderresp.service.assembly import assembled
+from spyderresp.service.building import ends, executors_of, kills, refuse_distrusted
+from spyderresp.service.config import ConfigurationError
+from spyderresp.service.counts import Counts
+from spyderresp.service.installed import Installed
+from spyderresp.service.service import Ending, Service
+from spyderresp.service.settings import Settings, StdinSource
+from spyderresp.service.sources.base import SourceError
+from spyderresp.vocabulary import ACTIONS, FLAGS
+
+_INTERRUPTED: Final = 130
+
+
+def run(args: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    flags = StdoutFlags(streams)
+    installed = Installed()
+    executors: tuple[Executor, ...] = ()
+    try:
+        settings = settings_from(args, installed)
+        if not settings.policies:
+            raise CannotGoOnError("spyderresp run: error: no policies; name them by `--policies PATH`")
+        if not settings.sources:
+            settings = replace(settings, sources=(StdinSource(),))
+        if StdinSource() in settings.sources:
+            _look_at_stdin(streams)
+        executors = _completed(executors_of(settings, installed), flags)
+        if kills(executors):
+            refuse_distrusted(settings)
+        args.policies, args.strict = list(settings.policies), settings.strict
+        policies = read_policies(args, streams)
+        if policies is None:
+            return 2
+        if args.check:
+            # Made and never started: tokens are read, and extras looked for.
+            with assembled(settings, policies, executors, RunLog(streams, "quiet")):
+                pass
+            streams.complain(f"spyderresp: fine: {_count(policies)}, {policies.digest}")
+            return 0
+        return _serve(settings, policies, executors, flags, args.log, streams)
+    except ConfigurationError as error:
+        paint = streams.paint(errors=True)
+        said = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
+        found = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
+        raise CannotGoOnError(f"{said}\n{found}") from None
+    finally:
+        for executor in executors:
+            executor.close()
+
+
+def _look_at_stdin(streams: Streams) -> None:
+    if sys.stdin is None:
+        # Its number may belong to any file by now.
+        raise CannotGoOnError("spyderresp: standard input is closed; name a file")
+    if sys.stdin.isatty():
+        streams.complain("reading events from the terminal, one JSON object a line; Ctrl-D ends")
+
+
+def _serve(
+    settings: Settings,
+    policies: PolicySet,
+    executors: tuple[Executor, ...],
+    flags: StdoutFlags,
+    form: Form,
+    streams: Streams,
+) -> int:
+    live = not all(map(ends, settings.sources))
+    log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
+    with _heard(log):
+        try:
+            journal = None if settings.journal is None else Journal(settings.journal)
+            if journal is None and kills(executors):
+                log.say("warning", "there is no journal: what was done is not remembered, and may be done twice")
+            with assembled(settings, policies, executors, log, journal) as (service, counts):
+                if live:
+                    log.say("info", _beginning(settings, policies, executors))
+                with _signals(service):
+                    ending = service.run()
+        except (SourceError, JournalError) as error:
+            raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise CannotGoOnError(f"spyderresp: {reason_of(error)}") from None
+        log.end()
+        log.say("info", _summary(counts, ending))
+    return _code(ending, log)
+
+
+@contextlib.contextmanager
+def _heard(log: RunLog) -> Iterator[None]:
+    """Tell what the package and asyncio log as everything else is told."""
+    handler = LogHandler(log)
+    loggers = [logging.getLogger(name) for name in ("spyderresp", "asyncio")]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)
+
+
+def _count(policies: PolicySet) -> str:
+    return "1 policy" if len(policies) == 1 else f"{len(policies):,} policies"
+
+
+def _beginning(settings: Settings, policies: PolicySet, executors: tuple[Executor, ...]) -> str:
+    names = ", ".join(executor.name for executor in executors)
+    mode = " in audit mode" if settings.mode == "audit" else ""
+    return f"{_count(policies)}{mode}, {policies.digest}; executors: {names}"
+
+
+def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Executor, ...]:
+    """Return the executors that were named, and what takes the rest: flags go to standard output, acts are dry."""
+    if not any(executor.actions & FLAGS for executor in executors):
+        executors = (*executors, flags)
+    if not any(executor.actions - FLAGS for executor in executors):
+        executors = (*executors, DryRun(actions=frozenset(ACTIONS) - FLAGS))
+    return executors
+
+
+@contextlib.contextmanager
+def _signals(service: Service) -> Iterator[None]:
+    """Let signals reach the service: the first that ends drains it, a second one ends it where it stands."""
+
+    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+        service.stop(number)
+
+    def look(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+        service.look()
+
+    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: look}
+    try:
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    except ValueError:
+        # Not the main thread: whoever calls has the signals.
+        yield
+        return
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(counts: Counts, ending: Ending) -> str:
+    steps: dict[str, int] = {}
+    for (_, status), count in sorted(counts.steps.items()):
+        steps[status] = steps.get(status, 0) + count
+    said = [f"{plural(counts.decided, 'event')} decided"]
+    if bad := sum(counts.bad.values()):
+        said.append(f"{bad:,} bad")
+    said += [f"{count:,} {status}" for status, count in sorted(steps.items())]
+    if ending.undecided:
+        said.append(f"about {ending.undecided:,} accepted and not decided: draining took too long")
+    return ", ".join(said)
+
+
+def _code(ending: Ending, log: RunLog) -> int:
+    if ending.failures:
+        return 3
+    if ending.undecided:
+        return 1
+    if ending.signal:
+        return _INTERRUPTED if ending.signal == signal.SIGINT else 0
+    return 1 if log.bad_events else 0
