@@ -248,7 +248,7 @@ def flood(seconds: float, connections: int, size: int, queue: int, growth: int) 
         place = Path(name)
         with service(place, queue, token) as (process, port):
             begun = time.monotonic()
-            cpu = cpu_seconds(process.pid)
+            cpu, ours = cpu_seconds(process.pid), time.process_time()
             senders = [
                 threading.Thread(target=send, args=(port, token, n, size, begun + seconds, tally))
                 for n in range(connections)
@@ -259,7 +259,7 @@ def flood(seconds: float, connections: int, size: int, queue: int, growth: int) 
             for sender in senders:
                 sender.join()
             took = time.monotonic() - begun
-            cpu = cpu_seconds(process.pid) - cpu
+            cpu, ours = cpu_seconds(process.pid) - cpu, time.process_time() - ours
             process.send_signal(signal.SIGTERM)
             code = process.wait(60)
         log = (place / "log").read_text()
@@ -283,6 +283,7 @@ def flood(seconds: float, connections: int, size: int, queue: int, growth: int) 
         "unanswered": tally.unanswered,
         "accepted_a_second": round(tally.accepted / took),
         "cpu_us_an_event": round(cpu / max(1, tally.accepted + tally.bad) * 1e6, 1),
+        "cpu_us_an_event_of_the_sender": round(ours / max(1, tally.offered) * 1e6, 1),
         "steps": dict(tally.outcomes),
         "steps_due": 2 * len(tally.due),
         "memory_mib": [early >> 20, late >> 20],
