@@ -286,6 +286,24 @@ def a_group_whose_target_ends_before_the_act_is_killed() -> None:
 
 
 @case
+def one_that_forks_and_ends_at_any_pace_is_never_hidden_behind_done() -> None:
+    for pace in ("0.0003", "0", "0.003", "0.0003", "0", "0.0001"):
+        before = set(living())
+        pid = program(
+            f"child(lambda: [(os.fork() and os._exit(0)) or time.sleep({pace}) for _ in range(10**6)])\n"
+            "ready(); forever()"
+        )
+        outcome = act("agentKillProcessTree", pid)
+        left = set(living()) - before
+        while now := set(living()) - before:
+            for item in now:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(item, signal.SIGKILL)
+        assert not (left and outcome.status == "done"), (pace, left, outcome)
+        trees._CHILDREN[-1].wait()
+
+
+@case
 def one_that_waits_for_its_vforked_child_is_no_survivor() -> None:
     # CLONE_VFORK alone: the parent sleeps uninterruptibly until the child ends, which is stopped first.
     pid = program(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 _KERNEL_THREAD: Final = 0x00200000
+_ENDING: Final = 0x00000004
 _DELETED: Final = " (deleted)"
 #: The namespaces that the kernel starts with have fixed inodes: ``include/uapi/linux/nsfs.h``.
 FIRST_CGROUPS: Final = "cgroup:[4026531835]"
@@ -29,6 +30,7 @@ class Stat:
         start_ticks: when it started, in clock ticks since boot; with the boot and the pid it is exact.
         threads: how many threads it has.
         kernel: whether it is a thread of the kernel.
+        ending: whether its main thread has begun to end; the others may go on.
         layout: where its program and first stack lie: a child shares that with its parent until one of them executes
             something, and others hardly ever; all zero where it may not be known.
     """
@@ -42,6 +44,7 @@ class Stat:
     start_ticks: int
     threads: int
     kernel: bool
+    ending: bool = False
     layout: tuple[int, int, int] = (0, 0, 0)
 
     @property
@@ -88,6 +91,7 @@ class Proc:
             start_ticks=int(fields[19]),
             threads=int(fields[17]),
             kernel=bool(int(fields[6]) & _KERNEL_THREAD),
+            ending=bool(int(fields[6]) & _ENDING),
             layout=(int(fields[23]), int(fields[24]), int(fields[25])),
         )
 
@@ -161,6 +165,12 @@ class Proc:
             for line in Path(f"{self.path}/stat").read_text("ascii").splitlines():
                 if line.startswith("processes "):
                     return int(line.split()[1])
+        return None
+
+    def last_pid(self) -> int | None:
+        """Return the number that was given out last in our PID namespace; None where it cannot be told."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            return int(Path(f"{self.path}/loadavg").read_text("ascii").split()[4])
         return None
 
     def same_mounts(self) -> bool:

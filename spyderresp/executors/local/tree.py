@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from spyderresp.executors.local.cgroup import Cgroup, owned_by
 from spyderresp.executors.local.held import HeldProcess
 from spyderresp.executors.local.killing import Pack, urgent
-from spyderresp.executors.local.kin import orphan_of
+from spyderresp.executors.local.kin import came_of, orphan_of
 from spyderresp.executors.local.proc import Stat
 from spyderresp.executors.local.shield import ancestors
 from spyderresp.executors.local.told import told
 from spyderresp.report import Result
 
 _LOOKS: Final = 20
+_CHASES: Final = 20
 
 
 class HeldForTree(HeldProcess):
     """Kills the process and all that came of it."""
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self._cgroups = self._proc.cgroups(self._found.pid)
 
     def act(self) -> Result:
         """Stop the tree until no more of it is found, kill it, and see it dead; by its cgroup where it owns one."""
@@ -35,6 +40,10 @@ class HeldForTree(HeldProcess):
         pack = Pack(self._proc, self._shield)
         until = time.monotonic() + self._bounds.settle
         cgroups = self._proc.cgroups(self._found.pid)
+        now = self._proc.stat(self._found.pid)
+        if now is None or now.ending:
+            # What is ending is told to be elsewhere: where it was when it was resolved is the better answer.
+            cgroups = self._cgroups
         # Frozen first: then nothing forks while it is looked at.
         cgroup = owned_by(self._found, self._proc, self._shield, self._parents, until)
         try:
@@ -109,28 +118,53 @@ class HeldForTree(HeldProcess):
         """Return who may have come of the tree and got away: given to a reaper, in the target's cgroup, younger.
 
         What re-parents leaves no trace that proves it: to name one too many is better than `done` over a survivor. One
-        that forks and ends all the time can slip through a look, so while anybody forks there is another.
+        that forks and ends all the time slips through looks at everyone, so while anybody forks whoever was born last
+        is looked at by its number, again and again.
         """
-        ours = frozenset(ancestors(self._proc))
-        tree = [self._found, *pack.members.values()]
-        found: dict[int, Stat] = {}
         for _ in range(_LOOKS):
             forks = self._proc.forks()
-            everyone = self._proc.everyone()
-            for look in everyone.values():
-                if (
-                    not (look.dead or look.kernel or look.pid in ours or pack.holds(look))
-                    and orphan_of(tree, look, everyone, self._parents, self._found.start_ticks) != "no"
-                    and self._was_in(cgroups, look)
-                ):
-                    found[look.pid] = look
+            found = self._suspects(pack, cgroups, self._proc.everyone())
             if found or (forks is not None and forks == self._proc.forks()):
-                break
-        return list(found.values())
+                return found
+            for _ in range(_CHASES):
+                if found := self._suspects(pack, cgroups, self._newest()):
+                    return found
+        return []
+
+    def _newest(self) -> dict[int, Stat]:
+        """Return the process that was born last, its parent and so on, or nothing where it is gone."""
+        line: dict[int, Stat] = {}
+        pid = self._proc.last_pid()
+        while pid and pid not in line and (look := self._proc.stat(pid)) is not None:
+            line[pid] = look
+            pid = look.ppid
+        return line
+
+    def _suspects(self, pack: Pack, cgroups: list[tuple[str, str]], everyone: Mapping[int, Stat]) -> list[Stat]:
+        ours = frozenset(ancestors(self._proc))
+        tree = [self._found, *pack.members.values()]
+        orphans: dict[int, bool] = {}
+        found = []
+        for look in everyone.values():
+            if look.dead or look.kernel or look.pid in ours or pack.holds(look):
+                continue
+            # What an orphan has forked since got away with it.
+            root = came_of(self._found, look, everyone)
+            if root is None or root.pid in ours or pack.holds(root):
+                continue
+            if root.pid not in orphans:
+                kin = orphan_of(tree, root, everyone, self._parents, self._found.start_ticks)
+                orphans[root.pid] = kin != "no" and self._was_in(cgroups, root)
+            if orphans[root.pid]:
+                found.append(look)
+        return found
 
     def _was_in(self, cgroups: list[tuple[str, str]], look: Stat) -> bool:
-        """Tell whether a process was in these cgroups; of one that has ended since, nobody can say that it was not."""
+        """Tell whether a process was in these cgroups; of one that is ending, nobody can say that it was not.
+
+        The kernel says of those that they are in the roots of version 1.
+        """
         if self._proc.cgroups(look.pid) == cgroups:
             return True
         now = self._proc.stat(look.pid)
-        return now is None or now.dead or now.start_ticks != look.start_ticks
+        return now is None or now.dead or now.ending or now.start_ticks != look.start_ticks
