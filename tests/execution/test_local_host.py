@@ -256,11 +256,11 @@ def test_a_main_thread_that_has_ended_says_nothing_of_the_others(tmp_path: Path)
 
 def test_the_children_of_who_has_a_members_number_now_are_not_of_the_tree(child: int, tmp_path: Path) -> None:
     proc = Proc(str(tmp_path))
-    stat_file(tmp_path, 42, ticks=5)
-    stat_file(tmp_path, 50, ppid=42, ticks=9)
-    pack = caught(proc, look_at(proc, 42))
+    stat_file(tmp_path, child, ticks=5)
+    stat_file(tmp_path, 50, ppid=child, ticks=9)
+    pack = caught(proc, look_at(proc, child))
     assert pack.fathered(look_at(proc, 50))
-    stat_file(tmp_path, 42, ticks=7)
+    stat_file(tmp_path, child, ticks=7)
     assert not pack.fathered(look_at(proc, 50))
     event = event_of(child)
     (step,) = steps_of(engine_for("agentKillProcessTree").evaluate(event), arrived=time.time())
@@ -268,7 +268,7 @@ def test_the_children_of_who_has_a_members_number_now_are_not_of_the_tree(child:
     assert isinstance(held, HeldForTree)
     held._proc = proc
     assert held._descendants(pack) == []
-    stat_file(tmp_path, 42, ticks=5)
+    stat_file(tmp_path, child, ticks=5)
     assert [look.pid for look in held._descendants(pack)] == [50]
     held.release()
 

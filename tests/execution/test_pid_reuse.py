@@ -16,9 +16,10 @@ def trials(count: int, *arguments: str) -> dict[str, int]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def test_no_innocent_is_killed() -> None:
-    said = trials(300)
-    assert said["handed_over"] == 300
+@pytest.mark.parametrize(("what", "count"), [("process", 300), ("group", 60), ("tree", 60), ("renice", 60)])
+def test_no_innocent_is_touched(what: str, count: int) -> None:
+    said = trials(count, "--what", what)
+    assert said["handed_over"] == count
     assert said["wrong_kills"] == 0
     assert set(said["outcomes"]) <= {"mismatch", "already"}
 

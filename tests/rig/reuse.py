@@ -1,8 +1,8 @@
 """PID reuse, for real: the victim's number is an innocent's before it is acted on. Runs in a PID namespace of its own.
 
-Half of the trials hand the number over between decision and execution, half between resolving and acting. With
-``--plain`` a ``kill(pid)`` after a check stands in place of ours, as others do it: then innocents die, or the trials
-prove nothing.
+Half of the trials hand the number over between decision and execution, half between resolving and acting. Victim and
+innocent each lead a session and group of their own, so the number of the group is handed over too. With ``--plain`` a
+``kill(pid)`` after a check stands in place of ours, as others do it: then innocents die, or the trials prove nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,23 @@ from spyderresp.protection import Protection
 from spyderresp.report import Result
 from spyderresp.steps import Step
 
-ENGINE = engine_for("agentKillProcess")
+# One that nobody else is likely to set meanwhile.
+_NICE = 17
+ENGINES = {
+    "process": engine_for("agentKillProcess"),
+    "group": engine_for("agentKillProcessGroup"),
+    "tree": engine_for("agentKillProcessTree"),
+    "renice": engine_for("agentReniceProcess", priority=_NICE),
+}
+
+ACTIONS = LocalHost("rig-host").actions
 
 
 class Plain:
     """What others do: look at the number, then kill the number."""
 
     name = "plain"
-    actions = frozenset({"agentKillProcess"})
+    actions = ACTIONS
 
     def resolve(self, step: Step, protection: Protection) -> Any:
         pid = step.value("process.pid")
@@ -72,23 +81,29 @@ class Between:
 
 
 def sleeper() -> int:
+    ours, theirs = os.pipe()
     pid = os.fork()
     if pid == 0:
+        os.setsid()
+        os.write(theirs, b".")
         while True:
             time.sleep(1000)
+    os.read(ours, 1)
+    os.close(ours)
+    os.close(theirs)
     return pid
 
 
-def trial(executor: Any, late: bool) -> tuple[str, bool, bool]:
-    """Return the outcome, whether the number was handed over, and whether the innocent lives."""
+def trial(executor: Any, engine: spyderresp.Engine, late: bool) -> tuple[str, bool, bool]:
+    """Return the outcome, whether the number was handed over, and whether the innocent lives as before."""
     victim = sleeper()
     event = event_of(victim)
-    plan = ENGINE.evaluate(event)
+    plan = engine.evaluate(event)
     innocent = 0
 
     def hand_over() -> None:
         nonlocal innocent
-        # A tick is 10 ms: the innocent may well start in the same one.
+        # A tick is 10 ms: the innocent may well start in the same one, and only the handle tells it from the victim.
         os.kill(victim, signal.SIGKILL)
         os.waitpid(victim, 0)
         namespace.hand_over(victim)
@@ -102,32 +117,36 @@ def trial(executor: Any, late: bool) -> tuple[str, bool, bool]:
     handed = innocent == victim
     time.sleep(0.003)
     alive = os.waitpid(innocent, os.WNOHANG) == (0, 0)
+    look = PROC.stat(innocent)
+    untouched = alive and look is not None and look.state not in "Tt"
+    untouched = untouched and os.getpriority(os.PRIO_PROCESS, innocent) != _NICE
     if alive:
         os.kill(innocent, signal.SIGKILL)
         os.waitpid(innocent, 0)
-    return report[0].status, handed, alive
+    return report[0].status, handed, untouched
 
 
-def inside(trials: int, *, plain: bool) -> dict[str, Any]:
+def inside(trials: int, what: str, *, plain: bool) -> dict[str, Any]:
     executor: Any = Plain() if plain else LocalHost("rig-host")
     outcomes: Counter[str] = Counter()
     wrong = handed = 0
     for number in range(trials):
-        status, was_handed, alive = trial(executor, late=number % 2 == 1)
+        status, was_handed, untouched = trial(executor, ENGINES[what], late=number % 2 == 1)
         outcomes[status] += 1
         handed += was_handed
-        wrong += not alive
+        wrong += not untouched
     return {"trials": trials, "handed_over": handed, "wrong_kills": wrong, "outcomes": dict(outcomes)}
 
 
 def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser("reuse", help="hand a victim's pid to an innocent before it is acted on")
     parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--what", choices=sorted(ENGINES), default="process", help="what is done to the victim")
     parser.add_argument("--plain", action="store_true", help="kill(pid) in place of ours: innocents must die")
 
 
 def run(args: argparse.Namespace) -> int:
-    given = ["--trials", str(args.trials), *(["--plain"] if args.plain else [])]
+    given = ["--trials", str(args.trials), "--what", args.what, *(["--plain"] if args.plain else [])]
     done = namespace.run("rig.reuse", given, timeout=3600)
     sys.stderr.write(done.stderr)
     print(done.stdout, end="")
@@ -141,6 +160,7 @@ def run(args: argparse.Namespace) -> int:
 if __name__ == "__main__":
     own = argparse.ArgumentParser()
     own.add_argument("--trials", type=int, required=True)
+    own.add_argument("--what", default="process")
     own.add_argument("--plain", action="store_true")
     chosen = own.parse_args()
-    print(json.dumps(inside(chosen.trials, plain=chosen.plain)))
+    print(json.dumps(inside(chosen.trials, chosen.what, plain=chosen.plain)))

@@ -8,6 +8,7 @@ from typing import Any
 
 from spyderresp.executors.local.held import HeldProcess
 from spyderresp.executors.local.killing import Pack, urgent
+from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.proc import Proc, Stat
 from spyderresp.executors.local.told import told
 from spyderresp.report import Result, refused
@@ -19,7 +20,11 @@ class HeldForGroup(HeldProcess):
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
         # Read while the target had its number: these were of its group for certain.
-        self._known = {look.pid: look.start_ticks for look in members_of(self._found.pgid, self._proc)}
+        self._known = {
+            look.pid: (look.start_ticks, inode)
+            for look in members_of(self._found.pgid, self._proc)
+            if look.pid != self._found.pid and (inode := _inode(look, self._proc))
+        }
 
     def act(self) -> Result:
         """Stop the group until no more of it is found, kill it, and see it dead."""
@@ -32,9 +37,10 @@ class HeldForGroup(HeldProcess):
         if (refusal := group_refusal(now, self._proc)) is not None:
             return refusal
         left = members_of(now.pgid, self._proc)
-        if not left:
+        if not left or (not has_its_number and now.pgid == now.pid and self._proc.stat(now.pid) is not None):
+            # A number that another process bears now was no group's any more.
             return self._gone()
-        if not has_its_number and not any(self._known.get(look.pid) == look.start_ticks for look in left):
+        if not has_its_number and not any(map(self._is_known, left)):
             reason = f"{self._who()} is gone, and whether group {now.pgid} is still its own cannot be told: left alone"
             details = {**self._facts, "survivors": [look.to_dict() for look in left]}
             return Result("incomplete", reason, details=details)
@@ -58,9 +64,14 @@ class HeldForGroup(HeldProcess):
         late = [look for look in late if not pack.holds(look)] if pack.members else []
         return told(pack, survivors, late, settled=settled, what=f"group {now.pgid} of {self._who()}")
 
+    def _is_known(self, look: Stat) -> bool:
+        # A tick is long enough for two processes of one number: the inode tells them apart, where the kernel has one.
+        known = self._known.get(look.pid)
+        return known is not None and known == (look.start_ticks, _inode(look, self._proc))
+
     def _stop_known(self, pack: Pack, now: Stat) -> None:
         for look in members_of(now.pgid, self._proc):
-            if self._known.get(look.pid) == look.start_ticks:
+            if self._is_known(look):
                 pack.stop(look, lambda again: again.pgid == now.pgid)
 
     def _stop(self, pack: Pack, target: Stat, until: float) -> bool:
@@ -75,6 +86,16 @@ class HeldForGroup(HeldProcess):
                 return True
             if time.monotonic() >= until:
                 return False
+
+
+def _inode(look: Stat, proc: Proc) -> int:
+    """Return what the kernel knows the process of a look by; 0 where it is gone."""
+    try:
+        with Pidfd(look.pid) as held:
+            now = proc.stat(look.pid)
+            return held.inode if now is not None and now.start_ticks == look.start_ticks and not held.ended else 0
+    except OSError:
+        return 0
 
 
 def members_of(pgid: int, proc: Proc) -> list[Stat]:

@@ -69,7 +69,10 @@ class Pack:
     def fathered(self, look: Stat) -> bool:
         """Tell whether a held process is a child of one that is known, which lives still: its number is its own."""
         known = self.members.get(look.ppid) or self.spared.get(look.ppid, (None, ""))[0]
-        return known is not None and known.start_ticks <= look.start_ticks and self._now(known) is not None
+        if known is None or known.start_ticks > look.start_ticks or (held := self._held(known)) is None:
+            return False
+        held.close()
+        return True
 
     def stop(self, found: Stat, belongs: Callable[[Stat], bool] | None = None) -> bool:
         """Make a process a member and stop it; tell whether it is new. One that must not be touched is spared.
@@ -87,12 +90,12 @@ class Pack:
             now = self._now(found)
             if now is None or (belongs is not None and not belongs(now)) or not held.numbered(self._proc):
                 return False
+            self._inodes[found.pid, found.start_ticks] = held.inode
             refusal = self._shield.refusal(now)
             if refusal is not None:
                 self.spared[found.pid] = (now, refusal.reason)
                 return True
             self.members[found.pid] = now
-            self._inodes[found.pid, found.start_ticks] = held.inode
             try:
                 held.send(signal.SIGSTOP)
             except ProcessLookupError:
