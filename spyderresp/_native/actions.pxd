@@ -1,6 +1,7 @@
 # The columns of planned actions: what every entry says, as numbers, and the same spread over the rows of a batch.
 #
-# A text is its place among the words of its column, which are the same for every batch of an index; -1 is null.
+# A text is its place among the words of its column, which are the same for every batch of an index. Under null it is 0,
+# for whoever follows places without looking at bitmaps.
 # tests/property/test_batch.py holds the columns equal to evaluate()'s plans.
 
 from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
@@ -20,17 +21,12 @@ cdef struct Action:
     int8_t priority       # a nice value
     int8_t section
     int8_t disposition
-    uint8_t told          # bit k: nullable column k has a value
+    uint8_t told          # bit k: NULLABLE column k has a value
 
-cdef enum Nullable:
-    SEVERITY
-    IMPACT
-    CONTENT
-    DESCRIPTION
-    PRIORITY
-    NULLABLES
+cdef enum:
+    NULLABLES = 5
 
-# Where a table's columns are written; a bitmap is NULL where its column has no null.
+# Where a table's columns are written; NULL where one is not wanted.
 cdef struct Sink:
     int64_t* row
     int32_t* policy
@@ -44,7 +40,6 @@ cdef struct Sink:
     int8_t* priority
     int8_t* section
     int8_t* disposition
-    uint8_t* told         # scratch
     uint8_t* valid[NULLABLES]
 
 cdef class ActionColumns:

@@ -2,6 +2,9 @@ from typing import final
 
 from spyderresp._native.arrange import Arranger
 
+NULLABLE: tuple[str, ...]
+"""Columns that may be null."""
+
 @final
 class ActionColumns:
     """What every entry of a policy set says, as numbers: the columns of a batch's actions are made of it."""

@@ -1,4 +1,5 @@
 from libc.stdlib cimport calloc, free
+from libc.string cimport memset
 
 from spyderresp._native.pauses cimport pause
 from spyderresp._native.policy cimport Entry, Policy
@@ -10,9 +11,12 @@ cdef enum:
     STEPS = 256           # entries between two pauses
 
 
-cdef int32_t _place(dict words, object word) except -2:
-    """Return a text's place among the words of its column, a new one where it is new."""
-    return -1 if word is None else <int32_t>words.setdefault(word, len(words))
+NULLABLE = ("severity", "impact", "content", "description", "priority")
+
+
+cdef int32_t _place(dict words, object word) except -1:
+    """Return a text's place among the words of its column, a new one where it is new; 0 for null."""
+    return 0 if word is None else <int32_t>words.setdefault(word, len(words))
 
 
 cdef class ActionColumns:
@@ -21,6 +25,7 @@ cdef class ActionColumns:
         cdef Entry entry
         cdef Policy policy
         cdef Py_ssize_t i
+        cdef int k
         cdef dict said
         cdef dict names = {name: place for place, name in enumerate(_words.ACTIONS)}
         cdef dict severities = {name: place for place, name in enumerate(_words.SEVERITIES)}
@@ -40,18 +45,13 @@ cdef class ActionColumns:
             action.policy = _place(policies, policy.name)
             action.section = arranger.overrules[i]
             action.index = entry.index
-            action.severity = -1 if said.get("severity") is None else severities[said["severity"]]
+            action.severity = 0 if said.get("severity") is None else severities[said["severity"]]
             action.impact = _place(impacts, said.get("impact"))
             action.content = _place(contents, said.get("content"))
             action.description = _place(descriptions, said.get("description"))
             action.priority = said.get("priority", 0)
-            action.told = (
-                (action.severity >= 0) << Nullable.SEVERITY
-                | (action.impact >= 0) << Nullable.IMPACT
-                | (action.content >= 0) << Nullable.CONTENT
-                | (action.description >= 0) << Nullable.DESCRIPTION
-                | ("priority" in said) << Nullable.PRIORITY
-            )
+            for k in range(<int>NULLABLES):
+                action.told |= (said.get(NULLABLE[k]) is not None) << k
         self.words = {
             "action": tuple(names),
             "severity": tuple(severities),
@@ -67,22 +67,15 @@ cdef class ActionColumns:
         free(self.entries)
 
 
-cdef inline uint8_t _bits(const uint8_t* told, int column, Py_ssize_t count) noexcept nogil:
-    """Gather one bit of each of up to eight bytes."""
-    cdef uint8_t bits = 0
-    cdef Py_ssize_t i
-    for i in range(count):
-        bits |= (told[i] >> column & 1) << i
-    return bits
-
-
 cdef void spread(
     const Sink* sink, const int32_t* outcomes, Py_ssize_t rows, const int64_t* starts, const Action* actions
 ) noexcept nogil:
-    cdef Py_ssize_t row, at = 0, i
+    cdef Py_ssize_t row, at = 0
     cdef const Action* action
     cdef const Action* stop
+    cdef uint8_t[NULLABLES] bits
     cdef int column
+    memset(bits, 0, sizeof(bits))
     for row in range(rows):
         action = actions + starts[outcomes[row]]
         stop = actions + starts[outcomes[row] + 1]
@@ -96,21 +89,26 @@ cdef void spread(
             sink.priority[at] = action.priority
             sink.section[at] = action.section
             sink.disposition[at] = action.disposition
-            sink.told[at] = action.told
             if sink.impact is not NULL:
                 sink.impact[at] = action.impact
             if sink.content is not NULL:
                 sink.content[at] = action.content
             if sink.description is not NULL:
                 sink.description[at] = action.description
+            for column in range(<int>NULLABLES):
+                bits[column] |= (action.told >> column & 1) << (at & 7)
             at += 1
             action += 1
-    for column in range(<int>Nullable.NULLABLES):
-        if sink.valid[column] is NULL:
-            continue
-        i = 0
-        while i + 8 <= at:
-            sink.valid[column][i >> 3] = _bits(sink.told + i, column, 8)
-            i += 8
-        if i < at:
-            sink.valid[column][i >> 3] = _bits(sink.told + i, column, at - i)
+            if not at & 7:
+                _write_bits(sink, bits, (at >> 3) - 1)
+    if at & 7:
+        _write_bits(sink, bits, at >> 3)
+
+
+cdef inline void _write_bits(const Sink* sink, uint8_t* bits, Py_ssize_t at) noexcept nogil:
+    """Write a byte of each bitmap that is wanted."""
+    cdef int column
+    for column in range(<int>NULLABLES):
+        if sink.valid[column] is not NULL:
+            sink.valid[column][at] = bits[column]
+        bits[column] = 0

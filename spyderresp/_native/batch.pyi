@@ -1,9 +1,11 @@
-from typing import TypeAlias, final
+from collections.abc import Mapping
+from typing import Any, TypeAlias, final
 
 from spyderresp._native.actions import ActionColumns
+from spyderresp._native.cells import RowCells
 from spyderresp._native.columns import _Texts
 from spyderresp._native.index import DecisionIndex
-from spyderresp._native.plan import PlanShape
+from spyderresp._native.plan import ActionPlan
 from spyderresp._native.worker import Worker
 
 _Column: TypeAlias = tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None]
@@ -37,17 +39,21 @@ class Batch:
             What is wrong with the columns: the place of the column, the row, and what it is. Its rows are not decided.
         """
     def complete(self) -> None: ...
-    def outcome(self, row: int) -> int:
-        """Return which of the outcomes a row came to."""
-    def shape(self, outcome: int) -> tuple[PlanShape, int]:
-        """Return the shape of an outcome's plans, and the group of policies to which its rows are attributed."""
+    def plan(self, row: int, cells: RowCells, place: int) -> ActionPlan:
+        """Return the plan of a row, which is one of the cells' rows."""
+    def plan_of(self, row: int, event: Mapping[str, Any]) -> ActionPlan:
+        """Return the plan of a row, given its event.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
+        """
     def count_actions(self) -> int:
         """Return how many actions all rows have."""
-    def write_actions(self, where: dict[str, int | dict[str, int]]) -> None:
+    def write_actions(self, where: dict[str, int]) -> None:
         """Write the columns of all actions.
 
         Args:
-            where: address of each column's first byte, 0 where it is not wanted: of ``row`` as int64; of ``action``,
-                ``severity``, ``section``, ``disposition`` and ``priority`` as int8, of the others as int32; a byte an
-                action of scratch, ``told``; and bitmaps, ``valid``, of those that may be null.
+            where: address of each column's first byte: of ``row`` as int64; of ``action``, ``severity``, ``section``,
+                ``disposition`` and ``priority`` as int8, of the others as int32; and of the bitmap of each column that
+                may be null, under ``valid`` and its name. Texts' columns and bitmaps may be missing.
         """

@@ -77,6 +77,20 @@ cdef inline uint64_t valid_word(const Validity* valid, Py_ssize_t row, int count
     return word & all_
 
 
+cdef inline bint span_at(const Texts* texts, int64_t place, const char** data, Py_ssize_t* size) noexcept nogil:
+    """Find where a text lies; False where its offsets lead out of the data."""
+    cdef int64_t start, stop
+    if texts.large:
+        start = (<const int64_t*>texts.offsets)[texts.first + place]
+        stop = (<const int64_t*>texts.offsets)[texts.first + place + 1]
+    else:
+        start = (<const int32_t*>texts.offsets)[texts.first + place]
+        stop = (<const int32_t*>texts.offsets)[texts.first + place + 1]
+    data[0] = <const char*>texts.data + start
+    size[0] = stop - start
+    return 0 <= start <= stop <= texts.size
+
+
 cdef inline int64_t index_at(const Column* column, Py_ssize_t row) noexcept nogil:
     """Return which text is a row's, unchecked."""
     cdef Py_ssize_t at = column.first + row

@@ -106,16 +106,11 @@ cdef int gather_classes(
 
 
 cdef Fault text_at(const Texts* texts, int64_t place, Text* text, Buffer* buffer) noexcept nogil:
-    cdef int64_t start, stop
-    if texts.large:
-        start = (<const int64_t*>texts.offsets)[texts.first + place]
-        stop = (<const int64_t*>texts.offsets)[texts.first + place + 1]
-    else:
-        start = (<const int32_t*>texts.offsets)[texts.first + place]
-        stop = (<const int32_t*>texts.offsets)[texts.first + place + 1]
-    if start < 0 or stop < start or stop > texts.size:
+    cdef const char* data
+    cdef Py_ssize_t size
+    if not span_at(texts, place, &data, &size):
         return BAD_OFFSETS
-    return FINE if utf8_text(texts.data + start, stop - start, text, buffer) else BAD_TEXT
+    return FINE if utf8_text(<const uint8_t*>data, size, text, buffer) else BAD_TEXT
 
 
 def pick(Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, TextTable wanted not None):

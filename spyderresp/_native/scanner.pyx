@@ -5,7 +5,7 @@ from libc.string cimport memset
 from spyderresp._native.classes cimport ABSENT, FIRST, MAX_CLASSES, MAX_POOL, NO_CLASS, OTHER, number_class
 from spyderresp._native.columns cimport (
     BAD_INDEX, BAD_OFFSETS, BAD_TEXT, FINE, PICKED, WORD, fill_column, gather_classes, index_at,
-    is_valid, text_at, valid_word
+    is_valid, span_at, text_at, valid_word
 )
 from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.prefetch cimport prefetch
@@ -159,17 +159,8 @@ cdef class Scanner:
 
     cdef Fault meet(self, const Source* source, const Texts* texts, int64_t place, Spot* spot) noexcept nogil:
         """Go to a text, and ask for the memory where it would be found."""
-        cdef int64_t start, stop
-        if texts.large:
-            start = (<const int64_t*>texts.offsets)[texts.first + place]
-            stop = (<const int64_t*>texts.offsets)[texts.first + place + 1]
-        else:
-            start = (<const int32_t*>texts.offsets)[texts.first + place]
-            stop = (<const int32_t*>texts.offsets)[texts.first + place + 1]
-        if start < 0 or stop < start or stop > texts.size:
+        if not span_at(texts, place, <const char**>&spot.bytes, &spot.size):
             return BAD_OFFSETS
-        spot.bytes = texts.data + start
-        spot.size = stop - start
         spot.place = place
         spot.mixed = hash_bytes(spot.bytes, spot.size)
         prefetch(&(<TextTable>source.table).slots[spot.mixed & (<TextTable>source.table).mask])

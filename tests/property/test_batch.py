@@ -166,6 +166,89 @@ def test_a_column_of_another_type_is_refused_by_its_path(columns: dict[str, Any]
     assert caught.value.path == path
 
 
+def pods(**columns: Any) -> tuple[pa.Table, list[dict[str, Any]]]:
+    """Return rows that fire, with these columns of the process beside, and their events."""
+    rows = len(next(iter(columns.values())))
+    process = pa.StructArray.from_arrays(list(columns.values()), list(columns))
+    table = pa.table(
+        {
+            "id": pa.array([f"e{row}" for row in range(rows)]),
+            "cluster": pa.array([{"name": "a", "uid": "u"}] * rows),
+            "pod": pa.array([{"name": "é", "uid": None, "labels": {"app": "x"}}] * rows),
+            "process": process,
+        }
+    )
+    return table, table.to_pylist()
+
+
+@pytest.mark.parametrize(
+    "kind", [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)] + ["float32", "float64", "float16"]
+)
+def test_numbers_of_a_target_are_those_of_the_event(kind: str) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    numbers = pa.array([0, 1, None, 127], pa.int64()).cast(pa.float32()).cast(getattr(pa, kind)())
+    if kind == "float64":
+        numbers = pa.array([0.5, float("nan"), None, 1e300])
+    elif kind in ("int64", "uint64"):
+        numbers = pa.array([-(2**63) if kind == "int64" else 2**64 - 1, 1, None, 2], getattr(pa, kind)())
+    table, events = pods(pid=numbers, exe=pa.array(["/a", "b", "b", None]).dictionary_encode())
+    wanted = [engine.evaluate(event).to_dict() for event in events]
+    assert all(plan["actions"] for plan in wanted)
+    assert plans_of(engine.evaluate_batch(table)) == wanted
+    assert plans_of(engine.evaluate_batch(table.slice(2))) == wanted[2:]
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"start_time": pa.array([1, None], pa.timestamp("us")), "name": pa.array(["a", None], pa.large_string())},
+        {"pid": pa.array([True, None]), "name": pa.array(["a", "b"])},
+        {"pid": pa.array([[1], None]), "name": pa.array(["a", "b"])},
+        {"pid": pa.array([1, None]).dictionary_encode(), "name": pa.nulls(2)},
+        {"name": pa.array([b"a", None]), "exe": pa.array(["a", None]).dictionary_encode()},
+    ],
+)
+def test_values_of_any_type_are_kept_as_the_event_would(columns: dict[str, Any]) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    table, events = pods(**columns)
+    assert plans_of(engine.evaluate_batch(table)) == [engine.evaluate(event).to_dict() for event in events]
+
+
+@pytest.mark.parametrize("own", [pa.array([1, None]), pa.array([["x"], None]), pa.array([True, False]), pa.nulls(2)])
+def test_ids_of_any_type(own: Any) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    table, _ = pods(pid=pa.array([1, 2]))
+    table = table.set_column(0, "id", own)
+    assert plans_of(engine.evaluate_batch(table)) == [engine.evaluate(e).to_dict() for e in table.to_pylist()]
+
+
+@pytest.mark.parametrize("maps", [False, True])
+def test_a_label_names_the_namespace_of_a_target(*, maps: bool) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    key, (table, events) = "kubernetes.io/metadata.name", pods(pid=pa.array([1, 2, 3]))
+    said = [{"name": None, "labels": {key: "n"}}, {"name": "own", "labels": {key: "n"}}, None]
+    kind = pa.map_(TEXT, TEXT) if maps else pa.struct([(key, TEXT)])
+    rows = [held and {**held, "labels": list(held["labels"].items()) if maps else held["labels"]} for held in said]
+    table = table.append_column("namespace", pa.array(rows, pa.struct([("name", TEXT), ("labels", kind)])))
+    plans = plans_of(engine.evaluate_batch(table))
+    assert plans == [engine.evaluate({**e, "namespace": n}).to_dict() for e, n in zip(events, said, strict=True)]
+    assert [plan["target"].get("namespace") for plan in plans] == [{"name": "n"}, {"name": "own"}, None]
+
+
+def test_rows_are_found_by_place() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    table, events = pods(pid=pa.array(range(10)))
+    chunked = pa.concat_tables([table.slice(0, 3), table.slice(3, 0), table.slice(3)])
+    result = engine.evaluate_batch(chunked)
+    assert [plan.event for plan in result] == [event["id"] for event in events]
+    assert [result[row].event for row in range(-10, 10)] == 2 * [event["id"] for event in events]
+    assert [plan.event for plan in result[2:8:3]] == ["e2", "e5"]
+    for row in (10, -11):
+        with pytest.raises(IndexError):
+            result[row]
+    result.table.validate(full=True)
+
+
 def test_what_is_no_text_and_what_is_no_table() -> None:
     engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
     broken = pa.Array.from_buffers(TEXT, 1, [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")])

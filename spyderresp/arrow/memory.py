@@ -1,0 +1,102 @@
+"""Arrow arrays as numbers: the addresses and sizes that native code reads them by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import pyarrow as pa
+
+from spyderresp._native.columns import pick
+from spyderresp._native.text import TextTable
+from spyderresp.errors import EventError
+
+#: A bitmap, of which there is none: every row has a value.
+ALL: Final = (0, 0)
+#: A column without a value.
+ABSENT: Final[tuple[Any, ...]] = (None, (), None)
+_PICKED: Final = -16
+
+
+class Memory:
+    """Tells arrays as numbers, as ``_native.columns`` takes them, and keeps alive what they lead to."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+
+    def validity(self, column: Any) -> tuple[int, int] | None:
+        """Return an array's bitmap; None for no array."""
+        if column is None:
+            return None
+        return self.address(column.buffers()[0]), column.offset
+
+    def address(self, buffer: Any) -> int:
+        """Return where a buffer begins; 0 where there is none."""
+        if buffer is None:
+            return 0
+        self.kept.append(buffer)
+        return int(buffer.address)
+
+    def texts(self, column: Any, path: str, levels: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return a column of texts, plain or dictionary-encoded, as numbers."""
+        self.kept.append(column)
+        indices = None
+        if pa.types.is_dictionary(column.type):
+            valid, numbers = column.buffers()[:2]
+            width = column.type.index_type.bit_width // 8
+            if not pa.types.is_unsigned_integer(column.type.index_type):
+                width = -width
+            levels = (*levels, (self.address(valid), column.offset))
+            indices = self.address(numbers), width, column.offset
+            column = column.dictionary
+            self.kept.append(column)
+        if pa.types.is_null(column.type):
+            return ABSENT
+        if pa.types.is_string_view(column.type):
+            column = column.cast(pa.large_string())
+            self.kept.append(column)
+        large = pa.types.is_large_string(column.type)
+        if not large and not pa.types.is_string(column.type):
+            raise EventError(path, f"must be a column of texts, not {column.type}")
+        valid, offsets, data = column.buffers()
+        texts = (
+            self.address(offsets),
+            large,
+            self.address(data),
+            0 if data is None else data.size,
+            column.offset,
+            len(column),
+            (self.address(valid), column.offset),
+        )
+        return texts, levels, indices
+
+    def picked(
+        self, labels: Any, path: str, keys: Sequence[str], levels: tuple[Any, ...]
+    ) -> dict[str, tuple[Any, ...]]:
+        """Return the column of each label that is wanted, out of a column of maps."""
+        offsets = labels.offsets
+        names, _, index = self.texts(_plain(labels.keys), path, ())
+        items, _, _ = self.texts(_plain(labels.items), path, ())
+        if names is None or index is not None:
+            return {}
+        where = self.address(offsets.buffers()[1]), offsets.offset
+        rows = len(labels)
+        made, row, what = pick(rows, where, self.validity(labels) or ALL, names, TextTable(keys, range(len(keys))))
+        if what:
+            raise EventError(path, f"row {row}: {what}")
+        columns = {}
+        for key, picks in zip(keys, made, strict=True):
+            columns[key] = (items, levels, (self.address(pa.py_buffer(picks)), _PICKED, 0))
+        return columns
+
+
+def field_place(struct: Any, key: str, path: str) -> int | None:
+    """Return the place of a field in a type of structs; None where it is missing."""
+    places = struct.get_all_field_indices(key)
+    if len(places) > 1:
+        raise EventError(path, "stands twice among the fields")
+    return places[0] if places else None
+
+
+def _plain(column: Any) -> Any:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
