@@ -173,3 +173,36 @@ def test_other_verbs_load_nothing_of_it():
     code = "import sys, spyderresp.cli; print({'asyncio', 'ssl', 'spyderresp.service.assembly'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "set()\n"
+
+
+def without(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a service where a module is not installed."""
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; from spyderresp.cli import main; sys.exit(main({[*arguments]!r}))"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "extra", "arguments"),
+    [
+        ("httptools", "http", ["--events", "http:0"]),
+        ("httptools", "http", ["--events", "events.jsonl", "--monitor", "0"]),
+        ("opentelemetry", "otel", ["--config", "spans.yaml"]),
+    ],
+)
+def test_an_extra_that_is_not_installed_is_named(events, start, module, extra, arguments):
+    start(*EVENTS).end()
+    (events.parent / "spans.yaml").write_text("events: events.jsonl\nspans: yes\n")
+    done = without(module, "run", "--policies", "policy.yaml", "--check", *arguments, cwd=events.parent)
+    assert done.returncode == 3
+    assert f"pip install 'spyderresp[{extra}]'" in done.stderr
+
+
+def test_metrics_that_are_not_installed_keep_nothing_else(events, start):
+    start(*EVENTS).end()
+    arguments = ["--policies", "policy.yaml", "--events", "events.jsonl", "--monitor", "0", "--log", "quiet"]
+    done = without("prometheus_client", "run", *arguments, cwd=events.parent)
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 2)
