@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args, overload
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from spyderresp._native.decider import Decider
-from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
-from spyderresp.errors import EventError
-from spyderresp.event_json import Text, decoder_of
 from spyderresp.explain import Explanation, explain
 from spyderresp.extras import needed
 from spyderresp.policy import PolicySet
@@ -24,9 +21,6 @@ _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
 }
 #: Policies that are given back between two points where other threads may run.
 _AT_ONCE: Final = 32
-
-
-_Json = tuple[Compiled, Callable[[Any], ActionPlan], Callable[[Text], Any]]
 
 
 class Engine(Decider):
@@ -45,7 +39,7 @@ class Engine(Decider):
         ValueError: an option has a value that is not listed here.
     """
 
-    __slots__ = ("_compiled", "_decoder", "_mode", "_options")
+    __slots__ = ("_compiled", "_mode", "_options")
 
     def __init__(
         self,
@@ -60,7 +54,6 @@ class Engine(Decider):
                 raise ValueError(f"{name} must be one of {', '.join(map(repr, _OPTIONS[name]))}, not {value!r}")
         self._mode: Literal["audit"] | None = mode
         self._options = Options(defaults, not_in, mode == "audit")
-        self._decoder: _Json | None = None
         self._compiled = self._compile(policies)
         self._serve(self._compiled.index)
 
@@ -73,42 +66,6 @@ class Engine(Decider):
     def policies(self) -> PolicySet:
         """The policy set that decides now."""
         return self._compiled.policy_set
-
-    def evaluate_json(self, data: bytes | bytearray | memoryview | str) -> ActionPlan:
-        """Return the plan for one event as JSON text; bytes are UTF-8.
-
-        Raises:
-            EventError: the text is not JSON, or the event is malformed where it is checked.
-        """
-        held = self._decoder
-        if held is None or held[0] is not self._compiled:
-            held = self._json()
-        return held[1](held[2](data))
-
-    def _json(self) -> _Json:
-        """Return what decodes and decides events by the policies of now."""
-        held = self._decoder
-        if held is None or held[0] is not self._compiled:
-            compiled = self._compiled
-            held = self._decoder = compiled, compiled.index.evaluate, decoder_of(compiled.attributes)
-        return held
-
-    @overload
-    def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["raise"] = "raise") -> list[ActionPlan]: ...
-    @overload
-    def evaluate_jsonl(self, buffer: bytes | str, *, on_error: Literal["collect"]) -> list[ActionPlan | EventError]: ...
-    def evaluate_jsonl(self, buffer: bytes | str, *, on_error: str = "raise") -> Sequence[object]:
-        """Return the plans of JSON lines, in their order; blank lines are passed over."""
-        _, evaluate, decode = self._json()
-
-        def decide(line: bytes | str) -> ActionPlan:
-            return evaluate(decode(line))
-
-        if on_error == "raise":
-            return [decide(line) for line in _lines(buffer)]
-        if on_error != "collect":
-            raise ValueError(f"on_error must be 'raise' or 'collect', not {on_error!r}")
-        return [_attempt(decide, line) for line in _lines(buffer)]
 
     def evaluate_batch(self, table: Any) -> BatchResult:
         """Return what to do about every row of a pyarrow RecordBatch, Table or RecordBatchReader (extra: ``arrow``).
@@ -130,7 +87,6 @@ class Engine(Decider):
         """
         compiled = self._compile(policies)
         old, self._compiled = self._compiled, compiled
-        self._decoder = None
         self._serve(compiled.index)
         # Whoever decides meanwhile would wait for as long as it takes to give all of that back at once.
         old.index.forget()
@@ -180,19 +136,3 @@ class Engine(Decider):
 
 def _rebuild(policies: PolicySet, defaults: Defaults, not_in: NotIn, mode: Literal["audit"] | None) -> Engine:
     return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
-
-
-def _lines(buffer: bytes | str) -> Iterator[bytes | str]:
-    # Not splitlines(): JSON strings may hold U+2028 and its like raw, and only a newline ends a line.
-    if isinstance(buffer, str):
-        yield from (line for line in buffer.split("\n") if line.strip())
-    else:
-        yield from (line for line in bytes(buffer).split(b"\n") if line.strip())
-
-
-def _attempt(decide: Any, event: Any) -> ActionPlan | EventError:
-    try:
-        plan: ActionPlan = decide(event)
-    except EventError as error:
-        return error
-    return plan

@@ -1,26 +1,16 @@
-"""Events out of JSON. With the extra ``json`` only what an index looks at is made; the rest is checked and skipped.
-
-The answers are those of the standard decoder: whatever the quick one does not take as it stands goes to it, with its
-errors. tests/property/test_event_json.py holds both equal. docs/decisions/0040-json-events.md says what is skipped.
-"""
+"""Events out of JSON, by the standard decoder: its answers and its errors are the measure of any other (narrow.py)."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from typing import Any, Final, NoReturn, Optional, TypedDict
+from collections.abc import Iterator
+from typing import Any, Final, NoReturn
 
-from spyderresp._native.reader import IDENTITY
 from spyderresp.errors import EventError
-from spyderresp.extras import optional
-from spyderresp.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL
-
-Text = bytes | bytearray | memoryview | str
-_OWN: Final = ("id", "time", "policy_uid", "policy_name")
 
 
-def decode_event(data: Text) -> Any:
-    """Return the JSON value of a text, by the standard decoder.
+def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
+    """Return the JSON value of a text.
 
     Raises:
         EventError: it is not JSON, or nests beyond what the decoder takes.
@@ -55,50 +45,10 @@ def _no_constant(word: str) -> NoReturn:
 _decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
-def decoder_of(attributes: Iterable[tuple[str, str]]) -> Callable[[Text], Any]:
-    """Return what decodes events for an index that looks at these fields, each a scope and a field or label.
-
-    What it returns holds these fields, whom an event is about, and no more.
-    """
-    msgspec = optional("msgspec")
-    if msgspec is None:
-        return decode_event
-    try:
-        quick: Callable[[Text], Any] = msgspec.json.Decoder(_shape(attributes)).decode
-    except (TypeError, UnicodeError):
-        # A key that no JSON text can hold.
-        return decode_event
-    refusals = (msgspec.MsgspecError, UnicodeError, RecursionError)
-
-    def decode(data: Text) -> Any:
-        try:
-            if type(data) is bytes and data.isascii():
-                return quick(data)
-            # What is skipped is checked to be JSON, but not to be UTF-8.
-            return quick(data if isinstance(data, str) else str(data, "utf-8"))
-        except refusals:
-            return decode_event(data)
-
-    return decode
-
-
-def _shape(attributes: Iterable[tuple[str, str]]) -> Any:
-    """Return the type of an event that has these fields, any values in them, and the target's identity."""
-    fields: dict[str, dict[str, Any]] = {scope: dict.fromkeys(keys, Any) for scope, keys in IDENTITY}
-    labels: dict[str, dict[str, Any]] = {"namespace": {NAMESPACE_NAME_LABEL: Any}}
-    for scope, key in attributes:
-        held = labels.setdefault(scope, {}) if scope in LABEL_SCOPES else fields.setdefault(scope, {})
-        held[key] = Any
-    for scope, keys in labels.items():
-        fields.setdefault(scope, {})["labels"] = _optional(scope, keys)
-    own: dict[str, Any] = dict.fromkeys(_OWN, Any)
-    return _mapping("event", own | {scope: _optional(scope, keys) for scope, keys in fields.items()})
-
-
-def _mapping(name: str, fields: dict[str, Any]) -> Any:
-    make: Any = TypedDict
-    return make(name, fields, total=False)
-
-
-def _optional(name: str, fields: dict[str, Any]) -> Any:
-    return Optional[_mapping(name, fields)]  # noqa: UP045 - made at run time
+def lines(buffer: bytes | str) -> Iterator[bytes | str]:
+    """Yield the lines of a text that are not blank."""
+    # Not splitlines(): JSON strings may hold U+2028 and its like raw, and only a newline ends a line.
+    if isinstance(buffer, str):
+        yield from (line for line in buffer.split("\n") if line and not line.isspace())
+    else:
+        yield from (line for line in bytes(buffer).split(b"\n") if line and not line.isspace())

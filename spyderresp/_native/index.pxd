@@ -25,6 +25,9 @@ from spyderresp._native.reader cimport EventReader
 from spyderresp._native.rowtable cimport RowTable
 from spyderresp._native.text cimport Buffer, Entry, Text, TextTable
 
+cdef enum:
+    SPACE = 6144          # bytes for which an evaluation needs no heap
+
 # One attribute: how its values are looked up.
 cdef struct Field:
     PyObject* table       # TextTable, borrowed
@@ -90,5 +93,6 @@ cdef class DecisionIndex:
     cdef PlanShape widen(self, Work* work, Fired* fired)
     cdef void drop_slot(self, Slot* slot) noexcept
     cdef tuple attribution(self, int32_t group, object uid, object name)
+    cdef ActionPlan answer(self, Work* work)
     cdef ActionPlan decided(self, object event, Work* work)
     cpdef ActionPlan evaluate(self, object event)

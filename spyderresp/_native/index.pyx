@@ -27,7 +27,6 @@ cdef extern from "Python.h":
 Trace = namedtuple("Trace", "values present predicates selectors policies entries attribution")
 
 cdef enum:
-    SPACE = 6144               # bytes for which an evaluation needs no heap
     LEAST_SLOTS = 1024
     MOST_SLOTS = 65536
     MEMO_KEYS = 1 << 20        # numbers in the keys of all slots
@@ -308,13 +307,6 @@ cdef class DecisionIndex:
     cdef ActionPlan decided(self, object event, Work* work):
         cdef unsigned int present
         cdef list kept
-        cdef object uid = None, name = None
-        cdef ActionPlan plan
-        cdef PyObject** own = work.row + self.count
-        cdef uint64_t mixed = FIRST_HASH
-        cdef Py_ssize_t i, size = self.key_length * sizeof(int32_t)
-        cdef Slot* slot
-        cdef PyObject* shape
         cdef Outcome outcome = NOT_TEXT
         if self.reader.quick(event, work.row, &present):
             outcome = self.classify(work, present)
@@ -323,6 +315,17 @@ cdef class DecisionIndex:
             outcome = self.classify(work, present)
         if outcome == NO_MEMORY:
             raise MemoryError
+        return self.answer(work)
+
+    cdef ActionPlan answer(self, Work* work):
+        """Return the plan of an event that was read and classified."""
+        cdef object uid = None, name = None
+        cdef ActionPlan plan
+        cdef PyObject** own = work.row + self.count
+        cdef uint64_t mixed = FIRST_HASH
+        cdef Py_ssize_t i, size = self.key_length * sizeof(int32_t)
+        cdef Slot* slot
+        cdef PyObject* shape
         self.evaluated += 1
         if work.group != NO_GROUP:
             self.unattributed += work.group == UNKNOWN_GROUP

@@ -66,11 +66,13 @@ cdef class EventReader:
     cdef int implied                  # attribute of the label that a namespace's name implies, or -1
     cdef int namespace                # into scopes
     cdef int name_cell                # of the namespace's name
-    cdef tuple wanted                 # of the event, each scope, each scope's labels: {key: (cell, cell)}
+    cdef readonly tuple wanted        # of the event, each scope, each scope's labels: {key: (cell, cell)}
     cdef Layout* layouts              # of the same
     # Fills a row; false where slow() must read instead. It must also where an attribute's cell holds anything but a
     # str or None, which the caller finds as it looks them up.
     cdef bint quick(self, object event, PyObject** row, unsigned int* present) noexcept
+    # The end of quick(), once all that is wanted is in its cells.
+    cdef bint complete(self, PyObject** row) noexcept
     cdef Key* meet(self, int kind, int i, PyObject* key, Key* other) noexcept
     cdef bint walk(self, PyObject* mapping, int kind, PyObject** row) noexcept
     # The row's first cells hold what the returned list holds.

@@ -15,6 +15,9 @@ class EventReader:
     def scopes(self) -> tuple[str, ...]: ...
     @property
     def attributes(self) -> tuple[tuple[int, str, int], ...]: ...
+    @property
+    def wanted(self) -> tuple[dict[str, tuple[int, int]], ...]:
+        """Keys that are read, of the event, of each scope, of each scope's labels: to the cells of their values."""
     def values(
         self, event: Mapping[str, Any], quick: bool = True
     ) -> tuple[tuple[str | int | float | None, ...], frozenset[str], bool]:

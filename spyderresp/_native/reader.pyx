@@ -252,6 +252,11 @@ cdef class EventReader:
                 return False
             if not self.walk(held, 1 + SCOPES + scope, row):
                 return False
+        return self.complete(row)
+
+    cdef bint complete(self, PyObject** row) noexcept:
+        cdef PyObject* held
+        cdef int i
         if self.implied >= 0:
             held = row[self.name_cell]
             if held is not NULL and <object>held is not None and not PyUnicode_CheckExact(<object>held):

@@ -16,7 +16,7 @@ ROOT = Path(spyderresp.__file__).parent
 LADDER = (
     {"vocabulary", "version", "extras", "_native", "_native.lines"},
     {"source", "errors"},
-    {"codes", "document", "_native.policy", "_native.digest", "adapters"},
+    {"codes", "document", "_native.policy", "_native.digest", "adapters", "event_json", "narrow"},
     {"policy", "_native.texts", "_native.tree", "_native.json_reader", "_native.yaml_builder"},
     {
         "yaml_text",
@@ -45,7 +45,7 @@ LADDER = (
     {"round"},
     {"execute"},
     {"reconcile", "undo"},
-    {"explain", "analysis", "event_json"},
+    {"explain", "analysis"},
     {"loading", "certify"},
     {"engine"},
     {"bench", "service"},

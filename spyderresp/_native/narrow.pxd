@@ -1,0 +1,43 @@
+# Decides JSON texts by way of a decoder that takes what the policy set names and skips the rest.
+#
+# The decoder makes structs (narrow.py), whose values lie in slots, so that reading one is no look-up. What it and the
+# standard decoder do not judge alike is left to the standard one. The skipping decoder refuses at least
+# what the standard one refuses, but for three things, which are looked for here before it is asked: bytes that are not
+# UTF-8 and very long integers, where it skips them, and deep nesting. tests/property/test_event_json.py holds both
+# ways equal.
+
+from cpython.object cimport PyObject
+
+from spyderresp._native.index cimport DecisionIndex
+from spyderresp._native.plan cimport ActionPlan
+from spyderresp._native.reader cimport SCOPES
+
+cdef enum:
+    KINDS = 1 + 2 * SCOPES     # of mappings: the event, each scope, each scope's labels
+    DIGITS = 640               # of an integer that any interpreter takes
+    DEPTH = 400                # brackets opened, and so levels, that any decoder takes
+
+# Where a struct holds a value, and the one or two cells that it goes to.
+cdef struct Place:
+    Py_ssize_t offset
+    int first
+    int second
+
+cdef struct Kind:
+    PyObject* type        # of its structs, borrowed; NULL where they are dicts, and where nothing is read of them
+    Place* places
+    int count
+
+cdef class Narrow:
+    cdef readonly DecisionIndex index
+    cdef bint prepared    # for the first text: making the decoder takes milliseconds, and importing its library more
+    cdef object decode    # None where there is none
+    cdef tuple types
+    cdef Kind[KINDS] kinds
+    cdef int prepare(self) except -1
+    cdef bint fill(self, int kind, object type, dict wanted) except -1
+    cdef bint take(self, PyObject* struct, int kind, PyObject** row) noexcept
+    cdef bint read(self, PyObject* event, PyObject** row, unsigned int* present) noexcept
+    # None where the standard way must say, which has the errors' words.
+    cdef ActionPlan quick(self, object data)
+    cpdef ActionPlan evaluate(self, object data)
