@@ -59,7 +59,7 @@ def deliver(path: Path, mark: str) -> None:
 
 def test_processes_and_threads_together(tmp_path: Path) -> None:
     path = tmp_path / "flags.sqlite"
-    children = [multiprocessing.get_context("spawn").Process(target=deliver, args=(path, mark)) for mark in "ab"]
+    children = [multiprocessing.get_context("fork").Process(target=deliver, args=(path, mark)) for mark in "ab"]
     threads = [threading.Thread(target=deliver, args=(path, mark)) for mark in "cd"]
     for worker in (*children, *threads):
         worker.start()

@@ -240,7 +240,11 @@ def a_fork_bomb() -> None:
             named = {item["pid"] for key in ("survivors", "escaped") for item in outcome.details.get(key, ())}
             # Named are those of the last look; one that goes on forking has others by now.
             assert named, outcome
-            assert "kept forking" in outcome.reason or survivors <= named, (survivors - named, outcome.reason)
+            oldest = min(
+                item["start_ticks"] for key in ("survivors", "escaped") for item in outcome.details.get(key, ())
+            )
+            unnamed = [look for pid, look in living().items() if pid in survivors - named]
+            assert all(look.start_ticks >= oldest for look in unnamed), (unnamed, outcome.reason)
         for item in survivors:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(item, signal.SIGKILL)
