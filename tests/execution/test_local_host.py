@@ -134,6 +134,23 @@ def test_a_start_time_counts_within_its_tolerance_and_with_the_exe(child: int) -
         assert answer.status == "mismatch"
 
 
+def test_who_is_younger_than_the_event_is_not_its_process(child: int) -> None:
+    booted, look = PROC.boot_time(), look_at(PROC, child)
+    assert booted is not None
+    started = booted + look.start_ticks / os.sysconf("SC_CLK_TCK")
+    event = given(without(event_of(child), "start_ticks", "boot_id"), start_time=started)
+    lax = LocalHost("rig-host", exe_is_enough=True)
+    for inexact in (event, without(event, "start_time")):
+        assert resolved({**inexact, "time": PROC.started(look) + 0.01}, lax) is None
+        # Whole seconds are cut off.
+        assert resolved({**inexact, "time": float(int(PROC.started(look)))}, lax) is None
+        answer = resolved({**inexact, "time": PROC.started(look) - 0.2001}, lax)
+        assert answer is not None
+        assert answer.status == "mismatch"
+    # Exact identity needs no clock.
+    assert resolved({**event_of(child), "time": 1.5}) is None
+
+
 def test_where_pids_may_be_others_only_exact_identity_counts(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """For real, in namespaces: the corners of the rig."""
     monkeypatch.setattr(Identity, "doubt", lambda self: "doubtful")

@@ -22,6 +22,8 @@ FIRST: Final = {
 }
 # Whoever makes a container makes one of these too; `unshare --pid` makes none.
 _OF_CONTAINERS: Final = ("uts", "ipc", "cgroup")
+# Seconds by which the clocks of one machine's agent and kernel may differ.
+_CLOCKS: Final = 0.1
 _LARGEST_PID: Final = 2**22
 
 
@@ -39,6 +41,7 @@ class Meant:
         name: its own word for itself.
         unread: a field that the event has and that cannot be read; empty where there is none. The event means
             something by it, so it is not as good as absent.
+        latest: when it has started at the latest, in epoch seconds: it is older than its event.
     """
 
     pid: int | None
@@ -49,6 +52,7 @@ class Meant:
     ppid: int | None
     name: str | None
     unread: str = ""
+    latest: float | None = None
 
     @property
     def exact(self) -> bool:
@@ -69,8 +73,14 @@ class Meant:
             exe=_text(step.value("process.exe")),
             ppid=_whole(step.value("process.ppid")),
             name=_text(step.value("process.name")),
+            latest=_latest(step.event_time),
             unread=next((key for key, value in said.items() if value is not None and read[key] is None), ""),
         )
+
+
+def _latest(moment: float | None) -> float | None:
+    """Return the last moment that may be meant: many events give whole seconds."""
+    return None if moment is None else moment + (1.0 if moment.is_integer() else _CLOCKS)
 
 
 def _whole(value: Any) -> int | None:
@@ -162,6 +172,10 @@ class Identity:
         same_exe = meant.exe is not None and same_path(meant.exe, exe)
         if meant.exact:
             return None
+        if meant.latest is not None and self._proc.started(found) > meant.latest:
+            return Result(
+                "mismatch", f"pid {found.pid} is another process by now: `{found.shown}` is younger than the event"
+            )
         if meant.start_ticks is not None and same_exe:
             return self._unless_doubtful()
         if meant.start_time is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +190,10 @@ class Proc:
         """
         ours = os.readlink("/proc/self/ns/cgroup")
         return ours == FIRST_CGROUPS or ours == os.readlink(f"{self.path}/1/ns/cgroup")
+
+    def started(self, look: Stat) -> float:
+        """Return when a process started, in epoch seconds by the clock of now, to a tick."""
+        return time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) + look.start_ticks / os.sysconf("SC_CLK_TCK")
 
     def boot_id(self) -> str:
         """Return what names this boot; empty where it cannot be told."""
