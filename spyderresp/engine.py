@@ -124,6 +124,7 @@ class Engine(Decider):
             "memo_hits": index.memo_hits,
             "fired_hits": index.fired_hits,
             "unattributed": index.unattributed,
+            "batch_memory": 0 if index.batching is None else index.batching.memory,
             **index.sizes(),
         }
 

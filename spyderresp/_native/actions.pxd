@@ -46,6 +46,7 @@ cdef class ActionColumns:
     cdef readonly dict words      # texts of each column of texts, by its name
     cdef Action* entries          # what each entry says alone
     cdef Py_ssize_t entry_count
+    cdef readonly Py_ssize_t memory    # bytes
     cdef inline void tell(self, const Group* group, Action* action) noexcept nogil:
         """Say what a group comes to."""
         action[0] = self.entries[group.first]

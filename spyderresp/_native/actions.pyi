@@ -13,3 +13,6 @@ class ActionColumns:
     @property
     def words(self) -> dict[str, tuple[str, ...]]:
         """The texts of each column of texts, by its name."""
+    @property
+    def memory(self) -> int:
+        """Bytes, the texts apart."""

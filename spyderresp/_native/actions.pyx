@@ -1,5 +1,5 @@
+from libc.stdint cimport uint64_t
 from libc.stdlib cimport calloc, free
-from libc.string cimport memset
 
 from spyderresp._native.pauses cimport pause
 from spyderresp._native.policy cimport Entry, Policy
@@ -31,6 +31,7 @@ cdef class ActionColumns:
         cdef dict severities = {name: place for place, name in enumerate(_words.SEVERITIES)}
         cdef dict impacts = {}, contents = {}, descriptions = {}, policies = {}
         self.entry_count = len(arranger.entries)
+        self.memory = self.entry_count * sizeof(Action)
         self.entries = <Action*>calloc(self.entry_count + 1, sizeof(Action))
         if not self.entries:
             raise MemoryError
@@ -73,42 +74,48 @@ cdef void spread(
     cdef Py_ssize_t row, at = 0
     cdef const Action* action
     cdef const Action* stop
-    cdef uint8_t[NULLABLES] bits
-    cdef int column
-    memset(bits, 0, sizeof(bits))
+    cdef uint64_t[1 << NULLABLES] spaced
+    cdef uint64_t bits = 0
+    cdef int told, column
+    # Not looked at again for each action: for all that is known, what is written might be the sink itself.
+    cdef Sink to = sink[0]
+    # What is told of one action, a column's bit in a byte of its own.
+    for told in range(1 << NULLABLES):
+        spaced[told] = 0
+        for column in range(<int>NULLABLES):
+            spaced[told] |= <uint64_t>(told >> column & 1) << 8 * column
     for row in range(rows):
         action = actions + starts[outcomes[row]]
         stop = actions + starts[outcomes[row] + 1]
         while action < stop:
-            sink.row[at] = row
-            sink.policy[at] = action.policy
-            sink.index[at] = action.index
-            sink.sources[at] = action.sources
-            sink.action[at] = action.action
-            sink.severity[at] = action.severity
-            sink.priority[at] = action.priority
-            sink.section[at] = action.section
-            sink.disposition[at] = action.disposition
-            if sink.impact is not NULL:
-                sink.impact[at] = action.impact
-            if sink.content is not NULL:
-                sink.content[at] = action.content
-            if sink.description is not NULL:
-                sink.description[at] = action.description
-            for column in range(<int>NULLABLES):
-                bits[column] |= (action.told >> column & 1) << (at & 7)
+            to.row[at] = row
+            to.policy[at] = action.policy
+            to.index[at] = action.index
+            to.sources[at] = action.sources
+            to.action[at] = action.action
+            to.severity[at] = action.severity
+            to.priority[at] = action.priority
+            to.section[at] = action.section
+            to.disposition[at] = action.disposition
+            if to.impact is not NULL:
+                to.impact[at] = action.impact
+            if to.content is not NULL:
+                to.content[at] = action.content
+            if to.description is not NULL:
+                to.description[at] = action.description
+            bits |= spaced[action.told] << (at & 7)
             at += 1
             action += 1
             if not at & 7:
                 _write_bits(sink, bits, (at >> 3) - 1)
+                bits = 0
     if at & 7:
         _write_bits(sink, bits, at >> 3)
 
 
-cdef inline void _write_bits(const Sink* sink, uint8_t* bits, Py_ssize_t at) noexcept nogil:
+cdef inline void _write_bits(const Sink* sink, uint64_t bits, Py_ssize_t at) noexcept nogil:
     """Write a byte of each bitmap that is wanted."""
     cdef int column
     for column in range(<int>NULLABLES):
         if sink.valid[column] is not NULL:
-            sink.valid[column][at] = bits[column]
-        bits[column] = 0
+            sink.valid[column][at] = bits >> 8 * column & 0xFF

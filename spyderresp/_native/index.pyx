@@ -494,3 +494,4 @@ cdef class DecisionIndex:
         self.fired.forget()
         self.broads.forget()
         self.arranger.forget()
+        self.batching = None

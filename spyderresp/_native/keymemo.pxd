@@ -1,7 +1,6 @@
 # Keys of one length, each with one number that goes with it. A memo that is all zeros, but for its length, is empty.
 
 from libc.stdint cimport int32_t, uint32_t, uint64_t
-from libc.string cimport memcmp
 
 cdef struct KeyMemo:
     int length            # of a key
@@ -15,12 +14,17 @@ cdef inline int32_t* find_key(const KeyMemo* memo, const int32_t* key, uint64_t 
     """Return the number of a key with this hash, or NULL."""
     cdef uint32_t at = mixed & memo.mask, tag = mixed >> 32
     cdef int32_t* row
+    cdef int32_t other
+    cdef int i
     if memo.slots is NULL:
         return NULL
     while memo.slots[at]:
         if memo.slots[at] >> 32 == tag:
             row = memo.rows + <Py_ssize_t>(<uint32_t>memo.slots[at] - 1) * (memo.length + 1)
-            if memcmp(row + 1, key, memo.length * sizeof(int32_t)) == 0:
+            other = 0
+            for i in range(memo.length):
+                other |= row[i + 1] ^ key[i]
+            if not other:
                 return row
         at = at + 1 & memo.mask
     return NULL

@@ -59,6 +59,7 @@ cdef class Scanner:
     cdef int fault_source
 
     cdef int take(self, list columns, list scopes) except -1
+    cdef Py_ssize_t scan_memory(self)
     cdef bint crowded(self) noexcept nogil
     cdef void forget_classes(self) noexcept nogil
     cdef bint resolve_all(self, Source* source, Py_ssize_t rows) noexcept nogil
@@ -68,6 +69,7 @@ cdef class Scanner:
     ) noexcept nogil
     cdef void complete(self, Py_ssize_t first, int rows) noexcept nogil
     cdef Fault meet(self, const Source* source, const Texts* texts, int64_t place, Spot* spot) noexcept nogil
+    cdef void approach(self, const Source* source, int count) noexcept nogil
     cdef Fault find(self, Source* source, Spot* spot) noexcept nogil
     cdef int32_t classify(self, Source* source, const Spot* spot, int32_t text, Fault* fault) noexcept nogil
     cdef Fault rematch(self, Source* source, Py_ssize_t row, Value* value) noexcept nogil

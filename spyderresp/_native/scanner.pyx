@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport int64_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memset
@@ -77,6 +78,19 @@ cdef class Scanner:
             fill_column(&source.second, columns[i][1] if len(columns[i]) > 1 else (None, (), None))
         return 0
 
+    cdef Py_ssize_t scan_memory(self):
+        """Return the bytes of what is remembered of texts, and of the block at hand."""
+        cdef Py_ssize_t size = BLOCK * self.width * sizeof(int32_t)
+        cdef const Source* source
+        cdef int i
+        for i in range(self.count + OWN):
+            source = &self.sources[i]
+            size += (source.resolved_room + source.classes.capacity) * sizeof(int32_t) + source.classes.room * 20
+            if source.globs is not NULL:
+                size += (<TextTable>source.table).count * sizeof(int32_t) + (<Py_ssize_t>source.memo.room << 2)
+                size += (<Py_ssize_t>source.memo.mask + 1) * sizeof(uint64_t)
+        return size
+
     cdef bint crowded(self) noexcept nogil:
         """Whether classes that are met from now on may have no number because of what came long ago."""
         cdef int i
@@ -121,6 +135,7 @@ cdef class Scanner:
         self.complete(first, rows)
         return FINE
 
+    @cython.final
     cdef bint resolve_all(self, Source* source, Py_ssize_t rows) noexcept nogil:
         """Find the classes of a dictionary's texts. False without memory.
 
@@ -152,11 +167,13 @@ cdef class Scanner:
                 elif self.meet(source, texts, place, &self.spots[count]) == FINE:
                     count += 1
                 place += 1
+            self.approach(source, count)
             for i in range(count):
                 if self.find(source, &self.spots[i]) == FINE:
                     source.resolved[self.spots[i].place] = self.spots[i].found
         return True
 
+    @cython.final
     cdef Fault meet(self, const Source* source, const Texts* texts, int64_t place, Spot* spot) noexcept nogil:
         """Go to a text, and ask for the memory where it would be found."""
         if not span_at(texts, place, <const char**>&spot.bytes, &spot.size):
@@ -168,6 +185,23 @@ cdef class Scanner:
             prefetch(&source.memo.places[spot.mixed & source.memo.mask])
         return FINE
 
+    @cython.final
+    cdef void approach(self, const Source* source, int count) noexcept nogil:
+        """Ask for where the texts themselves would lie, those that were met by now."""
+        cdef int i
+        cdef uint64_t mixed
+        cdef uint32_t offset
+        for i in range(count):
+            mixed = self.spots[i].mixed
+            offset = (<TextTable>source.table).slots[mixed & (<TextTable>source.table).mask].offset
+            if offset:
+                prefetch((<TextTable>source.table).arena + (<Py_ssize_t>offset << 2))
+            if source.memo.places is not NULL:
+                offset = source.memo.places[mixed & source.memo.mask].offset
+                if offset:
+                    prefetch(source.memo.arena + (<Py_ssize_t>offset << 2))
+
+    @cython.final
     cdef Fault find(self, Source* source, Spot* spot) noexcept nogil:
         """Find the class of a text. A text that is known is UTF-8; any other is checked."""
         cdef const Entry* entry = find_entry(<TextTable>source.table, spot.bytes, spot.size, spot.mixed)
@@ -195,6 +229,7 @@ cdef class Scanner:
             remember(&source.memo, spot.bytes, spot.size, spot.mixed, spot.found)
         return fault
 
+    @cython.final
     cdef int32_t classify(self, Source* source, const Spot* spot, int32_t text, Fault* fault) noexcept nogil:
         """Number the class of a text of an attribute with globs."""
         cdef Text met
@@ -212,6 +247,7 @@ cdef class Scanner:
             return NO_CLASS
         return FIRST + number
 
+    @cython.final
     cdef Fault fill(
         self, Source* source, const Column* column, Py_ssize_t first, int count, int32_t* keys
     ) noexcept nogil:
@@ -264,6 +300,7 @@ cdef class Scanner:
             if fault != FINE:
                 return fault
             met += 1
+        self.approach(source, met)
         for i in range(met):
             fault = self.find(source, &self.spots[i])
             if fault != FINE:
@@ -275,6 +312,7 @@ cdef class Scanner:
                 source.resolved[self.spots[i].place] = key[0]
         return FINE
 
+    @cython.final
     cdef void complete(self, Py_ssize_t first, int rows) noexcept nogil:
         """Complete the keys of a block's rows by group and presence."""
         cdef uint64_t[32] words

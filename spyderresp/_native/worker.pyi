@@ -9,3 +9,6 @@ class Worker(Scanner):
     """Decides rows of columns by one index, in one thread at a time, and remembers within bounds what it met."""
 
     def __new__(cls, index: DecisionIndex, columns: ActionColumns) -> Worker: ...
+    @property
+    def memory(self) -> int:
+        """Bytes of its memos and its scratch."""

@@ -49,6 +49,17 @@ cdef class Worker(Scanner):
         free(self.actions)
         free(self.local)
 
+    @property
+    def memory(self):
+        cdef Py_ssize_t numbers = max(self.program.post_count, self.program.policy_count) + self.program.entry_count
+        return (
+            self.scan_memory()
+            + (numbers + 4 * self.arranger.entry_count + self.local_room + self.decided.capacity) * sizeof(int32_t)
+            + (self.decided.mask + 1) * sizeof(int32_t) + self.decided.room * 20
+            + self.memo.room * (self.memo.length + 1) * sizeof(int32_t) + (self.memo.mask + 1) * sizeof(uint64_t)
+            + self.action_room * sizeof(Action)
+        )
+
     cdef void begin(self) noexcept nogil:
         """Begin a call: no outcome has a number in it."""
         if self.crowded():

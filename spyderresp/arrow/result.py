@@ -17,6 +17,7 @@ from spyderresp._native.batch import Batch
 from spyderresp._native.cells import RowCells
 from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plan import ActionPlan
+from spyderresp._native.worker import Worker
 from spyderresp.arrow.cells import row_cells
 from spyderresp.vocabulary import FLAG_TEXTS, SCOPES
 
@@ -34,7 +35,13 @@ class Kept:
 
     columns: ActionColumns
     words: dict[str, pa.Array]
-    idle: list[Any]
+    idle: list[Worker]
+
+    @property
+    def memory(self) -> int:
+        """Bytes, without the workers that are busy."""
+        words = sum(column.nbytes for column in self.words.values())
+        return int(words) + self.columns.memory + sum(worker.memory for worker in self.idle)
 
     @classmethod
     def of(cls, index: DecisionIndex) -> Kept:

@@ -348,3 +348,20 @@ def test_tables_of_one_engine_share_their_words() -> None:
     columns = [engine.evaluate_batch(table).table["policy"] for table in (some, some.slice(1), some)]
     words = {column.chunk(0).dictionary.buffers()[2].address for column in columns}
     assert len(words) == 1
+
+
+def test_what_batches_keep_is_shown_and_bounded() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    assert engine.stats()["batch_memory"] == 0
+    pods = pa.array([{"labels": {"app": "x"}}] * 10_000)
+    sizes = []
+    for turn in range(30):
+        # None of these was ever seen, and each is a text of its own to the glob.
+        names = pa.array([f"{'ab'[number % 2]}{turn}-{number}" for number in range(10_000)])
+        table = pa.RecordBatch.from_arrays(
+            [pa.StructArray.from_arrays([names], ["name"]), pods], names=["cluster", "pod"]
+        )
+        assert engine.evaluate_batch(table).table.num_rows == 5_000
+        sizes.append(engine.stats()["batch_memory"])
+    assert 0 < sizes[0] <= max(sizes[5:]) < 2_000_000
+    assert len(set(sizes[15:])) == 1

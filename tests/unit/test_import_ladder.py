@@ -33,6 +33,7 @@ LADDER = (
         "_native.batch",
         "_native.cells",
         "_native.columns",
+        "_native.worker",
         "_native.decider",
         "reference",
     },
