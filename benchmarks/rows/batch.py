@@ -16,35 +16,44 @@ import spyderresp
 from rows.decisions import warmed
 from rows.model import Figure, Settings, not_run
 
-_SIZE = 10_000
+_SIZES = (1_000, 10_000)
 _ROWS = 100_000
 _SAMPLE = 50
 
 
 def batch(settings: Settings) -> Iterator[Figure]:
-    """Yield both kinds of table, then two threads."""
+    """Yield both kinds of table at each size, then two threads."""
     why = missing()
     if why is not None:
         yield not_run("evaluate_batch", why)
         return
     tables = importlib.import_module("tables")
-    size = _SIZE if _SIZE in settings.sizes else max(settings.sizes)
-    workload = synthetic(size)
-    engine = workload.engine()
-    rows = 20_000 if settings.quick else _ROWS
-    events = [decoder()(text) for text in workload.repeating(rows)]
-    encoded = tables.table(events, workload.policies, encoded=True)
-    plain = tables.table(events, workload.policies, encoded=False)
-    for held in (encoded, plain):
-        same(workload, engine, held, events)
-    stream = warmed(workload, settings, engine.evaluate)
+    sizes = [size for size in _SIZES if size in settings.sizes] or [max(settings.sizes)]
+    for size in sizes:
+        workload = synthetic(size)
+        engine = workload.engine()
+        rows = 20_000 if settings.quick else _ROWS
+        events = [decoder()(text) for text in workload.repeating(rows)]
+        encoded = tables.table(events, workload.policies, encoded=True)
+        plain = tables.table(events, workload.policies, encoded=False)
+        for held in (encoded, plain):
+            same(workload, engine, held, events)
+        yield from _sized(settings, workload, engine, encoded, plain, tables.leaves(plain, workload.policies))
+    yield _threads(settings, lambda: engine.evaluate_batch(encoded).table)
 
-    singly, batched, texts, encoding = [], [], [], []
-    columns = tables.leaves(plain, workload.policies)
+
+def _sized(
+    settings: Settings, workload: Workload, engine: spyderresp.Engine, encoded: Any, plain: Any, columns: list[Any]
+) -> Iterator[Figure]:
+    rows, size = encoded.num_rows, len(workload.policies)
+    stream = warmed(workload, settings, engine.evaluate)
+    singly, batched, decided, plans, texts, encoding = [], [], [], [], [], []
     for _ in range(settings.rounds):
         cost = interleaved({"evaluate": walked(engine.evaluate)}, stream, rounds=1, count=settings.count)
         singly += cost["evaluate"]
         batched.append(_cost(lambda: engine.evaluate_batch(encoded).table) / rows)
+        decided.append(_cost(lambda: engine.evaluate_batch(encoded)) / rows)
+        plans.append(_cost(lambda: _walk(engine.evaluate_batch(encoded))) / rows)
         texts.append(_cost(lambda: engine.evaluate_batch(plain).table) / rows)
         encoding.append(_cost(lambda: [column.dictionary_encode() for column in columns]) / rows)
     yield Figure(
@@ -57,14 +66,34 @@ def batch(settings: Settings) -> Iterator[Figure]:
         detail={"evaluate, ns": statistics.median(singly), "evaluate_batch, ns a row": statistics.median(batched)},
     )
     yield Figure(
-        f"evaluate_batch, plain texts / pyarrow's dictionary_encode of {len(columns)} columns",
+        f"the same without its table, {size:,} policies",
+        ratio(singly, decided),
+        sense="at least",
+        note=spread(singly, decided),
+        detail={"evaluate_batch, ns a row": statistics.median(decided)},
+    )
+    yield Figure(
+        f"the same with a plan of each row walked instead, {size:,} policies",
+        ratio(singly, plans),
+        sense="at least",
+        note=spread(singly, plans),
+        detail={"evaluate_batch, ns a row": statistics.median(plans)},
+    )
+    yield Figure(
+        f"evaluate_batch, plain texts / pyarrow's dictionary_encode of {len(columns)} columns, {size:,} policies",
         ratio(texts, encoding),
         must=3.0,
         aim=1.5,
         note=spread(texts, encoding),
         detail={"evaluate_batch, ns a row": statistics.median(texts), "pyarrow, ns a row": statistics.median(encoding)},
     )
-    yield _threads(settings, lambda: engine.evaluate_batch(encoded).table)
+
+
+def _walk(result: Any) -> None:
+    for plan in result:
+        for action in plan:
+            action.name
+            action.disposition
 
 
 def missing() -> str | None:
