@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport calloc, free, malloc, qsort
 from libc.string cimport memset
@@ -25,6 +26,7 @@ cdef inline uint32_t _bit(const uint8_t* triple) noexcept nogil:
     return (word * 0x9E3779B1u) >> 19
 
 
+@cython.final
 cdef class GlobSet:
     def __cinit__(self, tuple patterns not None):
         cdef Py_ssize_t i, count = len(patterns)

@@ -12,7 +12,7 @@
 # tests/native/test_boundary.py holds that.
 
 from cpython.object cimport PyObject
-from libc.stdint cimport int32_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 
 from spyderresp._native.arrange cimport Arranger
 from spyderresp._native.broad cimport Broad, BroadMemo
@@ -23,14 +23,16 @@ from spyderresp._native.plan cimport ActionPlan, PlanShape
 from spyderresp._native.program cimport Decision, Probe, Program
 from spyderresp._native.reader cimport EventReader
 from spyderresp._native.rowtable cimport RowTable
-from spyderresp._native.text cimport Buffer, Entry, Text, TextTable
+from spyderresp._native.text cimport Buffer, Entry, Slot as TableSlot, Text, TextTable
 
 cdef enum:
     SPACE = 6144          # bytes for which an evaluation needs no heap
 
 # One attribute: how its values are looked up.
 cdef struct Field:
-    PyObject* table       # TextTable, borrowed
+    const TableSlot* slots    # of its table
+    uint8_t* arena
+    uint32_t mask
     PyObject* globs       # GlobSet, borrowed; NULL where it has none
     Matches matches
     RowTable classes
@@ -50,6 +52,7 @@ cdef struct Work:
     PyObject** row        # see reader.pxd
     int32_t* key          # classes; then group and scopes present
     uint64_t* mixed       # hashes of the texts, by attribute
+    int32_t* asked        # attributes whose tables were asked for, and not yet looked into
     Value* values
     int32_t group
     bint known            # whether every value has a class, so that the key says all
@@ -82,7 +85,7 @@ cdef class DecisionIndex:
     cdef Py_ssize_t space(self) noexcept
     cdef void lay(self, Work* work, char* space) noexcept
     cdef void find_globs(self, Work* work, int i, const Text* value, Entry* entry) noexcept
-    cdef inline void find(self, Work* work, int i, const Text* text) noexcept
+    cdef inline void find(self, Work* work, int i, const Text* text, uint64_t mixed) noexcept
     cdef Outcome classify(self, Work* work, unsigned int present) noexcept
     cdef int32_t group_of(self, TextTable table, const Text* text) noexcept
     cdef void know(self, Work* work, Probe* probe) noexcept

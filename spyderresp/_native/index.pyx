@@ -1,5 +1,6 @@
 from collections import namedtuple
 
+cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
@@ -18,7 +19,10 @@ from spyderresp._native.prefetch cimport prefetch
 from spyderresp._native.reader cimport POLICY_NAME, POLICY_UID
 from spyderresp._native.rowtable cimport free_rows
 from spyderresp._native.spec cimport IndexSpec
-from spyderresp._native.text cimport NO_NOTE, Entry, Text, TextTable, find_entry, hash_bytes, str_text
+from spyderresp._native.text cimport (
+    NO_NOTE, Entry, Text, TextTable, ascii_of, ascii_size, ascii_text, find_entry, find_in, hash_bytes, is_ascii,
+    str_text
+)
 
 cdef extern from "Python.h":
     PyObject* Py_NewRef(object value) noexcept
@@ -34,9 +38,9 @@ cdef enum:
     WEIGHT = 200_000           # of all shapes that are remembered by what fired, and ten a policy more
     LIGHT = 64                 # of a shape that is remembered by classes: deciding a heavier one costs little beside it
     STEPS = 512                # places of a memo that are emptied between two pauses
-    PENDING = -2               # for a class: still to be looked up
 
 
+@cython.final
 cdef class DecisionIndex:
     def __cinit__(self, IndexSpec spec not None, str digest not None, Arranger arranger not None):
         cdef Py_ssize_t i, slots
@@ -56,7 +60,9 @@ cdef class DecisionIndex:
         self.text_count = sum(map(len, spec.texts))
         self.glob_count = sum(map(len, spec.globs))
         for i in range(self.count):
-            self.fields[i].table = <PyObject*>self.tables[i]
+            self.fields[i].slots = (<TextTable>self.tables[i]).slots
+            self.fields[i].arena = (<TextTable>self.tables[i]).arena
+            self.fields[i].mask = (<TextTable>self.tables[i]).mask
             self.memory += (<TextTable>self.tables[i]).memory
             if self.globs[i] is not None:
                 self.fields[i].globs = <PyObject*>self.globs[i]
@@ -112,6 +118,7 @@ cdef class DecisionIndex:
         if number == NO_CLASS:
             # Good until this attribute's next text: for this one decision.
             work.key[i] = NO_CLASS
+            work.known = False
             work.values[i].text = text
             work.values[i].globs = field.matches.globs
             work.values[i].count = field.matches.count
@@ -120,20 +127,25 @@ cdef class DecisionIndex:
         if entry is not NULL:
             entry.note = work.key[i]
 
-    cdef inline void find(self, Work* work, int i, const Text* text) noexcept:
+    cdef inline void find(self, Work* work, int i, const Text* text, uint64_t mixed) noexcept:
         """Look one text up: its key becomes the number of its class, or NO_CLASS."""
-        cdef Entry* entry = find_entry(<TextTable>self.fields[i].table, text.bytes, text.size, work.mixed[i])
-        if self.fields[i].globs is not NULL:
+        cdef Field* field = &self.fields[i]
+        cdef Entry* entry = find_in(field.slots, field.arena, field.mask, text.bytes, text.size, mixed)
+        if field.globs is not NULL:
             self.find_globs(work, i, text, entry)
         else:
             work.key[i] = entry.place if entry is not NULL else OTHER
 
     cdef Outcome classify(self, Work* work, unsigned int present) noexcept:
         """Turn the row into a key."""
-        cdef int i
+        cdef int i, j, asked = 0
         cdef PyObject* value
+        cdef const uint8_t* data
+        cdef Py_ssize_t size
         cdef Text text
         cdef TextTable table
+        cdef Field* field
+        cdef Entry* entry
         work.known = True
         for i in range(self.count):
             value = work.row[i]
@@ -142,23 +154,30 @@ cdef class DecisionIndex:
                 continue
             if not PyUnicode_CheckExact(<object>value):
                 return NOT_TEXT
-            if not str_text(<object>value, &text, &self.buffer):
-                return NO_MEMORY
-            work.mixed[i] = hash_bytes(text.bytes, text.size)
-            if text.bytes == text.units:
-                # ASCII. All tables are asked for before the first answer is waited for.
-                work.key[i] = PENDING
-                table = <TextTable>self.fields[i].table
-                prefetch(&table.slots[work.mixed[i] & table.mask])
+            if is_ascii(value):
+                # All tables are asked for before the first answer is waited for.
+                work.mixed[i] = hash_bytes(ascii_of(value), ascii_size(value))
+                field = &self.fields[i]
+                prefetch(&field.slots[work.mixed[i] & field.mask])
+                work.asked[asked] = i
+                asked += 1
             else:
                 # There is but one buffer, so that this text is looked up at once.
-                self.find(work, i, &text)
-        for i in range(self.count):
-            if work.key[i] == PENDING:
-                str_text(<object>work.row[i], &text, &self.buffer)
-                self.find(work, i, &text)
-            if work.key[i] == NO_CLASS:
-                work.known = False
+                if not str_text(<object>value, &text, &self.buffer):
+                    return NO_MEMORY
+                self.find(work, i, &text, hash_bytes(text.bytes, text.size))
+        for j in range(asked):
+            i = work.asked[j]
+            data, size = ascii_of(work.row[i]), ascii_size(work.row[i])
+            field = &self.fields[i]
+            entry = find_in(field.slots, field.arena, field.mask, data, size, work.mixed[i])
+            if field.globs is NULL:
+                work.key[i] = entry.place if entry is not NULL else OTHER
+            elif entry is not NULL and entry.note != NO_NOTE:
+                work.key[i] = entry.note
+            else:
+                ascii_text(work.row[i], &text)
+                self.find_globs(work, i, &text, entry)
         work.group = NO_GROUP
         table = self.program.uids
         value = work.row[self.count + POLICY_UID]
@@ -356,7 +375,7 @@ cdef class DecisionIndex:
         """Return the bytes of an event's working space."""
         return (
             self.reader.cells * sizeof(PyObject*) + self.key_length * sizeof(int32_t)
-            + self.count * (sizeof(uint64_t) + sizeof(Value))
+            + self.count * (sizeof(uint64_t) + sizeof(Value) + sizeof(int32_t))
         )
 
     cdef void lay(self, Work* work, char* space) noexcept:
@@ -365,6 +384,7 @@ cdef class DecisionIndex:
         work.mixed = <uint64_t*>(work.row + self.reader.cells)
         work.values = <Value*>(work.mixed + self.count)
         work.key = <int32_t*>(work.values + self.count)
+        work.asked = work.key + self.key_length
 
     cpdef ActionPlan evaluate(self, object event):
         cdef char[SPACE] inline_space

@@ -1,3 +1,4 @@
+cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_CheckExact
 from cpython.object cimport PyObject
@@ -81,6 +82,7 @@ cdef bint _deep(const uint8_t* text, Py_ssize_t size) noexcept:
     return opened > DEPTH
 
 
+@cython.final
 cdef class Narrow:
     def __cinit__(self, DecisionIndex index not None):
         self.index = index

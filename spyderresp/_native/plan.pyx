@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 cimport cython
 from cpython.object cimport PyObject
-from libc.string cimport memset
 
 from spyderresp._native.prefetch cimport prefetch
 from spyderresp._native.reader cimport ID, IDENTITIES, TIME, is_scalar, scalar
@@ -152,6 +151,7 @@ def _restore_action(
 cdef ActionShape _EMPTY = new_action("", (), "", (), None, None)
 
 
+@cython.final
 @cython.no_gc
 @cython.freelist(64)
 cdef class PlannedAction:
@@ -335,6 +335,7 @@ cdef class _Actions:
         return len(self.plan.shape.actions) - self.at
 
 
+@cython.final
 @cython.no_gc
 @cython.freelist(32)
 cdef class ActionPlan:
@@ -342,10 +343,11 @@ cdef class ActionPlan:
         # However a plan comes about, there is a shape to look at.
         self.shape = _NOTHING
         self.policy_set = ""
-        memset(self.identity_values, 0, sizeof(self.identity_values))
 
     def __dealloc__(self):
-        _disown(self)
+        cdef int i
+        for i in range(IDENTITIES):
+            Py_XDECREF(self.identity_values[i])
 
     @property
     def event(self):

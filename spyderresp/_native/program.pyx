@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdlib cimport free, malloc, qsort
 from libc.string cimport memset
 
@@ -33,6 +34,7 @@ cdef void free_decision(Decision* decision) noexcept nogil:
     memset(decision, 0, sizeof(Decision))
 
 
+@cython.final
 cdef class Program(Assembly):
     cdef bint prepare(self, Decision* decision) noexcept nogil:
         """Make room for any decision; False without memory."""

@@ -75,6 +75,7 @@ cdef class EventReader:
     cdef bint complete(self, PyObject** row) noexcept
     cdef Key* meet(self, int kind, int i, PyObject* key, Key* other) noexcept
     cdef bint walk(self, PyObject* mapping, int kind, PyObject** row) noexcept
+    cdef bint walk_slowly(self, PyObject* mapping, int kind, PyObject** row) noexcept
     # The row's first cells hold what the returned list holds.
     cdef list slow(self, object event, PyObject** row, unsigned int* present)
     cdef int read_scope(self, object event, int scope, unsigned int* present, list kept) except -1

@@ -6,6 +6,9 @@ LABEL: int
 NAMESPACE_NAME: int
 IDENTITY: tuple[tuple[str, tuple[str, ...]], ...]
 
+def entries(mapping: dict[Any, Any]) -> list[tuple[str, Any]] | None:
+    """Return the items of a dict as they are read off its table; None where that is walked otherwise."""
+
 @final
 class EventReader:
     """Reads the named values, and whom the event is about, out of events."""

@@ -1,12 +1,14 @@
 import json
 from collections.abc import Mapping
 
+cimport cython
 from cpython.dict cimport PyDict_CheckExact, PyDict_Next
 from cpython.object cimport PyObject
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memset
 
+from spyderresp._native.entries cimport DictEntry, entries_of
 from spyderresp._native.prefetch cimport prefetch
 
 from spyderresp.errors import EventError
@@ -102,6 +104,38 @@ cdef bint _same(PyObject* known, PyObject* key) noexcept:
     )
 
 
+cdef list _entries(object mapping):
+    """Return the keys and values of a dict as entries_of() gives them, or None where it does not."""
+    cdef DictEntry* first
+    cdef Py_ssize_t i, count = entries_of(<PyObject*>mapping, &first)
+    if count < 0:
+        return None
+    return [
+        (<object>first[i].me_key, <object>first[i].me_value) for i in range(count) if first[i].me_value is not NULL
+    ]
+
+
+cdef bint entries_agree() except -1:
+    """Whether this interpreter keeps dicts as the one whose header this was compiled with."""
+    for count in (0, 1, 5, 6, 11, 43, 300):
+        whole = {f"key {number}": number for number in range(count)}
+        fewer = dict(whole)
+        for number in range(0, count, 3):
+            del fewer[f"key {number}"]
+        for mapping in (whole, fewer, dict(whole), dict(fewer), {**whole, "more": 1}):
+            if _entries(mapping) != list(mapping.items()):
+                return False
+    return _entries({"a": 1, 2: 3}) is None
+
+
+cdef bint _AGREE = entries_agree()
+
+
+def entries(dict mapping not None):
+    return _entries(mapping) if _AGREE else None
+
+
+@cython.final
 cdef class EventReader:
     def __cinit__(self, tuple scopes not None, tuple attributes not None):
         cdef int i, scope, cell
@@ -192,14 +226,46 @@ cdef class EventReader:
         cdef Key* keys = self.layouts[kind].keys
         cdef Key* entry = keys
         cdef Key other
-        cdef Py_ssize_t at = 0
+        cdef DictEntry* at
+        cdef DictEntry* end
+        cdef Py_ssize_t count
         cdef PyObject* key
         cdef PyObject* value
         if PyDict_GET_SIZE(<object>mapping) > LONGEST:
             return False
+        count = entries_of(mapping, &at) if _AGREE else -1
+        if count < 0:
+            return self.walk_slowly(mapping, kind, row)
+        end = at + count
+        other.text = NULL
+        while at != end:
+            value = at.me_value
+            key = at.me_key
+            at += 1
+            if entry.text == key and value is not NULL:
+                # Nearly always. Entries that were never used hold NULL.
+                row[entry.first] = value
+                row[entry.second] = value
+                prefetch(value)
+                entry += 1
+            elif value is not NULL:
+                entry = self.meet(kind, entry - keys, key, &other)
+                row[entry.first] = value
+                row[entry.second] = value
+                # The last place stays empty, for whatever has none.
+                entry = entry + 1 if entry != &other else &keys[LONGEST]
+        return True
+
+    cdef bint walk_slowly(self, PyObject* mapping, int kind, PyObject** row) noexcept:
+        """Do the same where the dict's own entries cannot be looked at."""
+        cdef Key* keys = self.layouts[kind].keys
+        cdef Key* entry = keys
+        cdef Key other
+        cdef Py_ssize_t at = 0
+        cdef PyObject* key
+        cdef PyObject* value
         other.text = NULL
         while PyDict_Next(<object>mapping, &at, &key, &value):
-            # Entries that were never used hold NULL.
             if entry.text != key:
                 if not PyUnicode_CheckExact(<object>key):
                     # It may claim to equal one of ours.
@@ -208,11 +274,7 @@ cdef class EventReader:
             row[entry.first] = value
             row[entry.second] = value
             prefetch(value)
-            # The last place stays empty, for whatever has none.
-            if entry != &other:
-                entry += 1
-            else:
-                entry = &keys[LONGEST]
+            entry = entry + 1 if entry != &other else &keys[LONGEST]
         return True
 
     cdef bint quick(self, object event, PyObject** row, unsigned int* present) noexcept:
@@ -255,16 +317,19 @@ cdef class EventReader:
         return self.complete(row)
 
     cdef bint complete(self, PyObject** row) noexcept:
+        cdef PyObject* name = row[self.name_cell]
         cdef PyObject* held
         cdef int i
+        if name is not NULL and not is_scalar(name):
+            # Its label may be the target's name instead.
+            return False
         if self.implied >= 0:
-            held = row[self.name_cell]
-            if held is not NULL and <object>held is not None and not PyUnicode_CheckExact(<object>held):
+            if name is not NULL and <object>name is not None and not PyUnicode_CheckExact(<object>name):
                 return False
             if row[self.implied] is NULL or <object>row[self.implied] is None:
                 # The label was not given: the namespace's name implies it.
-                row[self.implied] = held
-        if row[self.name_cell] is NULL or <object>row[self.name_cell] is None:
+                row[self.implied] = name
+        if name is NULL or <object>name is None:
             row[self.name_cell] = row[self.count + NAME_LABEL]
         for i in range(self.count + POLICY_UID, self.count + POLICY_NAME + 1):
             if row[i] is not NULL and <object>row[i] is not None and not PyUnicode_CheckExact(<object>row[i]):

@@ -6,6 +6,7 @@
 #
 # tests/native/test_text.py holds: equality of texts and of table entries, for every kind of str.
 
+from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
@@ -38,6 +39,24 @@ cdef struct Slot:
 
 cdef enum:
     NO_NOTE = -1
+
+cdef extern from *:
+    """
+    /* An exact str, or one that may be: its ASCII lies behind its head. */
+    #define spyderresp_is_ascii(value) PyUnicode_IS_COMPACT_ASCII(value)
+    #define spyderresp_ascii_of(value) ((const uint8_t*)((PyASCIIObject*)(value) + 1))
+    #define spyderresp_ascii_size(value) (((PyASCIIObject*)(value))->length)
+    """
+    bint is_ascii "spyderresp_is_ascii"(PyObject* value) noexcept nogil
+    const uint8_t* ascii_of "spyderresp_ascii_of"(PyObject* value) noexcept nogil
+    Py_ssize_t ascii_size "spyderresp_ascii_size"(PyObject* value) noexcept nogil
+
+
+cdef inline void ascii_text(PyObject* value, Text* text) noexcept nogil:
+    text.units = text.bytes = ascii_of(value)
+    text.length = text.size = ascii_size(value)
+    text.kind = 1
+
 
 # The rest of str_text(), for what is not ASCII.
 cdef bint encode(object value, Text* text, Buffer* buffer) noexcept
@@ -92,16 +111,20 @@ cdef inline uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept n
     return mixed ^ mixed >> 32
 
 
-cdef inline Entry* find_entry(TextTable table, const uint8_t* data, Py_ssize_t size, uint64_t mixed) noexcept nogil:
-    """Return the entry of a text with this hash, or NULL."""
-    cdef uint32_t i = mixed & table.mask, tag = mixed >> 32
-    cdef const Slot* slot = &table.slots[i]
+cdef inline Entry* find_in(
+    const Slot* slots, uint8_t* arena, uint32_t mask, const uint8_t* data, Py_ssize_t size, uint64_t mixed
+) noexcept nogil:
+    """Return the entry of a text with this hash in a table whose parts these are, or NULL."""
+    cdef uint32_t i = mixed & mask, tag = mixed >> 32
     cdef Entry* entry
-    while slot.offset:
-        if slot.tag == tag:
-            entry = <Entry*>(table.arena + (<Py_ssize_t>slot.offset << 2))
+    while slots[i].offset:
+        if slots[i].tag == tag:
+            entry = <Entry*>(arena + (<Py_ssize_t>slots[i].offset << 2))
             if entry.size == size and memcmp(<uint8_t*>entry + sizeof(Entry), data, size) == 0:
                 return entry
-        i = i + 1 & table.mask
-        slot = &table.slots[i]
+        i = i + 1 & mask
     return NULL
+
+
+cdef inline Entry* find_entry(TextTable table, const uint8_t* data, Py_ssize_t size, uint64_t mixed) noexcept nogil:
+    return find_in(table.slots, table.arena, table.mask, data, size, mixed)

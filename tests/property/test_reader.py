@@ -51,6 +51,16 @@ def test_what_decoders_make_is_read_the_quick_way() -> None:
         assert reader.values(json.loads(text)) == (first, present, True)
 
 
+def test_a_namespace_whose_name_is_no_name_is_known_by_its_label() -> None:
+    labels = {"kubernetes.io/metadata.name": "ns"}
+    for attributes in ((), SHAPE[1][1:2]):
+        reader = EventReader(SHAPE[0], attributes)
+        for name in ([], {}, float("nan"), object(), None):
+            event = {"namespace": {"name": name, "labels": labels}}
+            assert read(reader, event, quick=True) == read(reader, event, quick=False)
+    assert "ns" in EventReader(SHAPE[0], ()).values({"namespace": {"name": [], "labels": labels}})[0]
+
+
 def test_what_may_run_code_is_read_the_slow_way() -> None:
     class Name:
         def __hash__(self) -> int:
