@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -80,49 +81,58 @@ class Between:
     def close(self) -> None: ...
 
 
-def sleeper() -> int:
-    ours, theirs = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.setsid()
-        os.write(theirs, b".")
-        while True:
-            time.sleep(1000)
-    os.read(ours, 1)
-    os.close(ours)
-    os.close(theirs)
-    return pid
+class Sleeper:
+    """A process in a session of its own that answers when it is asked."""
+
+    def __init__(self) -> None:
+        self._line, theirs = socket.socketpair()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._line.close()
+            os.setsid()
+            theirs.send(b".")
+            while word := theirs.recv(1):
+                theirs.send(word)
+            os._exit(0)
+        theirs.close()
+        self._line.settimeout(10)
+        self._line.recv(1)
+
+    def answers(self) -> bool:
+        """Tell whether it runs on. One that a signal is on its way to does not: it never gets back to its program."""
+        try:
+            self._line.send(b"?")
+            return self._line.recv(1) == b"?"
+        except OSError:
+            return False
+
+    def end(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+        self._line.close()
 
 
 def trial(executor: Any, engine: spyderresp.Engine, late: bool) -> tuple[str, bool, bool]:
     """Return the outcome, whether the number was handed over, and whether the innocent lives as before."""
-    victim = sleeper()
-    event = event_of(victim)
-    plan = engine.evaluate(event)
-    innocent = 0
+    victim = Sleeper()
+    plan = engine.evaluate(event_of(victim.pid))
+    innocent = victim
 
     def hand_over() -> None:
         nonlocal innocent
         # A tick is 10 ms: the innocent may well start in the same one, and only the handle tells it from the victim.
-        os.kill(victim, signal.SIGKILL)
-        os.waitpid(victim, 0)
-        namespace.hand_over(victim)
-        innocent = sleeper()
+        victim.end()
+        namespace.hand_over(victim.pid)
+        innocent = Sleeper()
 
     if not late:
         # Another tick, or it would be the same process by every fact that the kernel tells.
         time.sleep(0.011)
         hand_over()
     report = spyderresp.execute(plan, Between(executor, hand_over) if late else executor, guard())
-    handed = innocent == victim
-    time.sleep(0.003)
-    alive = os.waitpid(innocent, os.WNOHANG) == (0, 0)
-    look = PROC.stat(innocent)
-    untouched = alive and look is not None and look.state not in "Tt"
-    untouched = untouched and os.getpriority(os.PRIO_PROCESS, innocent) != _NICE
-    if alive:
-        os.kill(innocent, signal.SIGKILL)
-        os.waitpid(innocent, 0)
+    handed = innocent is not victim and innocent.pid == victim.pid
+    untouched = innocent.answers() and os.getpriority(os.PRIO_PROCESS, innocent.pid) != _NICE
+    innocent.end()
     return report[0].status, handed, untouched
 
 
