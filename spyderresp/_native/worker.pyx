@@ -65,7 +65,8 @@ cdef class Worker(Scanner):
         if self.crowded():
             self.forget_classes()
             self.forget()
-        memset(self.local, 0xFF, self.local_room * sizeof(int32_t))
+        if self.local is not NULL:
+            memset(self.local, 0xFF, self.local_room * sizeof(int32_t))
 
     cdef void forget(self) noexcept nogil:
         """Empty the memo, and forget the outcomes that it leads to."""
