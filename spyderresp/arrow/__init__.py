@@ -1,4 +1,4 @@
-"""Arrow columns in, columns out: what ``Engine.evaluate_batch`` does. The only importer of pyarrow.
+"""Arrow columns in, columns out: what ``Engine.evaluate_batch`` does. No other module of the core imports pyarrow.
 
 The columns are those of the normal form: a struct each of cluster, machine, namespace, pod, container, service and
 process; labels as map or struct; policy_uid, policy_name, id and time beside them. Null is absence, and so is a column

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import arrow_events
 import pyarrow as pa
 import pytest
 import strategies as s
@@ -14,22 +15,8 @@ from hypothesis import strategies as st
 
 import spyderresp
 from spyderresp import reference
-from spyderresp.vocabulary import FIELDS, LABEL_SCOPES
 
 TEXT = pa.string()
-MORE = {"namespace": ("name",), "pod": ("name", "uid", "kuid"), "process": ("uid",)}
-
-
-def schema(events: list[dict[str, Any]], *, maps: bool) -> pa.Schema:
-    fields = [pa.field(name, TEXT) for name in ("id", "policy_uid", "policy_name")]
-    for scope, keys in FIELDS.items():
-        held = [pa.field(key, TEXT) for key in (*keys, *MORE.get(scope, ()))]
-        if scope in LABEL_SCOPES:
-            labels = {key for event in events for key in ((event.get(scope) or {}).get("labels") or {})}
-            kind = pa.map_(TEXT, TEXT) if maps else pa.struct([pa.field(key, TEXT) for key in sorted(labels)])
-            held.append(pa.field("labels", kind))
-        fields.append(pa.field(scope, pa.struct(held)))
-    return pa.schema(fields)
 
 
 def encoded(column: Any, width: Any) -> Any:
@@ -43,28 +30,6 @@ def encoded(column: Any, width: Any) -> Any:
     return column
 
 
-def is_text(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and is_text(key) and is_text(item) for key, item in value.items())
-    if isinstance(value, str):
-        return not any("\ud800" <= char <= "\udfff" for char in value)
-    return value is None
-
-
-def columns(event: dict[str, Any]) -> dict[str, Any]:
-    """Return what the columns say of an event."""
-    said: dict[str, Any] = {key: event.get(key) for key in ("id", "policy_uid", "policy_name")}
-    for scope, keys in FIELDS.items():
-        held = event.get(scope)
-        if held is None:
-            said[scope] = None
-            continue
-        said[scope] = {key: held.get(key) for key in (*keys, *MORE.get(scope, ()))}
-        if scope in LABEL_SCOPES:
-            said[scope]["labels"] = held.get("labels")
-    return said
-
-
 def plans_of(result: Any) -> list[dict[str, Any]]:
     return [plan.to_dict() for plan in result]
 
@@ -74,26 +39,12 @@ def test_every_row_has_the_plan_of_its_event(
     case: tuple[list[dict[str, Any]], list[dict[str, Any]]], options: dict[str, Any], maps: bool, cut: int
 ) -> None:
     documents, events = case
-    said = [columns(event) for event in events]
-    if not all(map(is_text, said)):
+    said = [arrow_events.columns(event) for event in events]
+    if not all(map(arrow_events.is_text, said)):
         return
     engine = spyderresp.Engine(spyderresp.from_documents(documents), **options)
     plans = [engine.evaluate(event).to_dict() for event in said]
-    rows = [
-        {
-            **row,
-            **{
-                x: {
-                    **row[x],
-                    "labels": list((row[x]["labels"] or {}).items()) if row[x]["labels"] is not None else None,
-                }
-                for x in LABEL_SCOPES
-                if maps and row[x] is not None
-            },
-        }
-        for row in said
-    ]
-    batch = pa.RecordBatch.from_pylist(rows, schema=schema(said, maps=maps))
+    batch = arrow_events.batch(said, maps=maps)
     assert plans_of(engine.evaluate_batch(batch)) == plans
     assert plans_of(engine.evaluate_batch(batch.slice(cut))) == plans[cut:]
     table = pa.Table.from_batches([batch.slice(0, 2), batch.slice(2)])

@@ -49,7 +49,7 @@ LADDER = (
     {"explain", "analysis"},
     {"loading", "certify"},
     {"engine"},
-    {"bench", "service"},
+    {"bench", "service", "integrations"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,268 @@
+"""A decision that travels: Arrow batch in, Arrow batch out, for engines that hand rows to workers. Extra ``arrow``.
+
+Nothing is executed here, nor could it be: what a worker returns are rows. Columns in are those of
+``Engine.evaluate_batch``; columns out are ``ACTIONS`` or ``PLANS``, after columns of the event that are kept.
+"""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Literal
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from spyderresp.compiler import Defaults, NotIn
+from spyderresp.engine import Engine
+from spyderresp.errors import EventError
+from spyderresp.policy import PolicySet
+
+_TEXT: Final = pa.string()
+#: The columns of an action: those of ``BatchResult.table`` without ``row``, texts plain; ``place`` is its place in the
+#: plan, from 0: rows of a distributed table have no order.
+_ACTION: Final = (
+    pa.field("place", pa.int32()),
+    pa.field("action", _TEXT),
+    pa.field(
+        "parameters",
+        pa.struct(
+            [
+                pa.field("severity", _TEXT),
+                pa.field("impact", _TEXT),
+                pa.field("content", _TEXT),
+                pa.field("description", _TEXT),
+                pa.field("priority", pa.int32()),
+            ]
+        ),
+    ),
+    pa.field("disposition", _TEXT),
+    pa.field("policy", _TEXT),
+    pa.field("section", _TEXT),
+    pa.field("index", pa.int32()),
+    pa.field("sources", pa.int32()),
+)
+#: Why an event has no plan: the path in it and the reason; null where it has one.
+_ERROR: Final = pa.field("error", _TEXT)
+#: Exploded: a row for each planned action; for an event that cannot be decided one row with an ``error`` and no action.
+ACTIONS: Final = pa.schema([*_ACTION, _ERROR])
+#: Nested: a row for each event, ``actions`` null where there is an ``error``.
+PLANS: Final = pa.schema([pa.field("actions", pa.list_(pa.struct(_ACTION))), _ERROR])
+#: How many policy sets a process keeps compiled.
+_KEPT: Final = 4
+_COMPILING: Final = threading.Lock()
+
+
+class Decide:
+    """Decides every row of a batch. Pickles as policies and options; each process compiles them once.
+
+    Args:
+        policies: what ``load``, ``loads`` or ``from_documents`` returned.
+        explode: a row for each action (``ACTIONS``), or one for each event (``PLANS``).
+        keep: columns of the events that the result has too, first; None: ``id``, where there is one.
+        defaults, not_in, mode: as of ``Engine``.
+
+    Raises:
+        TypeError: ``policies`` is not a PolicySet.
+        ValueError: an option has no such value, or a column to keep is named as one of the result's.
+    """
+
+    def __init__(
+        self,
+        policies: PolicySet,
+        *,
+        explode: bool = True,
+        keep: Sequence[str] | None = None,
+        defaults: Defaults = "always",
+        not_in: NotIn = "kubernetes",
+        mode: Literal["audit"] | None = None,
+    ) -> None:
+        engine = Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
+        data = zlib.compress(pickle.dumps(PolicySet(policies.policies), pickle.HIGHEST_PROTOCOL))
+        self._set(_Shipped(policies.digest, (defaults, not_in, mode), data), engine, explode, keep)
+
+    def _set(self, shipped: _Shipped, engine: Engine, explode: bool, keep: Sequence[str] | None) -> None:
+        if isinstance(keep, str):
+            raise TypeError("`keep` is a list of names")
+        self._shipped = shipped
+        self._engine = engine
+        self._explode = explode
+        self._keep = None if keep is None else tuple(keep)
+        self._own = ACTIONS if explode else PLANS
+        for name in self._keep or ():
+            if name in self._own.names:
+                raise ValueError(f"a column of the result is called `{name}`: rename the one that is to be kept")
+
+    @property
+    def policy_set(self) -> str:
+        """The digest of the policies."""
+        return self._shipped.digest
+
+    def kept(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Return which columns of events with these columns the result has too.
+
+        Raises:
+            ValueError: one that is to be kept is missing.
+        """
+        if self._keep is None:
+            return ("id",) if "id" in names else ()
+        for name in self._keep:
+            if name not in names:
+                raise ValueError(f"the events have no column `{name}` to keep")
+        return self._keep
+
+    def schema(self, events: pa.Schema) -> pa.Schema:
+        """Return the schema of the result.
+
+        Raises:
+            EventError: a column that the policies check has the wrong type.
+            ValueError: a column that is to be kept is missing.
+        """
+        nothing = [pa.array([], kind) for kind in events.types]
+        self._engine.evaluate_batch(pa.RecordBatch.from_arrays(nothing, schema=events))
+        return self._schema(events)
+
+    def _schema(self, events: pa.Schema) -> pa.Schema:
+        return pa.schema([*(events.field(name) for name in self.kept(events.names)), *self._own])
+
+    def __call__(self, events: Any) -> Any:
+        """Return the decisions for a RecordBatch or a Table, as the same.
+
+        A row that cannot be decided has its reason under ``error``; so has every row where a column has a type that
+        cannot be read: see ``schema``, which raises that.
+
+        Raises:
+            ValueError: a column that is to be kept is missing.
+        """
+        if isinstance(events, pa.Table):
+            schema = self._schema(events.schema)
+            made = [part for batch in events.to_batches() for part in self._parts(batch, schema)]
+            return pa.Table.from_batches(made, schema)
+        schema = self._schema(events.schema)
+        parts = list(self._parts(events, schema))
+        if len(parts) == 1:
+            return parts[0]
+        columns = [pa.concat_arrays([part.column(place) for part in parts]) for place in range(len(schema))]
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+    def _parts(self, batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+        try:
+            yield self._decided(batch, schema)
+            return
+        except (EventError, pa.ArrowInvalid) as error:
+            if batch.num_rows < 2 or self._hopeless(batch):
+                yield self._failed(batch, schema, _why(error))
+                return
+        # Halved until what is wrong stands alone: rows like that are few, or this is slow.
+        half = batch.num_rows // 2
+        for part in (batch.slice(0, half), batch.slice(half)):
+            yield from self._parts(part, schema)
+
+    def _hopeless(self, batch: pa.RecordBatch) -> bool:
+        """Tell whether it is the columns that are wrong, not what some rows hold."""
+        try:
+            self._engine.evaluate_batch(batch.slice(0, 0))
+        except (EventError, pa.ArrowInvalid):
+            return True
+        return False
+
+    def _decided(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+        table = self._engine.evaluate_batch(batch).table
+        rows = _whole(table.column("row"))
+        starts, ends = _places(rows, batch.num_rows)
+        place = pc.subtract(_upward(len(rows), pa.int32()), starts.take(rows))
+        columns = [place, *(_plain(_whole(table.column(field.name)), field.type) for field in _ACTION[1:])]
+        if self._explode:
+            own = [*columns, pa.nulls(len(rows), _TEXT)]
+            kept = batch.select(self.kept(batch.schema.names)).take(rows)
+        else:
+            actions = pa.StructArray.from_arrays(columns, fields=list(_ACTION))
+            offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
+            own = [pa.ListArray.from_arrays(offsets, actions, type=PLANS.field("actions").type)]
+            own.append(pa.nulls(batch.num_rows, _TEXT))
+            kept = batch.select(self.kept(batch.schema.names))
+        return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
+
+    def _failed(self, batch: pa.RecordBatch, schema: pa.Schema, why: str) -> pa.RecordBatch:
+        own = [pa.nulls(batch.num_rows, field.type) for field in self._own]
+        own[-1] = pa.repeat(why, batch.num_rows)
+        kept = batch.select(self.kept(batch.schema.names))
+        return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
+
+    def __repr__(self) -> str:
+        return f"Decide({self._engine.policies!r}, explode={self._explode}, keep={self._keep})"
+
+    def __reduce__(self) -> tuple[Callable[..., Decide], tuple[Any, ...]]:
+        return _rebuild, (self._shipped, self._explode, self._keep)
+
+
+class _Shipped:
+    """Policies on their way: equal where digest and options are, so that whoever has them compiled unpacks nothing."""
+
+    def __init__(self, digest: str, options: tuple[Any, ...], data: bytes) -> None:
+        self.digest = digest
+        self.options = options
+        self.data = data
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shipped) and (self.digest, self.options) == (other.digest, other.options)
+
+    def __hash__(self) -> int:
+        return hash((self.digest, self.options))
+
+
+def _rebuild(shipped: _Shipped, explode: bool, keep: tuple[str, ...] | None) -> Decide:
+    # One thread compiles, the others wait for it: tests/integrations/test_batches.py.
+    with _COMPILING:
+        engine = _compiled(shipped)
+    made = Decide.__new__(Decide)
+    made._set(shipped, engine, explode, keep)
+    return made
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _compiled(shipped: _Shipped) -> Engine:
+    """Return the engine of these policies. A function of its argument, remembered: docs/decisions/0050."""
+    defaults, not_in, mode = shipped.options
+    policies = pickle.loads(zlib.decompress(shipped.data))  # noqa: S301 - part of a pickle that was being loaded anyway
+    return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong, without the number of a row: rows are counted otherwise here."""
+    if isinstance(error, EventError):
+        reason = re.sub(r"^row \d+: ", "", error.reason)
+        return f"{error.path}: {reason}"
+    return str(error)
+
+
+def _whole(column: pa.ChunkedArray) -> pa.Array:
+    chunks = column.chunks
+    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+
+
+def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return a column without dictionaries and narrow numbers, which not every engine reads."""
+    if pa.types.is_struct(kind):
+        parts = [_plain(column.field(place), field.type) for place, field in enumerate(kind)]
+        return pa.StructArray.from_arrays(parts, fields=list(kind))
+    return column.cast(kind)
+
+
+def _places(rows: pa.Array, count: int) -> tuple[pa.Array, pa.Array]:
+    """Return where the actions of each event begin and end, given the event of each action."""
+    runs = pc.run_end_encode(rows, run_end_type=pa.int32())
+    known = pc.index_in(_upward(count, pa.int64()), value_set=runs.values)
+    # One without actions ends where the one before it does.
+    ends = pc.fill_null(pc.fill_null_forward(runs.run_ends.take(known)), 0)
+    starts = pa.concat_arrays([pa.array([0], pa.int32()), ends.slice(0, max(0, count - 1))])
+    return starts, ends
+
+
+def _upward(count: int, kind: pa.DataType) -> pa.Array:
+    """Return the numbers from 0."""
+    return pc.subtract(pc.cumulative_sum(pa.repeat(pa.scalar(1, kind), count)), pa.scalar(1, kind))
