@@ -5,7 +5,7 @@ from spyderresp._native.actions import ActionColumns
 from spyderresp._native.cells import RowCells
 from spyderresp._native.columns import _Texts
 from spyderresp._native.index import DecisionIndex
-from spyderresp._native.plan import ActionPlan
+from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.worker import Worker
 
 _Column: TypeAlias = tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None]
@@ -25,6 +25,10 @@ class Batch:
         """How many have been decided."""
     @property
     def outcome_count(self) -> int: ...
+    def outcomes(self) -> bytes:
+        """Return the number of every row's outcome, each an int32."""
+    def outcome_shape(self, outcome: int) -> PlanShape:
+        """Return what the plans of an outcome's rows share."""
     def add(
         self, rows: int, columns: list[tuple[_Column, ...]], scopes: list[tuple[int, int] | None]
     ) -> tuple[int, int, str] | None:

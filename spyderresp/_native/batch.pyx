@@ -1,3 +1,4 @@
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.object cimport PyObject
 from libc.stdint cimport int8_t, int64_t, uint8_t, uintptr_t
 from libc.stdlib cimport free, realloc
@@ -77,6 +78,14 @@ cdef class Batch:
     @property
     def outcome_count(self):
         return self.decisions.count
+
+    def outcomes(self):
+        return PyBytes_FromStringAndSize(<const char*>self.decisions.outcomes, self.decisions.rows * sizeof(int32_t))
+
+    def outcome_shape(self, int32_t outcome):
+        if not 0 <= outcome < self.decisions.count:
+            raise IndexError("outcome out of range")
+        return self.shape(outcome)
 
     cdef int32_t outcome(self, Py_ssize_t row) except -1:
         if not 0 <= row < self.decisions.rows:

@@ -132,6 +132,9 @@ class ActionPlan(Sequence[PlannedAction]):
     def policies(self) -> tuple[str, ...]:
         """Names of the policies in scope, in order, those without a firing entry among them."""
     @property
+    def outcome(self) -> PlanShape:
+        """What this plan shares with others: policies and actions, whoever they are aimed at. Often the same object."""
+    @property
     def attribution(self) -> tuple[str, str, Outcome] | None:
         """The key and value by which the event names a policy, and whether there is one; None without."""
     @property

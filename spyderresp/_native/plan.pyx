@@ -360,6 +360,10 @@ cdef class ActionPlan:
     def policies(self):
         return self.shape.policies
 
+    @property
+    def outcome(self):
+        return self.shape
+
     cdef Target make_target(self):
         cdef Target target
         cdef int i

@@ -16,7 +16,7 @@ from spyderresp._native.actions import NULLABLE, ActionColumns
 from spyderresp._native.batch import Batch
 from spyderresp._native.cells import RowCells
 from spyderresp._native.index import DecisionIndex
-from spyderresp._native.plan import ActionPlan
+from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.worker import Worker
 from spyderresp.arrow.cells import row_cells
 from spyderresp.vocabulary import FLAG_TEXTS, SCOPES
@@ -103,6 +103,16 @@ class BatchResult(Sequence[ActionPlan]):
             if isinstance(held, dict) and isinstance(held.get("labels"), list):
                 held["labels"] = dict(held["labels"])
         return event
+
+    @cached_property
+    def outcomes(self) -> pa.Array:
+        """The number of each row's outcome, as int32: rows of one number have the same policies and actions."""
+        return pa.Array.from_buffers(pa.int32(), len(self), [None, pa.py_buffer(self._decided.outcomes())])
+
+    @cached_property
+    def shapes(self) -> list[PlanShape]:
+        """What the plans of each outcome share, by its number."""
+        return [self._decided.outcome_shape(number) for number in range(self._decided.outcome_count)]
 
     @cached_property
     def table(self) -> pa.Table:
