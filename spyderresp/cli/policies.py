@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import get_args
 
 from spyderresp.adapters import BUILT_IN
@@ -16,10 +17,15 @@ from spyderresp.policy import PolicySet
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of an engine and of its input."""
+    """Add the policies, and the options of an engine and of its input."""
     parser.add_argument(
         "--policies", action="append", required=True, metavar="PATH", help="a policy file or directory; may be repeated"
     )
+    add_deciding_options(parser)
+
+
+def add_deciding_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of an engine and of its input."""
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
     parser.add_argument(
         "--defaults", choices=get_args(Defaults), default="always", help="when default actions are taken"
@@ -46,9 +52,14 @@ def engine_of(policies: PolicySet, args: argparse.Namespace) -> Engine:
 
 def read_policies(args: argparse.Namespace, streams: Streams) -> PolicySet | None:
     """Return the policies, or None after saying why they cannot be read."""
+    return read_paths(getattr(args, "policies", None) or args.paths, streams, strict=args.strict)
+
+
+def read_paths(paths: Sequence[str], streams: Streams, *, strict: bool) -> PolicySet | None:
+    """Return the policies of files and directories, or None after saying why they cannot be read."""
     paint = streams.paint(errors=True)
     try:
-        policies = load(*getattr(args, "policies", None) or args.paths, strict=args.strict)
+        policies = load(*paths, strict=strict)
     except PolicyError as error:
         for diagnostic in error.diagnostics:
             if diagnostic.level == "error":

@@ -49,7 +49,7 @@ LADDER = (
     {"explain", "analysis"},
     {"loading", "certify"},
     {"engine"},
-    {"bench", "service", "integrations"},
+    {"bench", "service", "integrations", "comparison"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,150 @@
+"""Two policy sets compared over recorded events."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from spyderresp.comparison.causes import Cause, Causes, Explained, Reason
+from spyderresp.comparison.changes import Change
+from spyderresp.comparison.tally import Sample, Tally
+from spyderresp.engine import Engine
+from spyderresp.errors import EventError
+
+#: How many sample events are explained at most: each is a look at every policy.
+MOST_EXPLAINED: Final = 500
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A sample event with the reason why something flipped for it; None where it was not looked for."""
+
+    sample: Sample
+    reason: Reason | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Changes that say the same and have one cause.
+
+    Attributes:
+        change: one of them.
+        cause: the entry that flipped.
+        count: how many events have one.
+        shown: the first of these events.
+    """
+
+    change: Change
+    cause: Cause
+    count: int
+    shown: tuple[Shown, ...]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What is different over all events.
+
+    Attributes:
+        events: how many were compared.
+        different: how many of them have a change.
+        gained: changes of that kind, over all events; so ``lost`` and ``changed``.
+        destructive: changes that are destructive.
+        asked_by_others: events without a change whose actions other entries ask for.
+        findings: the changes, policy by policy.
+    """
+
+    events: int
+    different: int
+    gained: int
+    lost: int
+    changed: int
+    destructive: int
+    asked_by_others: int
+    findings: tuple[Finding, ...]
+
+
+class Comparison:
+    """Compares what two engines make of events, one after the other.
+
+    Args:
+        old: an engine of the old policies.
+        new: an engine of the new ones.
+        samples: how many events are shown of each group of changes.
+    """
+
+    def __init__(self, old: Engine, new: Engine, *, samples: int = 3) -> None:
+        self._old, self._new = old, new
+        self._causes = Causes(old, new)
+        self._tally = Tally(self._causes, samples)
+
+    def add(self, event: Any, source: str, place: int, again: Callable[[], Any]) -> None:
+        """Compare one event.
+
+        Args:
+            event: in the normal form.
+            source: the file that it stands in.
+            place: its line there, from 1.
+            again: gives the event once more.
+
+        Raises:
+            EventError: it is malformed where one of the engines checks it; the message says which, if it is one only.
+        """
+        old, new = self._decided(event)
+        pair = self._tally.pair(old.outcome, new.outcome)
+        pair.count += 1
+        if pair.lacking:
+            self._tally.show(pair, Sample(old.event, source, place, again))
+
+    def _decided(self, event: Any) -> tuple[Any, Any]:
+        try:
+            old = self._old.evaluate(event)
+        except EventError as error:
+            try:
+                self._new.evaluate(event)
+            except EventError:
+                raise error from None
+            raise EventError(error.path, f"{error.reason}, by the old policies only") from None
+        try:
+            return old, self._new.evaluate(event)
+        except EventError as error:
+            raise EventError(error.path, f"{error.reason}, by the new policies only") from None
+
+    def result(self) -> Difference:
+        """Return what is different in the events so far."""
+        pairs = list(self._tally.pairs())
+
+        def total(wanted: Callable[[Change], bool]) -> int:
+            return sum(pair.count * sum(wanted(change) for change, _ in pair.changes) for pair in pairs)
+
+        return Difference(
+            events=sum(pair.count for pair in pairs),
+            different=sum(pair.count for pair in pairs if pair.changes),
+            gained=total(lambda change: change.kind == "gained"),
+            lost=total(lambda change: change.kind == "lost"),
+            changed=total(lambda change: change.kind == "changed"),
+            destructive=total(lambda change: change.destructive),
+            asked_by_others=sum(pair.count for pair in pairs if pair.asked_by_others),
+            findings=tuple(self._findings()),
+        )
+
+    def _findings(self) -> Iterator[Finding]:
+        explained: dict[tuple[str, int], Explained] = {}
+        order = {id(twins.new or twins.old): place for place, twins in enumerate(self._causes.counterparts.twins)}
+        order |= {id(twins.old): place for place, twins in enumerate(self._causes.counterparts.twins) if twins.old}
+
+        def place(cause: Cause) -> tuple[int, bool, int, str]:
+            entry = cause.entry
+            return order[id(cause.policy)], entry.section != "default", entry.index, cause.side
+
+        for group in sorted(self._tally.groups(), key=lambda group: place(group.cause)):
+            shown = []
+            for sample in group.samples:
+                where = sample.source, sample.place
+                if where not in explained and len(explained) >= MOST_EXPLAINED:
+                    shown.append(Shown(sample, None))
+                    continue
+                if where not in explained:
+                    explained[where] = Explained(self._old, self._new, sample.event())
+                shown.append(Shown(sample, self._causes.reason(group.change, group.cause, explained[where])))
+            yield Finding(group.change, group.cause, group.count, tuple(shown))

@@ -1,0 +1,138 @@
+"""Counts of a comparison over events, held against comparing the oracle's plans event by event."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from functools import partial
+from typing import Any
+
+import strategies as s
+from hypothesis import given
+from hypothesis import strategies as st
+
+import spyderresp
+from spyderresp import reference
+from spyderresp.comparison.causes import Explained
+from spyderresp.comparison.over_events import Comparison, Difference
+
+KILLS = {"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentKillPod"}
+LIVE = {"execute": 2, "audit": 1}
+
+
+@st.composite
+def two_sets(draw: st.DrawFn) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]]:
+    """Draw old documents, new ones that are much like them, and events that nearly match either."""
+    old, events = draw(s.cases() | s.firing_cases())
+    new: list[dict[str, Any]] = []
+    for document in copy.deepcopy(old):
+        what = draw(st.sampled_from(("keep", "keep", "drop", "mode", "entries", "other")))
+        if what == "drop":
+            continue
+        response = document["spec"]["response"]
+        if what == "mode":
+            document["spec"]["mode"] = draw(st.sampled_from(("audit", "enforce")))
+        elif what == "entries":
+            for section in ("default", "actions"):
+                response[section] = draw(st.permutations(response[section]))[draw(st.integers(0, 1)) :]
+        elif what == "other":
+            response["actions"] = [*response["actions"], draw(s.entries("actions"))]
+        new.append(document)
+    if draw(st.booleans()):
+        new.append(draw(s.policies()))
+    events += draw(st.lists(s.near_events(spyderresp.from_documents(new)), max_size=4))
+    return old, new, events
+
+
+def bag(plan: dict[str, Any]) -> Counter[Any]:
+    return Counter(
+        (action["action"], tuple(sorted(action["parameters"].items())), action["disposition"])
+        for action in plan["actions"]
+    )
+
+
+def plainly(old: dict[str, Any], new: dict[str, Any]) -> Counter[str]:
+    """Count changes between two plans, one action and parameters after the other."""
+    before, after = bag(old), bag(new)
+    counts: Counter[str] = Counter()
+    for what in {key[:2] for key in (*before, *after)}:
+        left = sorted((before - after).elements(), key=str)
+        right = sorted((after - before).elements(), key=str)
+        gone = [item[2] for item in left if item[:2] == what]
+        come = [item[2] for item in right if item[:2] == what]
+        counts["changed"] += min(len(gone), len(come))
+        counts["lost"] += max(0, len(gone) - len(come))
+        counts["gained"] += max(0, len(come) - len(gone))
+        if what[0] in KILLS and len(gone) <= 1 and len(come) <= 1 and come:
+            counts["destructive"] += not gone or LIVE.get(come[0], 0) > LIVE.get(gone[0], 0)
+        elif what[0] in KILLS and come:
+            counts["unsure"] += 1
+    counts["different"] = int(before != after)
+    return counts
+
+
+def compared(old: spyderresp.Engine, new: spyderresp.Engine, events: list[dict[str, Any]]) -> Difference:
+    comparison = Comparison(old, new, samples=2)
+    for place, event in enumerate(events, 1):
+        comparison.add(event, "events", place, partial(copy.deepcopy, event))
+    return comparison.result()
+
+
+@given(two_sets(), st.sampled_from(s.OPTIONS))
+def test_counts_are_those_of_the_oracle(
+    case: tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]], options: dict[str, Any]
+) -> None:
+    old, new = (spyderresp.from_documents(documents) for documents in case[:2])
+    events = case[2] * 2
+    meant = reference.Options(**options)
+    wanted: Counter[str] = Counter()
+    for event in events:
+        wanted += plainly(reference.evaluate(old, event, meant), reference.evaluate(new, event, meant))
+    engines = spyderresp.Engine(old, **options), spyderresp.Engine(new, **options)
+    found = compared(*engines, events)
+    assert found.events == len(events)
+    for name in ("different", "gained", "lost", "changed"):
+        assert getattr(found, name) == wanted[name], name
+    if not wanted["unsure"]:
+        assert found.destructive == wanted["destructive"]
+    assert sum(finding.count for finding in found.findings) == found.gained + found.lost + found.changed
+    for finding in found.findings:
+        assert len(finding.shown) == min(2, finding.count) or finding.count > len(finding.shown) > 0
+        for shown in finding.shown:
+            event = events[shown.sample.place - 1]
+            # Each sample has the very change that it is shown for.
+            before, after = (engine.evaluate(event) for engine in engines)
+            said = finding.change.action, finding.change.items
+            assert sum((a.name, a.items, a.disposition) == (*said, finding.change.old) for a in before) != sum(
+                (a.name, a.items, a.disposition) == (*said, finding.change.old) for a in after
+            ) or sum((a.name, a.items, a.disposition) == (*said, finding.change.new) for a in before) != sum(
+                (a.name, a.items, a.disposition) == (*said, finding.change.new) for a in after
+            )
+            assert shown.reason is not None
+            if finding.cause.flip == "asks":
+                assert fires(Explained(*engines, event), "new", finding.cause)
+
+
+def fires(explained: Explained, side: Any, cause: Any) -> bool:
+    return any(
+        entry.fired and entry.location == cause.entry.location and entry.index == cause.entry.index
+        for policy in explained.by(side).policies
+        if policy.policy == cause.policy.name
+        for entry in policy.entries
+    )
+
+
+def test_the_same_policies_differ_in_nothing() -> None:
+    document = {
+        "apiVersion": "spyderbat/v1",
+        "kind": "SpyderbatPolicy",
+        "metadata": {"name": "p", "type": "cluster"},
+        "spec": {
+            "mode": "enforce",
+            "clusterSelector": {"name": "*"},
+            "response": {"default": [{"agentKillPod": None}]},
+        },
+    }
+    engine = spyderresp.Engine(spyderresp.from_documents([document]))
+    found = compared(engine, engine, [{"cluster": {"name": "a"}, "pod": {}}] * 3)
+    assert (found.events, found.different, found.findings) == (3, 0, ())
