@@ -72,7 +72,7 @@ class Answer:
         }
 
 
-class _Shelf:
+class Shelf:
     """Entries, and which need a text exactly: as sets of bits, so that those that could meet are found at once."""
 
     def __init__(self) -> None:
@@ -138,7 +138,7 @@ class Analysis:
     def __init__(self, policies: PolicySet, *, not_in: Literal["kubernetes", "documented"] = "kubernetes") -> None:
         self._policies = policies
         self._places = list(places(policies, not_in_takes_absent=not_in == "kubernetes"))
-        self._shelves: dict[tuple[str, Any], _Shelf] = defaultdict(_Shelf)
+        self._shelves: dict[tuple[str, Any], Shelf] = defaultdict(Shelf)
         for place in self._places:
             self._shelves[self._pile(place)].places.append(place)
         for shelf in self._shelves.values():
@@ -240,7 +240,7 @@ class Analysis:
             yield _answer("always-superseded", message, place, others=names, event=event)
 
     def _covering(
-        self, place: Place, shelves: Sequence[_Shelf], counts: Callable[[Place], bool], question: str
+        self, place: Place, shelves: Sequence[Shelf], counts: Callable[[Place], bool], question: str
     ) -> list[Place] | Answer:
         """Return few entries of which one fires whenever the place does; none where there are no such entries."""
         try:

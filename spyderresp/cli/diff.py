@@ -12,16 +12,22 @@ from spyderresp.cli.plan import input_name
 from spyderresp.cli.policies import add_deciding_options, engine_of, read_paths
 from spyderresp.cli.records import numbered_lines, opened, to_event
 from spyderresp.cli.render_diff import difference_dict, markdown, text
+from spyderresp.cli.render_meaning import meaning_dict, meaning_markdown, meaning_text
+from spyderresp.comparison.for_any_event import Options, compare_meanings
 from spyderresp.comparison.over_events import Comparison, Difference
+from spyderresp.engine import Engine
 from spyderresp.errors import EventError
 
 _EPILOG: Final = """\
 examples:
+  spyderresp diff main/policies/ policies/
   spyderresp diff main/policies/ policies/ --events week.jsonl
   spyderresp diff main/policies/ policies/ --events week.jsonl --fail-on destructive --format markdown
 
 a change is destructive where a kill is newly planned, newly executed, or audited where it was superseded or did not
 apply
+
+without --events it says which entries fire for other events now, each with an event that shows it
 
 exit codes: 0 no difference, or none that --fail-on names; 1 differences, or bad events; 2 a policy cannot be read;
 3 wrong usage, or input or output fails"""
@@ -41,9 +47,9 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--events",
         action="append",
-        required=True,
         metavar="FILE",
-        help="events, one JSON object a line, or - for standard input; may be repeated",
+        help="events, one JSON object a line, or - for standard input; may be repeated; without it, what is different "
+        "for any event",
     )
     add_deciding_options(parser)
     parser.add_argument(
@@ -66,23 +72,36 @@ def _samples(word: str) -> int:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    if args.events.count("-") > 1:
+    if args.events and args.events.count("-") > 1:
         raise CannotGoOnError("spyderresp diff: error: standard input can be read only once")
     sets = [read_paths([path], streams, strict=args.strict) for path in (args.old, args.new)]
     old, new = sets
     if old is None or new is None:
         return 2
-    comparison = Comparison(engine_of(old, args), engine_of(new, args), samples=args.samples)
+    engines = engine_of(old, args), engine_of(new, args)
+    if args.events is None:
+        return _any_event(args, *engines, streams)
+    comparison = Comparison(*engines, samples=args.samples)
     bad = sum(_read(args, path, comparison, streams) for path in args.events)
     found = comparison.result()
-    said = difference_dict(found, bad=bad, old=old, new=new)
     if args.format == "json":
-        streams.write(json.dumps(said, indent=2))
-    elif args.format == "markdown":
-        streams.write(markdown(found, bad))
+        streams.write(json.dumps(difference_dict(found, bad=bad, old=old, new=new), indent=2))
     else:
-        streams.write(text(found, bad, streams.paint()))
+        streams.write(markdown(found, bad) if args.format == "markdown" else text(found, bad, streams.paint()))
     return 1 if bad or _fails(found, args.fail_on) else 0
+
+
+def _any_event(args: argparse.Namespace, old: Engine, new: Engine, streams: Streams) -> int:
+    found = compare_meanings(old, new, Options(args.defaults, args.not_in, args.mode))
+    if args.format == "json":
+        streams.write(json.dumps(meaning_dict(found, old=old.policies, new=new.policies), indent=2))
+    elif args.format == "markdown":
+        streams.write(meaning_markdown(found))
+    else:
+        streams.write(meaning_text(found, streams.paint()))
+    if args.fail_on == "destructive":
+        return 1 if any(flipped.destructive for flipped in found.flipped) else 0
+    return 1 if found.flipped else 0
 
 
 def _fails(found: Difference, on: str) -> bool:

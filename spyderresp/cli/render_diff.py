@@ -78,9 +78,8 @@ def text(found: Difference, bad: int, paint: Paint) -> str:
             change = finding.change
             sign = paint(_COLOUR[change.kind], f"{_SIGN[change.kind]} {change.kind}")
             mark = paint("red", "  destructive") if change.destructive else ""
-            lines.append(
-                f"  {sign} {safe(_action(change))}: {_dispositions(change)}, {plural(finding.count, 'time')}{mark}"
-            )
+            times = plural(finding.count, "time")
+            lines.append(f"  {sign} {safe(action_text(change))}: {dispositions_text(change)}, {times}{mark}")
             lines.append(f"      by {safe(_entry(finding.cause))}")
             for shown in finding.shown:
                 lines.append(f"      {_where(shown)}")
@@ -108,7 +107,7 @@ def _totals(found: Difference, bad: int) -> Iterator[str]:
         yield f"{plural(bad, 'bad event')} not compared"
 
 
-def _action(change: Change) -> str:
+def action_text(change: Change) -> str:
     """Return an action with its parameters on one line."""
     said = [change.action]
     for name, value in change.items:
@@ -117,7 +116,7 @@ def _action(change: Change) -> str:
     return " ".join(said)
 
 
-def _dispositions(change: Change) -> str:
+def dispositions_text(change: Change) -> str:
     if change.old is None:
         return f"now {change.new}"
     return f"was {change.old}" if change.new is None else f"was {change.old}, now {change.new}"
@@ -157,9 +156,9 @@ def markdown(found: Difference, bad: int) -> str:
         change, cause = finding.change, finding.cause
         cells = [
             f"**destructive**, {change.kind}" if change.destructive else change.kind,
-            code(_action(change)),
-            _word(change.old),
-            _word(change.new),
+            code(action_text(change)),
+            word(change.old),
+            word(change.new),
             f"{finding.count:,}",
             code(cause.policy.name),
             code(_entry(cause)),
@@ -170,7 +169,7 @@ def markdown(found: Difference, bad: int) -> str:
         for finding in found.findings:
             if finding.shown:
                 lines.append(
-                    f"- {finding.change.kind} {code(_action(finding.change))} of {code(finding.cause.policy.name)}"
+                    f"- {finding.change.kind} {code(action_text(finding.change))} of {code(finding.cause.policy.name)}"
                 )
             for shown in finding.shown:
                 why = f": {code(_reason(shown))}" if shown.reason is not None else ""
@@ -179,7 +178,7 @@ def markdown(found: Difference, bad: int) -> str:
     return "\n".join(lines)
 
 
-def _word(disposition: str | None) -> str:
+def word(disposition: str | None) -> str:
     return "\u2013" if disposition is None else disposition.replace("_", " ")
 
 

@@ -100,6 +100,27 @@ def test_a_mode_that_changes(run, changed):
     assert "new: the policy's mode was audit and is enforce (new/trial.yaml:1:1)" in result.out
 
 
+def test_without_events(run, changed):
+    result = run("diff", "policies", "new")
+    assert (result.code, result.err) == (1, "")
+    first, places, way, what, _, total = result.out.splitlines()
+    assert first == "production: actions[0] agentKillProcessTree: changed  destructive"
+    assert places == "    policies/production.yaml:16:7 -> new/production.yaml:16:7"
+    assert way.startswith("  + does more, such as {")
+    assert json.loads(way.partition("such as ")[2])["process"]["exe"] == "/curl"
+    assert what == "      gained agentKillProcessTree: now execute"
+    assert total == "1 difference, 1 destructive"
+    assert run("diff", "policies", "new", "--fail-on", "destructive").code == 1
+    assert run("diff", "new", "policies", "--fail-on", "destructive").code == 0
+    assert run("diff", "new", "policies").code == 1
+    assert run("diff", "new", "new").out == "no event is decided differently\n"
+    said = json.loads(run("diff", "new", "policies", "--format", "json").out)
+    (entry,) = said["entries"]
+    assert (entry["destructive"], entry["ways"][0]["does"]) == (False, "less")
+    assert "**destructive**, changed" in run("diff", "policies", "new", "--format", "markdown").out
+    assert run("diff", "policies").code == 3
+
+
 HOSTILE = "a`|b\n# <img src=x onerror=alert(1)> [x](http://evil) @team #1 *b* www.evil.org \u202e\\|</code>\x1b[31m"
 
 
@@ -124,10 +145,14 @@ def test_markdown_is_harmless(run, changed):
     assert "**destructive**, gained" in result.out
     table = [line for line in result.out.splitlines() if line.startswith("|")]
     assert {line.count("|") for line in table} == {8}
-    outside = re.sub(r"<code>[^<>]*</code>", "", result.out)
+    meant = run("diff", "good.yaml", "evil.json", "--format", "markdown").out
+    assert {line.count("|") for line in meant.splitlines() if line.startswith("|")} == {8}
+    assert "alert" in meant
+    outside = re.sub(r"<code>[^<>]*</code>", "", result.out + meant)
     assert not re.search(r"[`@\x1b\u202e\\]|evil|http|#1|<(?!/?(details|summary)>)", outside)
-    for inside in re.findall(r"<code>([^<>]*)</code>", result.out):
+    for inside in re.findall(r"<code>([^<>]*)</code>", result.out + meant):
         assert not re.search(r"[`|*@\\\[<>]|(?<!&)#|://|www\.", inside)
-    assert_text = run("diff", "good.yaml", "evil.json", "--events", "-", stdin=json.dumps(event)).out
-    assert "\x1b" not in assert_text
-    assert "\u202e" not in assert_text
+    shown = run("diff", "good.yaml", "evil.json", "--events", "-", stdin=json.dumps(event)).out
+    shown += run("diff", "good.yaml", "evil.json").out
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
