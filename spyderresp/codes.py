@@ -130,7 +130,20 @@ _CONFIGURATION = _errors(
     ("SR614", "not exactly one document"),
     ("SR615", "not a silence"),
 )
+_TESTS = _errors(
+    ("SR701", "unknown key in a policy test"),
+    ("SR702", "a key of a policy test is missing"),
+    ("SR703", "a number is needed in a policy test"),
+    ("SR704", "a number of a policy test is out of range"),
+    ("SR705", "unknown value in a policy test"),
+    ("SR706", "not exactly one source of events"),
+    ("SR707", "events of a policy test cannot be read"),
+    ("SR708", "two policy tests with one name"),
+    ("SR709", "a policy test that cannot fail"),
+    ("SR710", "not a policy test"),
+)
 
 CODES: Final = {
-    code.id: code for code in (*_TEXT, *_DOCUMENTS, *_SELECTORS, *_RESPONSE, *_WARNINGS, *_NOTES, *_CONFIGURATION)
+    code.id: code
+    for code in (*_TEXT, *_DOCUMENTS, *_SELECTORS, *_RESPONSE, *_WARNINGS, *_NOTES, *_CONFIGURATION, *_TESTS)
 }

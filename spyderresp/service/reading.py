@@ -59,11 +59,13 @@ class Reader:
     Args:
         source: the text.
         findings: where faults go.
+        family: what the codes of faults of this kind of document begin with.
     """
 
-    def __init__(self, source: Source, findings: Findings) -> None:
+    def __init__(self, source: Source, findings: Findings, family: str = "SR6") -> None:
         self.source = source
         self.findings = findings
+        self._family = family
         self._folder = os.path.dirname(source.path)
 
     def wrong(self, code: str, node: Node, message: str, help: str = "") -> None:
@@ -78,7 +80,12 @@ class Reader:
         keys = Keys(node, where)
         for word in keys:
             if word not in valid:
-                self.wrong("SR601", keys.key(word), f"unknown key {quoted(word)} in {where}", suggestion(word, valid))
+                self.wrong(
+                    f"{self._family}01",
+                    keys.key(word),
+                    f"unknown key {quoted(word)} in {where}",
+                    suggestion(word, valid),
+                )
         return keys
 
     def items(self, node: Node | None, what: str) -> list[Node]:
@@ -127,7 +134,7 @@ class Reader:
         word = None if node is None else self.text(node, key)
         if node is None or word is None or word in valid:
             return word
-        self.wrong("SR605", node, f"unknown value {quoted(word)} of `{key}`", suggestion(word, valid))
+        self.wrong(f"{self._family}05", node, f"unknown value {quoted(word)} of `{key}`", suggestion(word, valid))
         return None
 
     def seconds(self, keys: Keys, key: str, default: float, *, least: float = 0.0) -> float:
@@ -167,11 +174,11 @@ class Reader:
             or unit not in units
             or (whole and match[0].lstrip("+-").replace("_", "").isdigit() is False)
         ):
-            self.wrong("SR603", node, f"`{key}` must be {what}, not {quoted(word)}")
+            self.wrong(f"{self._family}03", node, f"`{key}` must be {what}, not {quoted(word)}")
             return default
         value = int(match[0]) if whole else float(match[0]) * _UNITS[unit]
         if not least <= value < float("inf"):
-            self.wrong("SR604", node, f"`{key}` must be at least {least:g}, not {quoted(word)}")
+            self.wrong(f"{self._family}04", node, f"`{key}` must be at least {least:g}, not {quoted(word)}")
             return default
         return value
 
@@ -179,7 +186,7 @@ class Reader:
         """Return the value of a key that must be there."""
         node = keys.get(key)
         if node is None:
-            self.wrong("SR602", keys.node, f"{keys.where} has no `{key}`")
+            self.wrong(f"{self._family}02", keys.node, f"{keys.where} has no `{key}`")
             return None
         return read(node, key)
 
@@ -204,14 +211,19 @@ class Reader:
         if len(kinds) == 1:
             return kinds[0], keys
         if kinds:
-            self.wrong("SR606", keys.key(kinds[1]), f"{what} is one of {listed(kinds)}, not several", "make two of it")
+            self.wrong(
+                f"{self._family}06",
+                keys.key(kinds[1]),
+                f"{what} is one of {listed(kinds)}, not several",
+                "make two of it",
+            )
             return None
         first = next(iter(keys), None)
         if first is None:
-            self.wrong("SR606", node, f"{what} is empty", f"it begins with one of {listed(valid)}")
+            self.wrong(f"{self._family}06", node, f"{what} is empty", f"it begins with one of {listed(valid)}")
         else:
             self.wrong(
-                "SR606",
+                f"{self._family}06",
                 keys.key(first),
                 f"unknown kind of {what.partition(' ')[2]}: {quoted(first)}",
                 suggestion(first, valid),

@@ -77,8 +77,12 @@ spec:
     assert run("check", "policies/").out == shown
 
 
-def test_shown_analysis_is_real(run, monkeypatch):
+@pytest.mark.parametrize(
+    ("heading", "arguments"),
+    [("analyze", ["analyze", "examples/policies"]), ("test", ["test", "examples/tests", "--coverage"])],
+)
+def test_shown_output_is_all_of_it(run, monkeypatch, heading, arguments):
     monkeypatch.chdir(ROOT)
-    section = PAGE.split("\n## analyze\n")[1].split("\n## ")[0]
+    section = PAGE.split(f"\n## {heading}\n")[1].split("\n## ")[0]
     (shown,) = re.findall(r"```text\n\$ .*?\n(.*?)```", section, re.DOTALL)
-    assert run("analyze", "examples/policies").out == shown
+    assert run(*arguments).out == shown

@@ -20,6 +20,8 @@ from spyderresp.executors import Recording
 from spyderresp.service import building, installed, trust
 from spyderresp.service.config import ConfigurationError, read_configuration
 from spyderresp.service.installed import Installed
+from spyderresp.source import Source
+from spyderresp.testing.reading import read as read_tests
 
 PAGES = Path(__file__).parents[2] / "docs" / "codes"
 FENCE = re.compile(r"```yaml (wrong|right)\n(.*?)```", re.DOTALL)
@@ -48,6 +50,13 @@ def configured(text: str, folder: Path) -> list[tuple[str, int]]:
     return []
 
 
+def faults(text: str) -> list[tuple[str, int]]:
+    """Return the codes and lines of what is wrong with a policy test."""
+    collected = findings.Findings()
+    read_tests(Source("tests/test.yaml", text), collected)
+    return [(item.code, item.location.line) for item in collected.items]
+
+
 def fences(code: str) -> dict[str, str]:
     return dict(FENCE.findall((PAGES / f"{code}.md").read_text()))
 
@@ -72,6 +81,10 @@ def test_examples(code: str, tmp_path: Path) -> None:
         return
     wrong = examples["wrong"]
     here = 1 + wrong[: wrong.index("# <-- here")].count("\n")
+    if code > "SR700":
+        assert faults(wrong) == [(code, here)]
+        assert faults(examples["right"]) == []
+        return
     if code > "SR600":
         assert configured(wrong, tmp_path) == [(code, here)]
         assert configured(examples["right"], tmp_path) == []

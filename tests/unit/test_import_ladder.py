@@ -50,6 +50,7 @@ LADDER = (
     {"loading", "certify"},
     {"engine"},
     {"bench", "service", "integrations", "comparison"},
+    {"testing"},
     {"__init__"},
     {"cli"},
     {"__main__"},

@@ -1,0 +1,169 @@
+"""``spyderresp test``: policy unit tests, and what they cover."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import Any, Final
+
+from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
+from spyderresp.cli.render import counted, diagnostic_text, pages
+from spyderresp.cli.render_test import coverage_text, result_text, summary
+from spyderresp.cli.watching import watched
+from spyderresp.findings import quoted
+from spyderresp.testing.coverage import Coverage
+from spyderresp.testing.files import Found, find
+from spyderresp.testing.junit import junit_text
+from spyderresp.testing.model import Case, Suite
+from spyderresp.testing.report import Report
+from spyderresp.testing.running import run as run_tests
+from spyderresp.testing.saying import report_dict
+
+_EPILOG: Final = """\
+examples:
+  spyderresp test tests/
+  spyderresp test tests/ -k kube-system --verbose
+  spyderresp test tests/ --coverage --min-coverage 90 --junit report.xml
+  spyderresp test tests/ --watch
+
+a directory is walked for *.yaml, *.yml and *.json; what is no `kind: ResponseTest` is passed over (docs/TESTING.md)
+
+exit codes: 0 fine; 1 a test failed, or too little is covered; 2 a policy or a test file cannot be read;
+3 wrong usage, and where there is no test to run"""
+
+
+def add_parser(verbs: Any) -> None:
+    """Add the verb."""
+    parser = verbs.add_parser(
+        "test",
+        help="run policy unit tests, and say what they cover",
+        description="run policy tests: events, and what is expected of the policies for them",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="a test file, or a directory of them")
+    parser.add_argument(
+        "-k",
+        "--filter",
+        action="append",
+        metavar="TEXT",
+        help="run only tests with this text in `FILE: SUITE: TEST / ROW`, in any case; may be repeated: any of them",
+    )
+    parser.add_argument("--verbose", action="store_true", help="list the tests that passed, too")
+    parser.add_argument("--coverage", action="store_true", help="say which policies, actions and clauses were tried")
+    parser.add_argument(
+        "--min-coverage", type=_percent, metavar="PERCENT", help="exit with 1 where less than this is covered"
+    )
+    parser.add_argument("--junit", metavar="FILE", help="write a report in JUnit's XML, too")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--watch", action="store_true", help="run again whenever a file changes, until Ctrl-C")
+
+
+def _percent(word: str) -> float:
+    try:
+        number = float(word.removesuffix("%"))
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 100:
+        raise argparse.ArgumentTypeError(f"{quoted(word)} is no number from 0 to 100")
+    return number
+
+
+def run(args: argparse.Namespace, streams: Streams) -> int:
+    """Run the verb and return its exit code."""
+    if not args.watch:
+        return _once(args, streams)[0]
+    for changed in watched(lambda: _watched_once(args, streams)):
+        streams.complain(f"changed: {safe(changed)}")
+    return 0
+
+
+def _watched_once(args: argparse.Namespace, streams: Streams) -> tuple[str, ...]:
+    try:
+        paths = _once(args, streams)[1]
+    except CannotGoOnError as error:
+        streams.complain(str(error))
+        paths = tuple(args.paths)
+    streams.flush()
+    streams.complain("waiting for a change; Ctrl-C ends")
+    return paths
+
+
+def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, ...]]:
+    """Run the tests once; return the exit code, and the paths that decided it."""
+    found = find(args.paths)
+    if not found.diagnostics:
+        _refuse_nothing(found)
+    wanted = [word.casefold() for word in args.filter or ()]
+
+    def chosen(suite: Suite, case: Case) -> bool:
+        name = f"{suite.path}: {suite.name}: {case.name}".casefold()
+        return not wanted or any(word in name for word in wanted)
+
+    if not found.diagnostics and not any(chosen(suite, case) for suite in found.suites for case in suite.cases):
+        raise CannotGoOnError(f"spyderresp test: error: no test has {_any_of(args.filter)} in its name")
+    report = run_tests(found.suites, chosen=chosen, coverage=args.coverage or args.min_coverage is not None)
+    errors = [item for item in (*found.diagnostics, *report.diagnostics) if item.level == "error"]
+    code = 2 if errors else 1 if report.count("failed") else 0
+    enough = report.coverage is None or args.min_coverage is None or report.coverage.percent >= args.min_coverage
+    if args.format == "json":
+        streams.write(json.dumps(report_dict(report, errors), indent=2))
+    else:
+        _text(args, found, report, streams)
+    if errors:
+        paint = streams.paint(errors=True)
+        for item in errors:
+            streams.complain(diagnostic_text(item, paint))
+        streams.complain(f"not everything can be read: {counted(errors)}; see {pages(errors)}")
+    if report.coverage is not None and not enough:
+        percent = f"{report.coverage.percent:.1f} %"
+        streams.complain(f"spyderresp test: {percent} is covered, less than the {args.min_coverage:g} % asked for")
+    if args.junit is not None:
+        _write(args.junit, junit_text(report, found.diagnostics))
+    inputs = [path for suite in found.suites for path in (*suite.policies, *suite.inputs)]
+    return code or int(not enough), (*args.paths, *dict.fromkeys(inputs))
+
+
+def _refuse_nothing(found: Found) -> None:
+    if found.empty:
+        listed = ", ".join(safe(quoted(path)) for path in found.empty)
+        raise CannotGoOnError(
+            f"spyderresp test: error: no test found in {listed}: no document says `kind: ResponseTest`"
+        )
+
+
+def _any_of(words: list[str]) -> str:
+    return " or ".join(safe(quoted(word)) for word in words)
+
+
+def _text(args: argparse.Namespace, found: Found, report: Report, streams: Streams) -> None:
+    paint = streams.paint()
+    for path in found.files:
+        mine = [result for result in report.results if result.suite.path == path]
+        if args.verbose:
+            for result in mine:
+                if result.status == "passed":
+                    where = safe(f"{result.case.location}: {result.suite.name}: {result.case.name}")
+                    streams.write(f"{paint('green', 'passed')} {where}")
+        for result in mine:
+            if result.status != "passed":
+                for line in result_text(result, paint):
+                    streams.write(line)
+    if report.coverage is not None:
+        _coverage(report.coverage, streams)
+    failed, errors = report.count("failed"), report.count("error")
+    colour = "red" if failed or errors else "green"
+    streams.write(paint(colour, summary(report.count("passed"), failed, errors)))
+
+
+def _coverage(coverage: Coverage, streams: Streams) -> None:
+    for line in coverage_text(coverage, streams.paint()):
+        streams.write(line)
+    streams.write("")
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise CannotGoOnError(f"spyderresp test: {safe(path)}: {reason_of(error)}") from None

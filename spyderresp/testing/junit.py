@@ -1,0 +1,73 @@
+"""A report in the XML of JUnit, as Jenkins, GitLab and others read it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Final
+from xml.etree import ElementTree as ET
+
+from spyderresp.errors import Diagnostic
+from spyderresp.testing.report import Report, Result
+from spyderresp.testing.wording import lines_of
+
+# What XML 1.0 cannot hold, escaped or not.
+_NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def junit_text(report: Report, unreadable: Iterable[Diagnostic] = ()) -> str:
+    """Return a report as XML.
+
+    Args:
+        report: the report.
+        unreadable: what is wrong with test files that cannot be read: each such file is a suite with one error.
+    """
+    root = ET.Element("testsuites", name="spyderresp test")
+    groups: dict[tuple[str, str], list[Result]] = {}
+    for result in report.results:
+        groups.setdefault((result.suite.path, result.suite.name), []).append(result)
+    for (path, name), results in groups.items():
+        seconds = sum(result.seconds for result in results)
+        failed, errors = (sum(result.status == status for result in results) for status in ("failed", "error"))
+        element = _suite(root, name, len(results), failed, errors, seconds)
+        for result in results:
+            case = ET.SubElement(element, "testcase", name=_plain(result.case.name), classname=_plain(f"{path}.{name}"))
+            case.set("file", _plain(path))
+            case.set("line", str(result.case.location.line))
+            case.set("time", f"{result.seconds:.6f}")
+            if result.problems:
+                _wrong(case, result)
+    faults: dict[str, list[Diagnostic]] = {}
+    for item in unreadable:
+        if item.level == "error":
+            faults.setdefault(item.location.path, []).append(item)
+    for path, items in faults.items():
+        element = _suite(root, path, 1, 0, 1, 0.0)
+        case = ET.SubElement(element, "testcase", name="reading", classname=_plain(path), file=_plain(path), time="0")
+        error = ET.SubElement(case, "error", message=_plain(str(items[0])), type=items[0].code)
+        error.text = _plain("\n".join(map(str, items)))
+    for key in ("tests", "failures", "errors"):
+        root.set(key, str(sum(int(element.get(key, "0")) for element in root)))
+    root.set("time", f"{sum(result.seconds for result in report.results):.6f}")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(root: ET.Element, name: str, tests: int, failures: int, errors: int, seconds: float) -> ET.Element:
+    element = ET.SubElement(root, "testsuite", name=_plain(name))
+    for key, value in (("tests", tests), ("failures", failures), ("errors", errors), ("skipped", 0)):
+        element.set(key, str(value))
+    element.set("time", f"{seconds:.6f}")
+    return element
+
+
+def _wrong(case: ET.Element, result: Result) -> None:
+    tag = "error" if result.status == "error" else "failure"
+    first = result.problems[0]
+    element = ET.SubElement(case, tag, message=_plain(first.message), type=first.kind)
+    element.text = _plain("\n".join(line.text for line in lines_of(result)))
+
+
+def _plain(text: str) -> str:
+    """Return text without what XML cannot hold."""
+    return _NOT_XML.sub("", text)
