@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from typing import Any, Final
 
 from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
@@ -115,7 +116,8 @@ def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, .
             streams.complain(diagnostic_text(item, paint))
         streams.complain(f"not everything can be read: {counted(errors)}; see {pages(errors)}")
     if report.coverage is not None and not enough:
-        percent = f"{report.coverage.percent:.1f} %"
+        # Rounded down: what is not enough must not look as if it were.
+        percent = f"{math.floor(10 * report.coverage.percent) / 10:.1f} %"
         streams.complain(f"spyderresp test: {percent} is covered, less than the {args.min_coverage:g} % asked for")
     if args.junit is not None:
         _write(args.junit, junit_text(report, found.diagnostics))
