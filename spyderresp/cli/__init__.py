@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
-from spyderresp.cli import analyze, bench, certify, check, diff, explain, journal, plan, run, schema, test, undo
+from spyderresp.cli import analyze, bench, certify, check, diff, explain, journal, plan, replay, run, schema, test, undo
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.findings import quoted, suggestion
 from spyderresp.version import __version__
@@ -20,6 +20,7 @@ _VERBS: Final = {
     "plan": plan,
     "explain": explain,
     "diff": diff,
+    "replay": replay,
     "analyze": analyze,
     "certify": certify,
     "test": test,

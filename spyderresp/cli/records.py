@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import IO
 
 from spyderresp.cli.output import CannotGoOnError, safe
-from spyderresp.errors import EventError
-from spyderresp.service.lines import MAX_LINE, to_event, too_long
+from spyderresp.recorded.lines import numbered_lines
+from spyderresp.service.lines import MAX_LINE, to_event
 
 __all__ = ["MAX_LINE", "numbered_lines", "opened", "to_event"]
 
@@ -36,16 +36,3 @@ def opened(path: str) -> Iterator[IO[bytes]]:
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
         raise CannotGoOnError(f"spyderresp: {safe(path)}: {reason}") from None
-
-
-def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | EventError]]:
-    """Yield line numbers from 1 and lines that are not blank; a line beyond the limit is an EventError in its place."""
-    number = 0
-    while line := file.readline(MAX_LINE + 1):
-        number += 1
-        if len(line) > MAX_LINE:
-            while line and not line.endswith(b"\n"):
-                line = file.readline(MAX_LINE)
-            yield number, too_long(MAX_LINE)
-        elif line.strip():
-            yield number, line

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from spyderresp.clock import Clock
 from spyderresp.guards.breaker import Breaker, attempt
-from spyderresp.steps import Step
 
 #: What a breaker counts: renicing can be taken back, and is not among it.
 KILLS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentKillPod"})
@@ -50,6 +49,15 @@ class Limits:
                 raise ValueError(f"`{name}` must be seconds, not {value!r}")
 
 
+class Killing(Protocol):
+    """What breakers look at in a kill: a step has it."""
+
+    @property
+    def action(self) -> str: ...
+    @property
+    def policies(self) -> tuple[str, ...]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """A breaker that stands in the way.
@@ -74,7 +82,7 @@ class Breakers:
         self._started = clock.steady()
         self._states: dict[str, Breaker] = {}
 
-    def admit(self, step: Step, identity: str, namespace: str | None) -> Sequence[Opened]:
+    def admit(self, step: Killing, identity: str, namespace: str | None) -> Sequence[Opened]:
         """Return the breakers that stand in the way of a kill; where there is none, it is counted by all it meets."""
         now = self._clock.steady()
         warm = now - self._started < self._limits.warm_up_seconds
@@ -156,7 +164,7 @@ class Breakers:
         self._states[OVERALL] = Breaker((), now, now)
 
 
-def _met(step: Step, namespace: str | None, limits: Limits) -> dict[str, int]:
+def _met(step: Killing, namespace: str | None, limits: Limits) -> dict[str, int]:
     """Return the breakers that a kill meets, with their limits."""
     met = {f"{step.action} of {policy}": limits.policy for policy in step.policies or ("",)}
     met[f"namespace {namespace}" if namespace else "no namespace"] = limits.namespace

@@ -50,7 +50,7 @@ LADDER = (
     {"loading", "certify"},
     {"engine"},
     {"bench", "service", "integrations", "comparison"},
-    {"testing"},
+    {"testing", "recorded", "replaying"},
     {"__init__"},
     {"cli"},
     {"pytest_plugin"},

@@ -1,0 +1,30 @@
+"""What tells one pod or process from others, by what events say."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+#: What tells processes apart where they have no uid: the machine, the number, and when it began. In order.
+PROCESS: Final = ("machine.uid", "machine.hostname", "process.boot_id", "process.start_ticks", "process.start_time")
+POD: Final = ("cluster.uid", "cluster.name", "namespace.name", "pod.name")
+
+
+def of_pod(target: Any) -> str:
+    """Return what tells a pod from others: the Kubernetes UID, the vendor's, or namespace and name; or nothing."""
+    for path in ("pod.kuid", "pod.uid"):
+        if target[path] is not None:
+            return str(target[path])
+    return _joined(target, POD) if target["pod.name"] is not None else ""
+
+
+def of_process(target: Any) -> str:
+    """Return what tells a process from others: its uid, else machine, pid and start; else empty."""
+    if target["process.uid"] is not None:
+        return str(target["process.uid"])
+    if target["process.pid"] is None:
+        return ""
+    return f"{_joined(target, PROCESS)}/{target['process.pid']}"
+
+
+def _joined(target: Any, paths: tuple[str, ...]) -> str:
+    return "/".join("" if target[path] is None else str(target[path]) for path in paths)

@@ -1,0 +1,154 @@
+"""``spyderresp replay`` as its user sees it."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+GOOD = [
+    {
+        "id": f"e{number}",
+        "time": f"2026-11-24T01:{number:02}:03Z",
+        "cluster": {"name": "prod-1"},
+        "namespace": {"name": "shop"},
+        "pod": {"name": f"pay-{number % 3}", "labels": {"app": "payments"}},
+        "process": {"exe": "/bin/bash", "name": "bash", "uid": f"proc:{number % 5}"},
+    }
+    for number in range(20)
+]
+
+
+def lines(events: list[dict[str, object]]) -> bytes:
+    return "".join(json.dumps(event) + "\n" for event in events).encode()
+
+
+@pytest.fixture
+def recorded(place: Path) -> Path:
+    """The same events in every kind of file."""
+    table = pa.Table.from_pylist(GOOD)
+    Path("kinds").mkdir()
+    Path("kinds/a.jsonl").write_bytes(lines(GOOD))
+    Path("kinds/b.jsonl.gz").write_bytes(gzip.compress(lines(GOOD[:9])) + gzip.compress(lines(GOOD[9:])))
+    packer = zstandard.ZstdCompressor()
+    Path("kinds/c.jsonl.zst").write_bytes(packer.compress(lines(GOOD[:9])) + packer.compress(lines(GOOD[9:])))
+    pq.write_table(table, "kinds/d.parquet", row_group_size=7)
+    with pa.OSFile("kinds/e.arrow", "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=6)
+    with pa.OSFile("kinds/f.arrows", "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=6)
+    return place
+
+
+KINDS = ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst", "d.parquet", "e.arrow", "f.arrows")
+
+
+def test_every_kind_of_file_comes_to_the_same(run, recorded):
+    found = []
+    for kind in KINDS:
+        result = run("replay", "--policies", "policies", "--format", "json", f"kinds/{kind}")
+        assert (result.code, result.err) == (0, ""), kind
+        found.append(json.loads(result.out))
+    assert all(one == found[0] for one in found)
+    (said, *_) = found
+    assert (said["events"], said["bad"], said["timeless"], said["acted"]) == (20, 0, 0, 20)
+    assert said["deaths"] == {
+        "pods": {"executed": 3, "audited": 0},
+        "processes": {"executed": 5, "audited": 0},
+        "unidentified": 0,
+    }
+    counts = {line["action"]: line["dispositions"] for line in said["actions"]}
+    assert counts["agentKillPod"] == counts["agentKillProcessTree"] == {"execute": 20}
+    assert said["namespaces"] == [{"namespace": "shop", "executed": 40, "audited": 0}]
+    assert said["timeline"]["seconds"] == 60
+    assert [bucket["events"] for bucket in said["timeline"]["buckets"]] == [1] * 20
+
+
+def test_directories_globs_and_standard_input(run, recorded):
+    def events(*words: str, stdin: bytes = b"") -> int:
+        result = run("replay", "--policies", "policies", "--format", "json", *words, stdin=stdin)
+        assert result.code == 0
+        return json.loads(result.out)["events"]
+
+    assert events("kinds") == 120
+    assert events("kinds/*.jsonl*") == 60
+    assert events("**/*.parquet", "kinds/a.jsonl") == 40
+    for kind in KINDS:
+        assert events("-", stdin=Path("kinds", kind).read_bytes()) == 20, kind
+    Path("kinds/.hidden.jsonl").write_text("{")
+    Path("kinds/notes.txt").write_text("{")
+    assert events("kinds") == 120
+
+
+def test_bad_events_are_named_and_counted(run, recorded):
+    Path("bad.jsonl").write_bytes(lines(GOOD[:2]) + b'{"process": 7}\n\n{"a"\n' + lines(GOOD[2:3]))
+    result = run("replay", "--policies", "policies", "bad.jsonl")
+    assert result.code == 1
+    assert result.out.startswith("3 events decided, 3 with an action; 2 bad\n")
+    assert result.err == (
+        "bad.jsonl:3: error: process: must be a mapping or null\n"
+        "bad.jsonl:5: error: not valid JSON: expecting ':' delimiter, line 1 column 5\n"
+    )
+
+
+def test_a_bad_row_does_not_cost_its_batch(run, recorded):
+    keys = pa.array(["/bin/bash", 7, "/bin/sh"][::2] * 2)
+    process = pa.StructArray.from_arrays([keys], ["exe"])
+    names = pa.array([{"name": "prod-1"}] * 4)
+    # Labels that are no mappings, in two rows of four.
+    labels = pa.array([None, ["x"], None, ["y"]])
+    namespace = pa.StructArray.from_arrays([labels], ["labels"])
+    pq.write_table(pa.table({"cluster": names, "process": process, "namespace": namespace}), "bad.parquet")
+    result = run("replay", "--policies", "policies", "--format", "json", "bad.parquet")
+    assert result.code == 1
+    assert (json.loads(result.out)["events"], json.loads(result.out)["bad"]) == (2, 2)
+    assert result.err == "".join(
+        f"bad.parquet:{row}: error: namespace.labels: must be a mapping or null\n" for row in (2, 4)
+    )
+
+
+def test_tables_of_another_form_are_not_taken_for_empty_events(run, recorded):
+    alerts = [
+        {"rule": "r", "priority": "x", "output": "o", "time": "2026-11-24T01:02:03Z",
+         "output_fields": {"proc.name": "bash", "k8s.ns.name": "shop"}}
+    ]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(alerts), "alerts.parquet")
+    Path("alerts.jsonl").write_bytes(lines(alerts))
+    first, second = (run("replay", "--policies", "policies", "--format", "json", f"alerts.{end}") for end in
+                     ("parquet", "jsonl"))  # fmt: skip
+    assert first.code == 0
+    assert first == second
+
+
+def test_what_cannot_be_read(run, recorded):
+    whole = Path("kinds/b.jsonl.gz").read_bytes()
+    Path("cut.gz").write_bytes(whole[:-20])
+    Path("flip.gz").write_bytes(whole[:30] + b"\xff\xff\xff\xff" + whole[34:])
+    Path("cut.zst").write_bytes(Path("kinds/c.jsonl.zst").read_bytes()[:-9] + b"123456789")
+    Path("cut.parquet").write_bytes(Path("kinds/d.parquet").read_bytes()[:-20])
+    Path("cut.arrow").write_bytes(Path("kinds/e.arrow").read_bytes()[:-20])
+    Path("empty").mkdir()
+    for path in ("cut.gz", "flip.gz", "cut.zst", "cut.parquet", "cut.arrow", "empty", "gone.jsonl", "*.nothing"):
+        result = run("replay", "--policies", "policies", path)
+        assert (result.code, result.out) == (3, ""), path
+        assert result.err.startswith(f"spyderresp: {path}: "), result.err
+        assert result.err.count("\n") == 1
+    assert run("replay", "--policies", "policies", "-", "-").code == 3
+    assert run("replay", "--policies", "mixed.yaml", "kinds").code == 2
+    assert run("replay", "--policies", "policies", "--engine", "abacus", "kinds").code == 3
+
+
+def test_text(run, recorded):
+    result = run("replay", "--policies", "policies", "kinds/a.jsonl")
+    said = result.out.splitlines()
+    assert said[0] == "20 events decided, 20 with an action"
+    assert any(line.startswith("  production, actions[1] agentKillPod ") for line in said)
+    assert "  pods                   3   and 0 more, were no policy in audit mode" in said
+    assert "  pod pay-0 in shop: 7 executed, 0 audited" in said
+    assert "  0 kills refused, 40 let through" in said
+    assert said[-1].startswith("  2026-11-24T01:19:00Z          1        2 kills  #")
