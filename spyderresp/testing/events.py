@@ -91,7 +91,7 @@ def _nearest(path: str) -> str:
     folder = os.path.dirname(path) or "."
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith((".json", ".jsonl", ".ndjson")))
-    except OSError:
+    except (OSError, ValueError):
         return f"there is no directory `{folder}`; paths start at the test's file"
     return suggestion(os.path.basename(path), names) if names else f"no file of events is in `{folder}`"
 

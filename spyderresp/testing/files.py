@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from spyderresp.errors import Diagnostic
-from spyderresp.findings import Findings
+from spyderresp.findings import Findings, TooManyFindingsError
 from spyderresp.loading import read_source, walk
 from spyderresp.testing.model import Suite
 from spyderresp.testing.reading import is_test_text, read
@@ -32,34 +33,45 @@ class Found:
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
     """Find the tests in files and directories; a directory is walked as for policies. A file counts once."""
-    findings = Findings()
-    suites: list[Suite] = []
-    files: list[str] = []
+    finder = _Finder()
     empty: list[str] = []
-    seen: set[str] = set()
-    for path in (os.fspath(path) for path in paths):
-        held, before = 0, findings.errors
+    # That it ends at too many is among the findings.
+    with contextlib.suppress(TooManyFindingsError):
+        empty += [path for path in (os.fspath(path) for path in paths) if not finder.holds_tests(path)]
+    return Found(tuple(finder.suites), tuple(finder.findings.items), tuple(finder.files), tuple(empty))
+
+
+class _Finder:
+    """Gathers what paths hold."""
+
+    def __init__(self) -> None:
+        self.findings = Findings()
+        self.suites: list[Suite] = []
+        self.files: list[str] = []
+        self._seen: set[str] = set()
+
+    def holds_tests(self, path: str) -> bool:
+        """Take in a path; tell whether it holds tests, or something is wrong with it."""
+        before = self.findings.errors
         if not os.path.exists(path):
-            findings.about_path("SR001", "no such file or directory", path)
-            continue
-        for name in walk(path, findings) if os.path.isdir(path) else [path]:
-            real = os.path.realpath(name)
-            if real not in seen:
-                before_file = findings.errors
-                own = _suites(name, findings)
-                if own or findings.errors > before_file:
-                    seen.add(real)
-                    suites += own
-                    files.append(name)
-            held += real in seen
-        if not held and findings.errors == before:
-            empty.append(path)
-    return Found(tuple(suites), tuple(findings.items), tuple(files), tuple(empty))
+            self.findings.about_path("SR001", "no such file or directory", path)
+            return True
+        names = list(walk(path, self.findings)) if os.path.isdir(path) else [path]
+        held = [self._file(name) for name in names]
+        return any(held) or self.findings.errors > before
 
-
-def _suites(path: str, findings: Findings) -> list[Suite]:
-    """Return the suites of a file; none where anything is wrong with it."""
-    before = findings.errors
-    source = read_source(path, findings)
-    suites = read(source, findings) if source is not None and is_test_text(source.text) else []
-    return suites if findings.errors == before else []
+    def _file(self, path: str) -> bool:
+        real = os.path.realpath(path)
+        if real in self._seen:
+            return True
+        before = self.findings.errors
+        source = read_source(path, self.findings)
+        suites = read(source, self.findings) if source is not None and is_test_text(source.text) else []
+        faulty = self.findings.errors > before
+        if not suites and not faulty:
+            return False
+        self._seen.add(real)
+        self.files.append(path)
+        if not faulty:
+            self.suites += suites
+        return True

@@ -1,4 +1,4 @@
-"""A report in the XML of JUnit, as Jenkins, GitLab and others read it."""
+"""A report in the XML of JUnit, as Jenkins's schema (junit-10.xsd of its xUnit plugin) has it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,9 @@ def junit_text(report: Report, unreadable: Iterable[Diagnostic] = ()) -> str:
     for (path, name), results in groups.items():
         seconds = sum(result.seconds for result in results)
         failed, errors = (sum(result.status == status for result in results) for status in ("failed", "error"))
-        element = _suite(root, name, len(results), failed, errors, seconds)
+        element = _suite(root, name, path, len(results), failed, errors, seconds)
         for result in results:
             case = ET.SubElement(element, "testcase", name=_plain(result.case.name), classname=_plain(f"{path}.{name}"))
-            case.set("file", _plain(path))
-            case.set("line", str(result.case.location.line))
             case.set("time", f"{result.seconds:.6f}")
             if result.problems:
                 _wrong(case, result)
@@ -42,8 +40,8 @@ def junit_text(report: Report, unreadable: Iterable[Diagnostic] = ()) -> str:
         if item.level == "error":
             faults.setdefault(item.location.path, []).append(item)
     for path, items in faults.items():
-        element = _suite(root, path, 1, 0, 1, 0.0)
-        case = ET.SubElement(element, "testcase", name="reading", classname=_plain(path), file=_plain(path), time="0")
+        element = _suite(root, path, path, 1, 0, 1, 0.0)
+        case = ET.SubElement(element, "testcase", name="reading", classname=_plain(path), time="0")
         error = ET.SubElement(case, "error", message=_plain(str(items[0])), type=items[0].code)
         error.text = _plain("\n".join(map(str, items)))
     for key in ("tests", "failures", "errors"):
@@ -53,8 +51,10 @@ def junit_text(report: Report, unreadable: Iterable[Diagnostic] = ()) -> str:
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _suite(root: ET.Element, name: str, tests: int, failures: int, errors: int, seconds: float) -> ET.Element:
-    element = ET.SubElement(root, "testsuite", name=_plain(name))
+def _suite(
+    root: ET.Element, name: str, path: str, tests: int, failures: int, errors: int, seconds: float
+) -> ET.Element:
+    element = ET.SubElement(root, "testsuite", name=_plain(name), file=_plain(path))
     for key, value in (("tests", tests), ("failures", failures), ("errors", errors), ("skipped", 0)):
         element.set(key, str(value))
     element.set("time", f"{seconds:.6f}")

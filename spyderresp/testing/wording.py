@@ -89,7 +89,7 @@ def _reasons(layout: Layout, place: int) -> Iterator[Line]:
     for reason in reasons:
         yield Line("detail", f"        {reason.entry} {reason.text} ({reason.location})")
     if not reasons and "action" in layout.expected[place].said:
-        yield Line("detail", "        no other entry of these policies could ask for it")
+        yield Line("detail", "        no further entry of these policies asks for such an action")
 
 
 def _value(found: Difference, got: bool) -> str:

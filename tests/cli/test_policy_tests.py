@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -158,21 +159,21 @@ def test_junit(run, tests):
 
 
 def check_shape(root: ET.Element) -> None:
-    """Hold a report against the shape that its readers share: Jenkins's and Ant's schemas, and GitLab's reader."""
+    """Hold a report against the shape that its readers share: what Jenkins's schema (junit-10.xsd) allows and needs."""
     assert root.tag == "testsuites"
-    assert set(root.keys()) <= {"name", "time", "tests", "failures", "errors", "disabled"}
+    assert set(root.keys()) <= {"name", "time", "tests", "failures", "errors"}
     for suite in root:
         assert suite.tag == "testsuite"
         assert {"name", "tests", "failures", "errors", "time"} <= set(suite.keys())
-        assert set(suite.keys()) <= {"name", "tests", "failures", "errors", "skipped", "time"}
+        assert set(suite.keys()) <= {"name", "tests", "failures", "errors", "skipped", "time", "file"}
         assert int(suite.get("tests")) == len(suite)
         for tag, key in (("failure", "failures"), ("error", "errors")):
             assert int(suite.get(key)) == sum(case.find(tag) is not None for case in suite)
         for case in suite:
             assert case.tag == "testcase"
             assert {"name", "classname", "time"} <= set(case.keys())
-            assert set(case.keys()) <= {"name", "classname", "time", "file", "line"}
-            assert float(case.get("time")) >= 0
+            assert set(case.keys()) <= {"name", "classname", "time"}
+            assert re.fullmatch(r"[0-9]+(\.[0-9]*)?", case.get("time"))
             assert len(case) <= 1
             for fault in case:
                 assert fault.tag in ("failure", "error")

@@ -164,3 +164,70 @@ def test_coverage_is_what_plans_and_explanations_say(case: Case) -> None:
     for place in coverage.places:
         covered = place.location in (held[True] & held[False] if place.what == "clauses" else fired)
         assert covered == (not place.missing), place
+
+
+WEIRD = st.sampled_from(
+    (None, "", "x", "7", "-1", 7, True, [], {}, [[]], [None], {"": None}, {"x": "y"}, "a\0b", ["x", ["y"]], "9" * 5000)
+)
+DOCUMENT: dict[str, Any] = {
+    "apiVersion": "spyderresp/v1",
+    "kind": "ResponseTest",
+    "name": "n",
+    "policies": ["nowhere"],
+    "strict": "no",
+    "defaults": "always",
+    "form": "normal",
+    "tests": [
+        {
+            "name": "a",
+            "event": {"process": {"name": "x"}},
+            "expect": {
+                "plan": "contains",
+                "actions": [
+                    {"action": "makeRedFlag", "parameters": {"severity": "high"}, "policy": "p", "index": 1},
+                    {"sources": [{"policy": "p", "section": "default", "index": 0}], "disposition": "audit"},
+                ],
+                "none_of": ["agentKillPod"],
+                "policies": ["p"],
+                "attribution": "matched",
+                "target": {"process": {}},
+            },
+        },
+        {
+            "name": "b",
+            "events": [{}],
+            "rows": [{"name": "r", "with": {"pod": None}, "expect": {"error": {"path": "x"}}}],
+        },
+        {"name": "c", "file": "gone.jsonl", "line": 3, "expect": []},
+    ],
+}
+
+
+def replaced(value: Any, weird: Any) -> Iterator[Any]:
+    """Yield a value with one thing in it replaced, in every place; and with the thing as one more."""
+    yield weird
+    if isinstance(value, dict):
+        for key, held in value.items():
+            yield from ({**value, key: other} for other in replaced(held, weird))
+        yield {**value, "other": weird}
+    elif isinstance(value, list):
+        for place, held in enumerate(value):
+            yield from ([*value[:place], other, *value[place + 1 :]] for other in replaced(held, weird))
+        yield [*value, weird]
+
+
+@given(WEIRD, WEIRD, st.data())
+def test_no_document_is_too_odd_to_be_read(weird: Any, other: Any, data: st.DataObject) -> None:
+    """Whatever stands where: it is a finding with a place, or it runs."""
+    document = data.draw(st.sampled_from(list(replaced(DOCUMENT, weird))))
+    if data.draw(st.booleans()):
+        document = data.draw(st.sampled_from(list(replaced(document, other))))
+    findings = Findings()
+    suites = read(Source("t.json", json.dumps(document)), findings)
+    assert all(item.location.line >= 1 and item.message for item in findings.items)
+    engine = spyderresp.Engine(spyderresp.from_documents([]))
+    for case in (case for suite in suites for case in suite.cases):
+        missing_names(case.expect, engine.policies)
+        for event in case.events:
+            for problem in check(event, case.expect, engine):
+                assert problem.message
