@@ -36,14 +36,22 @@ def read(source: Source, findings: Findings) -> list[Suite]:
     try:
         for tree in trees(source):
             if not tree.empty:
-                suite = _document(Node(*tree.nodes()), source, findings)
-                suites += [] if suite is None else [suite]
+                found = (_document(root, source, findings) for root in _documents(Node(*tree.nodes())))
+                suites += [suite for suite in found if suite is not None]
     except DocumentError as error:
         findings.unreadable(error, source)
     except TooManyFindingsError:
         pass
     findings.sort_since(before)
     return suites
+
+
+def _documents(root: Node) -> list[Node]:
+    """Return what a document holds: a list of documents, and ``items``, hold many, as those of policies do."""
+    held = root.value
+    if isinstance(held, dict) and "items" in held and getattr(Keys(root, "").get("kind"), "value", "") != TEST_KIND:
+        held = held["items"][1][0]
+    return [Node(*item) for item in held] if isinstance(held, list) else [root]
 
 
 def _document(root: Node, source: Source, findings: Findings) -> Suite | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -206,3 +207,18 @@ def test_a_file_counts_once_and_others_are_passed_over(place):
     assert found.empty == ("policies",)
     assert [item.code for item in found.diagnostics] == ["SR007"]
     assert len(found.suites) == 1
+
+
+def test_lists_of_documents(place):
+    test = {"apiVersion": "spyderresp/v1", "kind": "ResponseTest", "policies": "p", "tests": [
+        {"name": "a", "event": {}, "expect": []}
+    ]}  # fmt: skip
+    findings = Findings()
+    assert len(read(Source("t.json", json.dumps([test, test, {"kind": "x"}, 7])), findings)) == 2
+    assert len(read(Source("t.json", json.dumps({"apiVersion": "v1", "kind": "List", "items": [test]})), findings)) == 1
+    assert not findings.items
+    assert read(Source("t.json", json.dumps([test | {"polices": 1}])), findings)
+    assert [item.code for item in findings.items] == ["SR701"]
+    items = json.dumps(test | {"items": []})
+    assert read(Source("t.json", items), findings)
+    assert [item.message for item in findings.items[1:]] == ["unknown key `items` in the document"]
