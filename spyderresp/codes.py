@@ -113,6 +113,40 @@ _NOTES = tuple(
         ("SR515", "a selector the vendor does not offer for the policy type"),
     )
 )
+# What `check` finds in policies that can be read; loading alone does not look for it.
+_PORTABILITY = tuple(
+    Code(code, "note", title)
+    for code, title in (
+        ("SR521", "a key the vendor needs is missing"),
+        ("SR522", "a key the vendor does not take here"),
+        ("SR523", "a value the vendor takes as text only"),
+    )
+)
+_LINTS = (
+    *(
+        Code(code, "warning", title)
+        for code, title in (
+            ("SR801", "a kill under default"),
+            ("SR802", "a kill under default, in force"),
+            ("SR803", "a kill that selects everything"),
+            ("SR804", "a glob in a kill that takes every value"),
+            ("SR805", "NotIn in a kill takes what lacks the key"),
+            ("SR806", "an action that can never fire"),
+            ("SR807", "a policy that no event is in scope of"),
+            ("SR808", "a service selected together with a pod"),
+            ("SR809", "an action that others make needless"),
+            ("SR810", "an action that is there twice"),
+            ("SR811", "actions that contradict each other"),
+            ("SR812", "Markdown is folded into one line"),
+            ("SR813", "audit without anything to audit"),
+            ("SR814", "a policy without a response"),
+            ("SR815", "a glob that YAML reads as a list"),
+            ("SR821", "an ignore without a reason"),
+            ("SR822", "an ignore of an unknown code"),
+            ("SR823", "an ignore that nothing needs"),
+        )
+    ),
+)
 _CONFIGURATION = _errors(
     ("SR601", "unknown key in the configuration"),
     ("SR602", "a key of the configuration is missing"),
@@ -145,5 +179,16 @@ _TESTS = _errors(
 
 CODES: Final = {
     code.id: code
-    for code in (*_TEXT, *_DOCUMENTS, *_SELECTORS, *_RESPONSE, *_WARNINGS, *_NOTES, *_CONFIGURATION, *_TESTS)
+    for code in (
+        *_TEXT,
+        *_DOCUMENTS,
+        *_SELECTORS,
+        *_RESPONSE,
+        *_WARNINGS,
+        *_NOTES,
+        *_PORTABILITY,
+        *_CONFIGURATION,
+        *_TESTS,
+        *_LINTS,
+    )
 }

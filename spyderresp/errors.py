@@ -29,6 +29,28 @@ class Location(NamedTuple):
         return f"{self.path}:{self.line}:{self.column}" if self.line else self.path
 
 
+class Edit(NamedTuple):
+    """A part of a text, from ``start`` up to ``end`` in characters, and what to put in its place."""
+
+    start: int
+    end: int
+    text: str
+
+
+class Fix(NamedTuple):
+    """How a finding can be mended.
+
+    Attributes:
+        title: what it does, such as ``add `mode: audit` ``.
+        edits: in the text that the finding is about, in order, none overlapping another.
+        safe: whether every plan stays the same.
+    """
+
+    title: str
+    edits: tuple[Edit, ...]
+    safe: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One finding about a policy text.
@@ -42,6 +64,7 @@ class Diagnostic:
         source_line: the line of the source text that the location names (a window of it, if long), or an empty text.
         source_column: where in ``source_line`` the place is, from 1.
         width: how many columns of it are meant, at least 1.
+        fix: how ``check --fix`` mends it, where it can; loading alone does not look for one.
     """
 
     code: str
@@ -52,6 +75,7 @@ class Diagnostic:
     source_line: str = ""
     source_column: int = 1
     width: int = 1
+    fix: Fix | None = None
 
     def __str__(self) -> str:
         return f"{self.location}: {self.level}[{self.code}]: {self.message}"

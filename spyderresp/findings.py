@@ -8,7 +8,7 @@ from typing import Final
 
 from spyderresp.codes import CODES
 from spyderresp.document import DocumentError
-from spyderresp.errors import Diagnostic, Location
+from spyderresp.errors import Diagnostic, Fix, Location
 from spyderresp.source import Source
 
 MAX_ERRORS: Final = 10_000
@@ -28,7 +28,14 @@ class Findings:
         self.errors = 0
 
     def add(
-        self, code: str, message: str, source: Source, start: int | None = None, end: int | None = None, help: str = ""
+        self,
+        code: str,
+        message: str,
+        source: Source,
+        start: int | None = None,
+        end: int | None = None,
+        help: str = "",
+        fix: Fix | None = None,
     ) -> None:
         """Record a finding; ``start`` is None where the text as a whole is meant."""
         kind = CODES[code]
@@ -39,7 +46,7 @@ class Findings:
             line, column = source.position(start)
             snippet, shown, width = source.snippet(start, end if end is not None else start + 1)
             diagnostic = Diagnostic(
-                code, level, message, Location(source.path, line, column), help, snippet, shown, width
+                code, level, message, Location(source.path, line, column), help, snippet, shown, width, fix
             )
         self._append(diagnostic)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from spyderresp._native.json_reader import read_json
 from spyderresp._native.json_writer import write_json
@@ -16,7 +16,7 @@ from spyderresp._native.tree import Tree
 from spyderresp.document import MAX_BYTES, DocumentError, NotJsonError
 from spyderresp.errors import PolicyError
 from spyderresp.findings import Findings, TooManyFindingsError
-from spyderresp.policy import PolicySet
+from spyderresp.policy import Policy, PolicySet
 from spyderresp.source import Source
 from spyderresp.yaml_text import read_yaml
 
@@ -71,17 +71,53 @@ def from_documents(documents: Iterable[AbstractMapping[str, Any]], *, strict: bo
     return _finish(Findings(strict=strict), (_Held(f"<document {i}>", item) for i, item in enumerate(documents)))
 
 
+class Reading(NamedTuple):
+    """What was read of some paths, errors or not.
+
+    Attributes:
+        policies: those without an error.
+        findings: everything that was found.
+        sources: the texts, in the order of reading.
+    """
+
+    policies: tuple[Policy, ...]
+    findings: Findings
+    sources: tuple[Source, ...]
+
+
+def read(*paths: str | os.PathLike[str], strict: bool = False) -> Reading:
+    """Read as ``load`` does, but give back what could be read beside what is wrong, and the texts."""
+    findings = Findings(strict=strict)
+    reader = PolicyReader(findings)
+    sources: list[Source] = []
+    _read_all(reader, findings, (_Path(os.fspath(path), sources.append) for path in paths))
+    return Reading(tuple(reader.policies), findings, tuple(sources))
+
+
+def read_text(text: str, *, strict: bool = False, path: str = "<text>") -> Reading:
+    """Read a text as ``loads`` does, but give back what could be read beside what is wrong."""
+    findings = Findings(strict=strict)
+    reader = PolicyReader(findings)
+    source = Source(path, text.lstrip("\ufeff"))
+    _read_all(reader, findings, [_Text(path, text)])
+    return Reading(tuple(reader.policies), findings, (source,))
+
+
 def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> PolicySet:
     reader = PolicyReader(findings)
+    _read_all(reader, findings, inputs)
+    if findings.errors:
+        raise PolicyError(findings.items)
+    return PolicySet(reader.policies, findings.items)
+
+
+def _read_all(reader: PolicyReader, findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> None:
     try:
         for item in inputs:
             item.read(reader, findings)
             reader.texts.forget()
     except TooManyFindingsError:
         pass
-    if findings.errors:
-        raise PolicyError(findings.items)
-    return PolicySet(reader.policies, findings.items)
 
 
 def _read_documents(source: Source, reader: PolicyReader, findings: Findings, *, nothing: str) -> bool:
@@ -155,10 +191,11 @@ def _first_surrogate(text: str) -> int | None:
 
 
 class _Path:
-    """A file, or a directory of files."""
+    """A file, or a directory of files; ``keep`` is handed every text of it."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, keep: Callable[[Source], object] | None = None) -> None:
         self._path = path
+        self._keep = keep
 
     def read(self, reader: PolicyReader, findings: Findings) -> None:
         path = self._path
@@ -173,18 +210,22 @@ class _Path:
             findings.about_path("SR001", "no such file or directory", ascii(path))
             return
         if not directory:
-            source = read_source(path, findings)
-            if source is not None:
-                _read_documents(source, reader, findings, nothing="SR003")
+            self._read(path, reader, findings, nothing="SR003")
             return
         before, found = findings.errors, False
         for name in walk(path, findings):
-            source = read_source(name, findings)
-            if source is not None:
-                found |= _read_documents(source, reader, findings, nothing="SR452")
+            found |= self._read(name, reader, findings, nothing="SR452")
         if not found and findings.errors == before:
             wanted = " ".join(f"*{suffix}" for suffix in SUFFIXES)
             findings.about_path("SR003", f"no document found in this directory: no {wanted} holds one", path)
+
+    def _read(self, path: str, reader: PolicyReader, findings: Findings, *, nothing: str) -> bool:
+        source = read_source(path, findings)
+        if source is None:
+            return False
+        if self._keep is not None:
+            self._keep(source)
+        return _read_documents(source, reader, findings, nothing=nothing)
 
 
 def _reason(error: OSError) -> str:

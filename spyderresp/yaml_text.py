@@ -53,6 +53,8 @@ def _syntax_error(text: str, error: yaml.MarkedYAMLError) -> DocumentError:
     if start is not None and "\t" in text[line_start : start + 1] and not text[line_start:start].strip():
         return DocumentError("SR008", "a tab is used as indentation", start, help="indent with spaces")
     if error.context == "while scanning an alias":
+        # Where the `*` is, not what follows it.
+        start = min(error.context_mark.index, len(text)) if error.context_mark is not None else start
         return DocumentError("SR013", "`*` begins an alias here, and no name follows", start, help=_QUOTE_HELP)
     special = start is not None and text[start : start + 1] in tuple("*?&!%@`[]{}|>'\",")
     return DocumentError("SR007", f"not valid YAML: {context}{problem}", start, help=_QUOTE_HELP if special else "")

@@ -1,23 +1,32 @@
-"""``spyderresp check``: is a policy well formed, and what was repaired or noticed while reading it."""
+"""``spyderresp check``: are policies well formed, what was repaired, and what will their author not have meant."""
 
 from __future__ import annotations
 
 import argparse
-import json
+import difflib
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from pathlib import Path
+from typing import Any, Final
 
-from spyderresp.cli.output import Streams, safe
-from spyderresp.cli.render import counted, diagnostic_text, pages, plural
-from spyderresp.errors import Diagnostic, PolicyError
-from spyderresp.loading import load
+from spyderresp.cli.check_formats import FORMATS, Report
+from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
+from spyderresp.cli.project import find_project
+from spyderresp.cli.rewriting import ChangedError, rewrite
+from spyderresp.linting.fixing import Fixed, fix_text
+from spyderresp.linting.lint import lint
+from spyderresp.loading import Reading, read
 from spyderresp.policy import PolicySet
+from spyderresp.source import Source
 
 _EPILOG: Final = """\
 examples:
   spyderresp check policies/
   spyderresp check --strict --fail-on error policies/ more.yaml
+  spyderresp check --diff policies/             # what --fix would change
+  spyderresp check --fix policies/              # comments stay, plans stay
   spyderresp check --format github policies/    # annotations in a workflow
+
+a comment takes a finding back, with a reason:  # spyderresp: ignore[SR805] every pod has this label
 
 exit codes: 0 fine, notes or not; 1 warnings; 2 a policy cannot be read; 3 wrong usage"""
 
@@ -32,90 +41,67 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
+    parser.add_argument("--fix", action="store_true", help="mend files in place where no plan changes by it")
+    parser.add_argument(
+        "--unsafe-fixes", action="store_true", help="with it, mend what changes the texts of flags, too"
+    )
+    parser.add_argument("--diff", action="store_true", help="show what would be mended, and change nothing")
     parser.add_argument(
         "--fail-on",
         choices=("warning", "error"),
-        default="warning",
         help="the least level that changes the exit code (default: warning)",
     )
-    parser.add_argument("--format", choices=_FORMATS, default="text", help="default: text")
+    parser.add_argument("--config", metavar="FILE", help="instead of the nearest spyderresp.toml or pyproject.toml")
+    parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
 
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    try:
-        policies = load(*args.paths, strict=args.strict)
-        report = _Report(len(args.paths), policies, policies.diagnostics)
-    except PolicyError as error:
-        report = _Report(len(args.paths), None, error.diagnostics)
-    _FORMATS[args.format](report, streams)
-    if report.policies is None:
+    project = find_project(Path.cwd(), args.config)
+    strict = args.strict or project.strict
+    if args.diff:
+        return _diff(read(*args.paths), streams, unsafe=args.unsafe_fixes)
+    fixed = _fix(args.paths, unsafe=args.unsafe_fixes) if args.fix or args.unsafe_fixes else {}
+    reading = read(*args.paths, strict=strict)
+    found = lint(reading, ignored=project.ignores)
+    policies = None if reading.findings.errors else PolicySet(reading.policies)
+    sources = {source.path: source for source in reading.sources}
+    applied = sum(len(each.applied) for each in fixed.values())
+    FORMATS[args.format](Report(len(args.paths), policies, found, sources, applied, len(fixed)), streams)
+    if policies is None:
         return 2
-    return 1 if args.fail_on == "warning" and any(item.level == "warning" for item in report.found) else 0
+    fail_on = args.fail_on or project.fail_on
+    return 1 if fail_on == "warning" and any(item.level == "warning" for item in found) else 0
 
 
-class _Report(NamedTuple):
-    """What one check found: in how many paths, in which policies (None where they cannot be read)."""
-
-    paths: int
-    policies: PolicySet | None
-    found: Sequence[Diagnostic]
+def _fixes(reading: Reading, *, unsafe: bool) -> list[tuple[Source, Fixed]]:
+    fixed = [(source, fix_text(source.path, source.text, unsafe=unsafe)) for source in reading.sources]
+    return [(source, each) for source, each in fixed if each.text != source.text]
 
 
-def _text(report: _Report, streams: Streams) -> None:
-    paint = streams.paint()
-    for diagnostic in report.found:
-        streams.write(diagnostic_text(diagnostic, paint) + "\n")
-    if report.found:
-        streams.write(f"docs: {pages(report.found)}")
-    if report.policies is None:
-        # How many policies there are is not known where one cannot be read.
-        what, colour = plural(report.paths, "path"), "red"
-    else:
-        count = len(report.policies)
-        what = "1 policy" if count == 1 else f"{count:,} policies"
-        colour = "yellow" if any(item.level == "warning" for item in report.found) else "green"
-    streams.write(paint(colour, f"checked {what}: {counted(report.found)}"))
+def _fix(paths: Sequence[str], *, unsafe: bool) -> dict[str, Fixed]:
+    """Mend files in place, and return what was done to each."""
+    done = {}
+    for source, each in _fixes(read(*paths), unsafe=unsafe):
+        try:
+            rewrite(Path(source.path), source.text, each.text)
+        except ChangedError:
+            raise CannotGoOnError(
+                f"spyderresp: {safe(source.path)}: it was changed meanwhile, and is left as it is"
+            ) from None
+        except OSError as error:
+            raise CannotGoOnError(f"spyderresp: {safe(source.path)}: cannot be rewritten: {reason_of(error)}") from None
+        done[source.path] = each
+    return done
 
 
-def _json(report: _Report, streams: Streams) -> None:
-    policies = report.policies
-    said = {
-        "version": 1,
-        "policies": None if policies is None else len(policies),
-        "digest": None if policies is None else policies.digest,
-        "diagnostics": [
-            {
-                "code": item.code,
-                "level": item.level,
-                "message": item.message,
-                "path": item.location.path,
-                "line": item.location.line or None,
-                "column": item.location.column or None,
-                "help": item.help or None,
-            }
-            for item in report.found
-        ],
-    }
-    streams.write(json.dumps(said, indent=2))
-
-
-def _github(report: _Report, streams: Streams) -> None:
-    """Write workflow commands, escaped as GitHub's own toolkit does."""
-    for item in report.found:
-        level = "notice" if item.level == "note" else item.level
-        path, line, column = item.location
-        place = f"file={_property(path)}" + (f",line={line},col={column}" if line else "")
-        message = safe(item.message) + (f"\nhelp: {safe(item.help)}" if item.help else "")
-        streams.write(f"::{level} {place},title={item.code}::{_data(message)}")
-
-
-def _data(text: str) -> str:
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    return safe(_data(text)).replace(":", "%3A").replace(",", "%2C")
-
-
-_FORMATS: Final = {"text": _text, "json": _json, "github": _github}
+def _diff(reading: Reading, streams: Streams, *, unsafe: bool) -> int:
+    """Show what fixing would change; 1 where that is anything."""
+    changed = _fixes(reading, unsafe=unsafe)
+    for source, each in changed:
+        lines = difflib.unified_diff(
+            source.text.splitlines(), each.text.splitlines(), source.path, f"{source.path} (fixed)", lineterm=""
+        )
+        for line in lines:
+            streams.write(safe(line))
+    return 2 if reading.findings.errors else 1 if changed else 0

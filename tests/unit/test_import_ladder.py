@@ -48,6 +48,7 @@ LADDER = (
     {"reconcile", "undo"},
     {"explain", "analysis"},
     {"loading", "certify"},
+    {"linting"},
     {"engine"},
     {"bench", "service", "integrations", "comparison"},
     {"testing", "recorded", "replaying"},

@@ -1,0 +1,162 @@
+"""Fixes put into texts: as many as go together, checked, and again until none is left.
+
+A text that is fixed is read again before it counts: it must be read whole, and its policies must mean what they meant.
+tests/linting/test_fixing.py holds that for every policy there is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from spyderresp._native.digest import digest
+from spyderresp._native.policy import Entry, Policy
+from spyderresp.errors import Diagnostic, Edit, Fix
+from spyderresp.linting.lint import lint
+from spyderresp.loading import Reading, read_text
+from spyderresp.vocabulary import FLAG_TEXTS
+
+_ROUNDS: Final = 1_000
+_GLOB: Final = re.compile(r"\*[^\s,\[\]{}#'\"][^\r\n,\[\]{}#'\"]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """A text after fixing.
+
+    Attributes:
+        text: the text.
+        applied: the findings that are fixed, in the order of fixing.
+    """
+
+    text: str
+    applied: tuple[Diagnostic, ...]
+
+
+def fix_text(path: str, text: str, *, unsafe: bool = False) -> Fixed:
+    """Fix what can be fixed in a text; ``unsafe`` fixes may change what flags say, never whom anything is done to."""
+    applied: list[Diagnostic] = []
+    refused: set[tuple[str, str]] = set()
+    reading = read_text(text, path=path)
+    for _ in range(_ROUNDS):
+        chosen = [item for item in _candidates(reading, text, unsafe=unsafe) if _key(item) not in refused]
+        chosen = _together(chosen, text)
+        if not chosen:
+            break
+        after = _checked(reading, text, chosen, path)
+        if after is None and len(chosen) > 1:
+            chosen = chosen[:1]
+            after = _checked(reading, text, chosen, path)
+        if after is None:
+            refused.add(_key(chosen[0]))
+            continue
+        text, reading = after
+        applied += chosen
+    return Fixed(text, tuple(applied))
+
+
+def _key(item: Diagnostic) -> tuple[str, str]:
+    # Not its line: fixes before it may move it.
+    return item.code, f"{item.message}{item.source_line}{item.source_column}"
+
+
+def _candidates(reading: Reading, text: str, *, unsafe: bool) -> list[Diagnostic]:
+    if reading.findings.errors:
+        return [found for item in reading.findings.items if (found := _quoting(item, reading, text)) is not None]
+    return [item for item in lint(reading) if item.fix is not None and (item.fix.safe or unsafe)]
+
+
+def _quoting(item: Diagnostic, reading: Reading, text: str) -> Diagnostic | None:
+    """Return the finding with its fix where a glob stands unquoted, which YAML takes for an alias."""
+    if item.code not in ("SR013", "SR007") or not item.location.line:
+        return None
+    start = reading.sources[0].lines.bounds(item.location.line)[0] + item.location.column - 1
+    before = text[text.rfind("\n", 0, start) + 1 : start]
+    match = _GLOB.match(text, start)
+    if match is None or not re.search(r"(: |- |\[|, )\s*$", before):
+        return None
+    glob = match.group().rstrip()
+    if ": " in glob or glob.endswith(":"):
+        return None
+    fix = Fix("quote it", (Edit(start, start + len(glob), f"'{glob}'"),))
+    return replace(item, fix=fix)
+
+
+def _together(items: Iterable[Diagnostic], text: str) -> list[Diagnostic]:
+    """Return the findings whose fixes change no line among those that one before changes."""
+    chosen: list[Diagnostic] = []
+    taken: list[tuple[int, int]] = []
+    for item in items:
+        edits = item.fix.edits if item.fix is not None else ()
+        first = text.rfind("\n", 0, edits[0].start) + 1
+        last = text.find("\n", edits[-1].end)
+        span = first, last if last >= 0 else len(text)
+        if not any(span[0] <= end and start <= span[1] for start, end in taken):
+            chosen.append(item)
+            taken.append(span)
+    return chosen
+
+
+def _edited(text: str, items: Iterable[Diagnostic]) -> str:
+    edits = sorted(edit for item in items if item.fix is not None for edit in item.fix.edits)
+    pieces, at = [], 0
+    for edit in edits:
+        pieces += [text[at : edit.start], edit.text]
+        at = edit.end
+    return "".join([*pieces, text[at:]])
+
+
+def _checked(reading: Reading, text: str, items: list[Diagnostic], path: str) -> tuple[str, Reading] | None:
+    """Return the text with these fixed, and what it reads as; None where it is not what it was."""
+    edited = _edited(text, items)
+    after = read_text(edited, path=path)
+    if reading.findings.errors:
+        gone = after.findings.errors < reading.findings.errors or _first_error(after) > _first_error(reading)
+        return (edited, after) if gone else None
+    same = not after.findings.errors and len(after.policies) == len(reading.policies)
+    safe = all(item.fix is not None and item.fix.safe for item in items)
+    if not same or _meaning(reading, safe=safe) != _meaning(after, safe=safe):
+        return None
+    return edited, after
+
+
+def _first_error(reading: Reading) -> tuple[int, int]:
+    places = [item.location[1:] for item in reading.findings.items if item.level == "error"]
+    return min(places, default=(1 << 60, 0))
+
+
+def _meaning(reading: Reading, *, safe: bool) -> str:
+    policies = reading.policies
+    return digest(policies if safe else tuple(_without_texts(policy) for policy in policies))
+
+
+def _without_texts(policy: Policy) -> Policy:
+    """Return the policy with its flags' texts written without regard to spaces and lines."""
+    entries = tuple(
+        Entry(
+            entry.action,
+            tuple(
+                (key, " ".join(value.split()) if key in FLAG_TEXTS and isinstance(value, str) else value)
+                for key, value in entry.parameters
+            ),
+            entry.selectors,
+            entry.enabled,
+            entry.section,
+            entry.index,
+            entry.location,
+        )
+        for entry in policy.entries
+    )
+    return Policy(
+        policy.name,
+        policy.uid,
+        policy.type,
+        policy.enabled,
+        policy.mode,
+        policy.selectors,
+        entries,
+        policy.metadata,
+        policy.location,
+    )

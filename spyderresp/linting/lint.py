@@ -1,0 +1,81 @@
+"""One pass over policies and their texts: every rule, then the author's own ignores."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from spyderresp.errors import Diagnostic
+from spyderresp.findings import Findings
+from spyderresp.linting import kills, portability, responses, texts, together
+from spyderresp.linting.documents import Documents
+from spyderresp.linting.ignores import Ignore, ignores, kept
+from spyderresp.linting.repairs import with_repair
+from spyderresp.linting.subject import Remark, Rule, Subject
+from spyderresp.loading import Reading
+from spyderresp.source import Source
+
+RULES: Final[tuple[Rule, ...]] = (
+    kills.default_kills,
+    kills.unscoped_kills,
+    kills.absent_kills,
+    together.certain,
+    together.pods_and_services,
+    texts.folded_markdown,
+    texts.unquoted_globs,
+    responses.silent,
+    portability.needed_keys,
+    portability.refused_keys,
+    portability.texts_only,
+)
+
+
+def lint(reading: Reading, *, ignored: Callable[[str, str], bool] = lambda _path, _code: False) -> list[Diagnostic]:
+    """Return everything there is to say of what was read, in the order of its places, file by file.
+
+    Args:
+        reading: what was read.
+        ignored: tells whether a code is not wanted for a path.
+    """
+    documents = {source.path: Documents(source) for source in reading.sources}
+    found: dict[str, list[Diagnostic]] = defaultdict(list)
+    for item in reading.findings.items:
+        held = documents.get(item.location.path)
+        found[item.location.path].append(item if held is None else with_repair(item, held))
+    remarks: dict[str, list[Remark]] = defaultdict(list)
+    for policy in reading.policies:
+        path = policy.location.path
+        subject = Subject(policy, documents[path])
+        remarks[path].extend(remark for rule in RULES for remark in rule(subject))
+    said: list[Diagnostic] = []
+    paths = dict.fromkeys([*(item.location.path for item in reading.findings.items), *documents])
+    for path in sorted(paths, key=_order(reading.sources)):
+        items = found[path]
+        if path in documents:
+            items = _of_file(items, remarks[path], documents[path])
+        said += [item for item in items if item.level == "error" or not ignored(path, item.code)]
+    return said
+
+
+def _order(sources: tuple[Source, ...]) -> Callable[[str], tuple[bool, int]]:
+    places = {source.path: i for i, source in enumerate(sources)}
+    # What is said of a directory as a whole, or of a file that cannot be read, comes first.
+    return lambda path: (path in places, places.get(path, 0))
+
+
+def _of_file(items: list[Diagnostic], remarks: list[Remark], documents: Documents) -> list[Diagnostic]:
+    held = ignores(documents)
+    left, about = kept([*items, *_diagnostics(remarks, documents)], held)
+    both = [*left, *_diagnostics(about, documents)]
+    return sorted(both, key=lambda item: (item.location.line, item.location.column, item.code))
+
+
+def _diagnostics(remarks: Iterable[Remark], documents: Documents) -> list[Diagnostic]:
+    findings = Findings()
+    for remark in remarks:
+        findings.add(remark.code, remark.message, documents.source, remark.start, remark.end, remark.help, remark.fix)
+    return findings.items
+
+
+__all__ = ["RULES", "Ignore", "lint"]
