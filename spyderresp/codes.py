@@ -141,6 +141,12 @@ _LINTS = (
             ("SR813", "audit without anything to audit"),
             ("SR814", "a policy without a response"),
             ("SR815", "a glob that YAML reads as a list"),
+        )
+    ),
+    Code("SR816", "note", "a renice and a kill can meet"),
+    *(
+        Code(code, "warning", title)
+        for code, title in (
             ("SR821", "an ignore without a reason"),
             ("SR822", "an ignore of an unknown code"),
             ("SR823", "an ignore that nothing needs"),

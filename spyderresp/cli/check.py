@@ -41,6 +41,7 @@ def add_parser(verbs: Any) -> None:
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
+    parser.add_argument("--portable", action="store_true", help="note all that the vendor's own command line refuses")
     parser.add_argument("--fix", action="store_true", help="mend files in place where no plan changes by it")
     parser.add_argument(
         "--unsafe-fixes", action="store_true", help="with it, mend what changes the texts of flags, too"
@@ -63,7 +64,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         return _diff(read(*args.paths), streams, unsafe=args.unsafe_fixes)
     fixed = _fix(args.paths, unsafe=args.unsafe_fixes) if args.fix or args.unsafe_fixes else {}
     reading = read(*args.paths, strict=strict)
-    found = lint(reading, ignored=project.ignores)
+    found = lint(reading, portable=args.portable or project.portable, ignored=project.ignores)
     policies = None if reading.findings.errors else PolicySet(reading.policies)
     sources = {source.path: source for source in reading.sources}
     applied = sum(len(each.applied) for each in fixed.values())

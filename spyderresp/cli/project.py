@@ -4,6 +4,7 @@
 
     [tool.spyderresp.check]   # in spyderresp.toml: [check]
     strict = true
+    portable = true
     fail-on = "error"
     ignore = ["SR805"]
     per-file-ignores = { "trial/*.yaml" = ["SR801", "SR802"] }
@@ -25,7 +26,7 @@ from spyderresp.findings import quoted, suggestion
 _TOML: Final = optional("tomllib") or optional("tomli")
 _OWN: Final = "spyderresp.toml"
 _SHARED: Final = "pyproject.toml"
-_KEYS: Final = ("strict", "fail-on", "ignore", "per-file-ignores")
+_KEYS: Final = ("strict", "portable", "fail-on", "ignore", "per-file-ignores")
 _LEVELS: Final = ("warning", "error")
 
 
@@ -36,6 +37,7 @@ class Project:
     Attributes:
         folder: where its file stands; globs of ``per_file`` are relative to it.
         strict: make each lenient repair an error.
+        portable: note all that the vendor's own command line refuses.
         fail_on: the least level that changes the exit code.
         ignored: codes nobody wants to see.
         per_file: globs of paths, and the codes that are not wanted there.
@@ -43,6 +45,7 @@ class Project:
 
     folder: Path = field(default_factory=Path)
     strict: bool = False
+    portable: bool = False
     fail_on: str = "warning"
     ignored: frozenset[str] = frozenset()
     per_file: tuple[tuple[str, frozenset[str]], ...] = ()
@@ -105,9 +108,11 @@ def _project(path: Path, table: Any) -> Project:
     for key in table:
         if key not in _KEYS:
             raise _fault(path, f"unknown key {quoted(key)}; {suggestion(key, _KEYS)}")
-    strict, fail_on = table.get("strict", False), table.get("fail-on", "warning")
-    if not isinstance(strict, bool):
-        raise _fault(path, "`strict` must be true or false")
+    switches = {key: table.get(key, False) for key in ("strict", "portable")}
+    for key, value in switches.items():
+        if not isinstance(value, bool):
+            raise _fault(path, f"`{key}` must be true or false")
+    fail_on = table.get("fail-on", "warning")
     if fail_on not in _LEVELS:
         raise _fault(path, f"unknown value {quoted(str(fail_on))} of `fail-on`; {suggestion(str(fail_on), _LEVELS)}")
     per_file = table.get("per-file-ignores", {})
@@ -115,7 +120,8 @@ def _project(path: Path, table: Any) -> Project:
         raise _fault(path, "`per-file-ignores` must be a table of globs, each with a list of codes")
     return Project(
         path.parent.absolute(),
-        strict,
+        switches["strict"],
+        switches["portable"],
         fail_on,
         _codes(path, "ignore", table.get("ignore", [])),
         tuple((glob, _codes(path, f"per-file-ignores.{glob}", codes)) for glob, codes in per_file.items()),

@@ -25,17 +25,26 @@ RULES: Final[tuple[Rule, ...]] = (
     texts.folded_markdown,
     texts.unquoted_globs,
     responses.silent,
+)
+#: What only those want to hear whose policies the vendor's own command line must take, too.
+PORTABLE: Final[tuple[Rule, ...]] = (
     portability.needed_keys,
     portability.refused_keys,
     portability.texts_only,
 )
 
 
-def lint(reading: Reading, *, ignored: Callable[[str, str], bool] = lambda _path, _code: False) -> list[Diagnostic]:
+def lint(
+    reading: Reading,
+    *,
+    portable: bool = False,
+    ignored: Callable[[str, str], bool] = lambda _path, _code: False,
+) -> list[Diagnostic]:
     """Return everything there is to say of what was read, in the order of its places, file by file.
 
     Args:
         reading: what was read.
+        portable: note what the vendor's own command line refuses, too.
         ignored: tells whether a code is not wanted for a path.
     """
     documents = {source.path: Documents(source) for source in reading.sources}
@@ -44,10 +53,11 @@ def lint(reading: Reading, *, ignored: Callable[[str, str], bool] = lambda _path
         held = documents.get(item.location.path)
         found[item.location.path].append(item if held is None else with_repair(item, held))
     remarks: dict[str, list[Remark]] = defaultdict(list)
+    rules = (*RULES, *(PORTABLE if portable else ()))
     for policy in reading.policies:
         path = policy.location.path
         subject = Subject(policy, documents[path])
-        remarks[path].extend(remark for rule in RULES for remark in rule(subject))
+        remarks[path].extend(remark for rule in rules for remark in rule(subject))
     said: list[Diagnostic] = []
     paths = dict.fromkeys([*(item.location.path for item in reading.findings.items), *documents])
     for path in sorted(paths, key=_order(reading.sources)):
@@ -78,4 +88,4 @@ def _diagnostics(remarks: Iterable[Remark], documents: Documents) -> list[Diagno
     return findings.items
 
 
-__all__ = ["RULES", "Ignore", "lint"]
+__all__ = ["PORTABLE", "RULES", "Ignore", "lint"]

