@@ -15,6 +15,8 @@ os.environ["PYTHONSAFEPATH"] = "1"
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink]
 settings.register_profile("default", deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("thorough", parent=settings.get_profile("default"), max_examples=5_000)
+# Where every step costs ten times as much: under sanitizers.
+settings.register_profile("slow-machine", parent=settings.get_profile("default"), max_examples=40)
 settings.load_profile("default")
 
 
