@@ -167,4 +167,4 @@ def test_sarif_is_what_its_schema_says(run, policy):
     fixed = [item for item in only["results"] if "fixes" in item and item["ruleId"] == "SR403"]
     replacement = fixed[0]["fixes"][0]["artifactChanges"][0]["replacements"][0]
     assert replacement["insertedContent"]["text"] == '"19"'
-    assert replacement["deletedRegion"] == {"startLine": 8, "startColumn": 38, "endLine": 8, "endColumn": 42}
+    assert replacement["deletedRegion"] == {"startLine": 9, "startColumn": 38, "endLine": 9, "endColumn": 42}
