@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any, Final
 
 from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
@@ -24,6 +25,7 @@ _EPILOG: Final = """\
 examples:
   spyderresp replay --policies policies/ week.jsonl.gz
   spyderresp replay --policies policies/ --format json 'events/**/*.parquet'
+  spyderresp replay --policies policies/ --html week.html week.parquet
   zcat week.jsonl.gz | spyderresp replay --policies policies/ -
 
 files are known by what is in them: JSON lines, plain, gzip or zstd (extra `zstd`); Parquet and Arrow IPC (extra
@@ -47,6 +49,7 @@ def add_parser(verbs: Any) -> None:
     add_options(parser)
     parser.add_argument("--engine", choices=("local",), default="local", help="where to decide (default: local)")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
+    parser.add_argument("--html", metavar="FILE", help="write a page with charts, too (extra `report`)")
     parser.add_argument(
         "paths", nargs="+", metavar="EVENTS", help="a file, a directory, a glob, or - for standard input"
     )
@@ -58,6 +61,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         paths = list(files(args.paths))
     except RecordedError as error:
         raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+    page = _page() if args.html is not None else None
     engine = make_engine(args, streams)
     if engine is None:
         return 2
@@ -65,11 +69,28 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     for path in paths:
         reader.read(path)
     report = report_of(reader.replay, engine.policies.digest, bad=reader.bad)
+    if page is not None:
+        _write(args.html, page.report_page(report))
     if args.format == "json":
         streams.write(json.dumps(report.to_dict(), indent=2))
     else:
         streams.write(report_text(report, streams.paint()))
     return 1 if reader.bad else 0
+
+
+def _page() -> Any:
+    """Return the module that makes pages, before hours of replaying show that it is missing."""
+    try:
+        return needed("spyderresp.cli.replay_page", "report", "--html")
+    except ImportError as error:
+        raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+
+
+def _write(name: str, text: str) -> None:
+    try:
+        Path(name).write_text(text, "utf-8")
+    except OSError as error:
+        raise CannotGoOnError(f"spyderresp: {safe(name)}: cannot be written: {reason_of(error)}") from None
 
 
 class _Reader:

@@ -1,0 +1,142 @@
+"""A replay's report as one HTML file: no scripts, nothing from elsewhere, every text escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from typing import Final
+
+from spyderresp.cli.output import safe
+from spyderresp.cli.render_replay import width_text
+from spyderresp.cli.replay_charts import COLOURS, bars_chart, timeline_chart
+from spyderresp.replaying.report import Line, Report, moment
+
+_SHOWN: Final = 200
+_STYLE: Final = """\
+:root{color-scheme:light}
+body{font:15px/1.5 system-ui,sans-serif;color:#1d1d1d;background:#fff;max-width:60rem;margin:2rem auto;padding:0 1rem}
+h1{font-size:1.5rem;margin-bottom:.2rem}h2{font-size:1.1rem;margin-top:2.2rem}
+code{font:13px ui-monospace,monospace;overflow-wrap:anywhere}
+.figures{display:flex;flex-wrap:wrap;gap:1rem;margin:1.2rem 0;padding:0}
+.figures div{border:1px solid #ddd;border-radius:6px;padding:.6rem 1rem;min-width:8rem}
+.figures dt{font-size:.8rem;color:#555}.figures dd{margin:0;font-size:1.5rem;font-variant-numeric:tabular-nums}
+.figures .kill dd{color:#b3261e}
+table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
+th,td{padding:.25rem .6rem;border-bottom:1px solid #e5e5e5;text-align:right;vertical-align:top}
+th:first-child,td:first-child{text-align:left;overflow-wrap:anywhere}
+svg{max-width:100%;height:auto}.quiet{color:#666}
+"""
+
+
+def report_page(report: Report) -> str:
+    """Return a report as an HTML document."""
+    return "\n".join(_lines(report)) + "\n"
+
+
+def _lines(report: Report) -> Iterator[str]:
+    yield "<!doctype html>"
+    yield '<html lang="en"><head><meta charset="utf-8"><title>What policies would have done</title>'
+    yield (
+        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    )
+    yield f"<style>{_STYLE}</style></head><body>"
+    yield "<h1>What policies would have done</h1>"
+    yield f'<p class="quiet">Policy set <code>{_text(report.policy_set)}</code>. Nothing was carried out.</p>'
+    yield from _figures(report)
+    if report.buckets:
+        yield f"<h2>Over time, by {_text(width_text(report.width))}</h2>"
+        yield timeline_chart(report)
+        if report.broken.openings:
+            yield '<p class="quiet">Dotted: a breaker opens.</p>'
+    if report.actions:
+        yield "<h2>Actions</h2>"
+        yield bars_chart(report.actions, "action", "planned actions by disposition")
+        yield from _counts("action", report.actions, lambda line: _text(line.what["action"]))
+    if report.policies:
+        yield "<h2>Policies</h2>"
+        if any(line.total for line in report.policies):
+            yield bars_chart(report.policies, "policy", "planned actions by policy and disposition")
+        yield from _counts("policy", report.policies, lambda line: _text(line.what["policy"]))
+    if report.entries:
+        yield "<h2>Entries</h2>"
+        yield from _counts("entry", report.entries, _entry)
+    yield from _dead(report)
+    yield from _breakers(report)
+    yield "</body></html>"
+
+
+def _text(value: object) -> str:
+    return escape(safe(str(value)))
+
+
+def _figures(report: Report) -> Iterator[str]:
+    figures = [
+        ("events decided", report.events, ""),
+        ("with an action", report.acted, ""),
+        ("pods would have died", report.pods.executed, "kill"),
+        ("processes would have died", report.processes.executed, "kill"),
+        ("kills refused by breakers", report.broken.refused, ""),
+        ("bad events", report.bad, ""),
+        ("events without a time", report.timeless, ""),
+    ]
+    yield '<dl class="figures">'
+    for name, count, kind in figures:
+        yield f'<div class="{kind}"><dt>{name}</dt><dd>{count:,}</dd></div>'
+    yield "</dl>"
+
+
+def _counts(title: str, lines: Sequence[Line], named: object) -> Iterator[str]:
+    assert callable(named)
+    heads = [title, *(word.replace("_", " ") for word in COLOURS)]
+    rows = [[named(line), *(f"{line.dispositions.get(word, 0):,}" for word in COLOURS)] for line in lines[:_SHOWN]]
+    yield from _table(heads, rows)
+    if len(lines) > _SHOWN:
+        yield f'<p class="quiet">and {len(lines) - _SHOWN:,} more; <code>--format json</code> has them all</p>'
+
+
+def _entry(line: Line) -> str:
+    what = line.what
+    name = f"{what['policy']}, {what['section']}[{what['index']}] {what['action']}"
+    return f"{_text(name)}<br><code>{_text(what.get('location', ''))}</code>"
+
+
+def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Yield a table; the cells are HTML by now."""
+    yield "<table><thead><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead><tbody>"
+    for row in rows:
+        yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+    yield "</tbody></table>"
+
+
+def _dead(report: Report) -> Iterator[str]:
+    yield "<h2>Who would have died</h2>"
+    deaths = (("pods", report.pods), ("processes", report.processes))
+    rows = [[name, f"{said.executed:,}", f"{said.audited:,}"] for name, said in deaths]
+    yield from _table(("distinct", "killed", "more, were no policy in audit mode"), rows)
+    if report.unknown:
+        yield f"<p>Kills of what nothing tells from others: {report.unknown:,}.</p>"
+    if report.targets:
+        yield "<h2>Most struck</h2>"
+        rows = [
+            [
+                f"{'pod' if struck.pod else 'process'} <code>{_text(struck.name)}</code>"
+                + ("" if struck.namespace is None else f" in <code>{_text(struck.namespace)}</code>"),
+                f"{struck.executed:,}",
+                f"{struck.audited:,}",
+            ]
+            for struck in report.targets
+        ]
+        yield from _table(("target", "executed", "audited"), rows)
+
+
+def _breakers(report: Report) -> Iterator[str]:
+    broken = report.broken
+    yield "<h2>Breakers</h2>"
+    yield f"<p>{broken.refused:,} kills refused, {broken.allowed:,} let through, by the default guard.</p>"
+    if broken.openings:
+        rows = [
+            [f"{_text(moment(one.time))}", f"<code>{_text(one.name)}</code>", f"{one.limit:,}", f"{one.refused:,}"]
+            for one in broken.openings[:_SHOWN]
+        ]
+        yield from _table(("opens", "breaker", "limit", "refused"), rows)
