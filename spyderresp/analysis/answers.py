@@ -30,6 +30,8 @@ Kind = Literal[
 ]
 #: How many other entries one may be held against before the answer is "not decided".
 MAX_CANDIDATES: Final = 2_000
+#: How many pairs of one policy's entries may be looked at for contradictions.
+MAX_PAIRS: Final = 50_000
 _Need = tuple[str, str, str]
 _SAME_PROCESS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree"})
 _WIDER: Final = frozenset({"agentKillProcessGroup", "agentKillProcessTree"})
@@ -127,6 +129,32 @@ def _needs(box: Box) -> dict[tuple[str, str], frozenset[str]]:
     return needs
 
 
+def at_odds(places: Sequence[Place]) -> Iterator[tuple[Place, Place]]:
+    """Yield pairs of one policy's entries, in order, that may meet in one process and do not go together there.
+
+    A renice does not go with a kill, nor with a renice to another priority.
+
+    Raises:
+        NotDecidedError: there are more than ``MAX_PAIRS``.
+    """
+    shelf = Shelf()
+    shelf.places = [place for place in places if place.entry.action == _RENICE or place.entry.action in _SAME_PROCESS]
+    if not any(place.entry.action == _RENICE for place in shelf.places):
+        return
+    shelf.sort()
+    order = {id(place): i for i, place in enumerate(shelf.places)}
+    seen = 0
+    for i, place in enumerate(shelf.places):
+        for other in shelf.meeting(place.box):
+            seen += 1
+            if seen > MAX_PAIRS:
+                raise NotDecidedError(f"more than {MAX_PAIRS:,} pairs of entries")
+            pair = {place.entry.action, other.entry.action}
+            same = pair == {_RENICE} and place.entry.parameters == other.entry.parameters
+            if order[id(other)] > i and _RENICE in pair and not same:
+                yield place, other
+
+
 class Analysis:
     """Answers about one policy set.
 
@@ -153,6 +181,15 @@ class Analysis:
         """Yield everything that is certain about the set, policy by policy."""
         yield from self._policies_that_are_equal()
         dead: set[int] = set()
+        yield from self._idle(dead)
+        yield from self._contradictions([place for place in self._places if id(place) not in dead])
+
+    def idle(self) -> Iterator[Answer]:
+        """Yield the entries that never fire, and those that others make needless."""
+        return self._idle(set())
+
+    def _idle(self, dead: set[int]) -> Iterator[Answer]:
+        """Yield them, and put those that never fire among the dead."""
         for place in self._places:
             try:
                 answer = self._fires(place)
@@ -166,7 +203,6 @@ class Analysis:
         live = [place for place in self._places if id(place) not in dead]
         for place in live:
             yield from self._needless(place, dead)
-        yield from self._contradictions(live)
 
     def _fires(self, place: Place) -> Answer | None:
         if not place.box.empty:
@@ -267,27 +303,29 @@ class Analysis:
         """Yield pairs of one policy that ask for a renice and a kill, or for two priorities, of one process."""
         by_policy: dict[int, list[Place]] = defaultdict(list)
         for place in live:
-            if place.entry.action == _RENICE or place.entry.action in _SAME_PROCESS:
-                by_policy[place.order].append(place)
+            by_policy[place.order].append(place)
         for group in by_policy.values():
-            for i, place in enumerate(group):
-                for other in group[i + 1 :]:
-                    pair = {place.entry.action, other.entry.action}
-                    if pair <= _SAME_PROCESS or (
-                        pair == {_RENICE} and place.entry.parameters == other.entry.parameters
-                    ):
-                        continue
-                    try:
-                        both = place.box & other.box
-                        if both.empty:
-                            continue
-                    except NotDecidedError as error:
-                        yield _undecided(other, f"whether it can fire together with {place.name}", error)
-                        continue
-                    what = "two priorities" if pair == {_RENICE} else "a renice and a kill"
-                    message = f"together with {place.name} it asks for {what} of the same process"
-                    event = both.example(("process",))
-                    yield _answer("contradictory", message, other, others=(place.name,), event=event)
+            yield from self._contradictions_of(group)
+
+    def _contradictions_of(self, group: list[Place]) -> Iterator[Answer]:
+        try:
+            for place, other in at_odds(group):
+                yield from self._contradiction(place, other)
+        except NotDecidedError as error:
+            yield _undecided(group[0], "what else of its policy contradicts", error)
+
+    @staticmethod
+    def _contradiction(place: Place, other: Place) -> Iterator[Answer]:
+        try:
+            both = place.box & other.box
+            if both.empty:
+                return
+        except NotDecidedError as error:
+            yield _undecided(other, f"whether it can fire together with {place.name}", error)
+            return
+        what = "two priorities" if place.entry.action == other.entry.action else "a renice and a kill"
+        message = f"together with {place.name} it asks for {what} of the same process"
+        yield _answer("contradictory", message, other, others=(place.name,), event=both.example(("process",)))
 
     def _policies_that_are_equal(self) -> Iterator[Answer]:
         """Yield policies whose enabled entries ask for the same of the same events, as they are written."""

@@ -43,9 +43,7 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
     parser.add_argument("--portable", action="store_true", help="note all that the vendor's own command line refuses")
     parser.add_argument("--fix", action="store_true", help="mend files in place where no plan changes by it")
-    parser.add_argument(
-        "--unsafe-fixes", action="store_true", help="with it, mend what changes the texts of flags, too"
-    )
+    parser.add_argument("--unsafe-fixes", action="store_true", help="mend what changes the texts of flags, too")
     parser.add_argument("--diff", action="store_true", help="show what would be mended, and change nothing")
     parser.add_argument(
         "--fail-on",

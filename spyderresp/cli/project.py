@@ -13,7 +13,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from spyderresp.findings import quoted, suggestion
 _TOML: Final = optional("tomllib") or optional("tomli")
 _OWN: Final = "spyderresp.toml"
 _SHARED: Final = "pyproject.toml"
+_CHECK: Final = "check"
 _KEYS: Final = ("strict", "portable", "fail-on", "ignore", "per-file-ignores")
 _LEVELS: Final = ("warning", "error")
 
@@ -95,16 +96,23 @@ def _read(path: Path, *, must: bool) -> Project | None:
     except ValueError as error:
         raise _fault(path, str(error)) from None
     for key in ("tool", "spyderresp") if shared else ():
-        said = said.get(key, {})
-    table = said.get("check")
-    if table is None:
+        said = _table(path, said, key)
+    for key in said:
+        if key != _CHECK:
+            raise _fault(path, f"unknown key {quoted(key)}; {suggestion(key, (_CHECK,))}")
+    if _CHECK not in said:
         return None if shared and not must else Project(path.parent.absolute())
-    return _project(path, table)
+    return _project(path, _table(path, said, _CHECK))
 
 
-def _project(path: Path, table: Any) -> Project:
+def _table(path: Path, said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = said.get(key, {})
     if not isinstance(table, dict):
-        raise _fault(path, "`check` must be a table")
+        raise _fault(path, f"{quoted(key)} must be a table")
+    return table
+
+
+def _project(path: Path, table: Mapping[str, Any]) -> Project:
     for key in table:
         if key not in _KEYS:
             raise _fault(path, f"unknown key {quoted(key)}; {suggestion(key, _KEYS)}")

@@ -40,6 +40,26 @@ class Documents:
                 held[document[1]] = document
         return held
 
+    @cached_property
+    def _holders(self) -> dict[int, Node]:
+        """Every mapping, by where each of its keys begins."""
+        return {key[1]: mapping for node in self.nodes for mapping in mappings(node) for key, _ in mapping[0].values()}
+
+    @cached_property
+    def _values(self) -> dict[int, Node]:
+        """Every value of a mapping, by where it begins."""
+        return {
+            value[1]: value for node in self.nodes for mapping in mappings(node) for _, value in mapping[0].values()
+        }
+
+    def holding(self, offset: int) -> Node | None:
+        """Return the mapping that has a key at a place."""
+        return self._holders.get(offset)
+
+    def value(self, offset: int) -> Node | None:
+        """Return the value of a mapping that begins at a place."""
+        return self._values.get(offset)
+
     def at(self, location: Location) -> Node | None:
         """Return the document that begins at a place."""
         return self._by_start.get(self.offset(location))
@@ -57,6 +77,18 @@ class Documents:
         while end < len(text) and text[end] not in _ENDS:
             end += 1
         return end
+
+
+def mappings(node: Node) -> Iterator[Node]:
+    """Yield every mapping of a document."""
+    value = node[0]
+    if isinstance(value, dict):
+        yield node
+        for _, below in value.values():
+            yield from mappings(below)
+    elif isinstance(value, list):
+        for item in value:
+            yield from mappings(item)
 
 
 def _documents(node: Node) -> Iterator[Node]:

@@ -20,6 +20,8 @@ from spyderresp.vocabulary import FLAG_TEXTS
 
 _ROUNDS: Final = 1_000
 _GLOB: Final = re.compile(r"\*[^\s,\[\]{}#'\"][^\r\n,\[\]{}#'\"]*")
+_NAME: Final = re.compile(r"\*[\w-]+")
+_ANCHOR: Final = re.compile(r"(?:^|[\s\[{,])&[\w-]+", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +47,9 @@ def fix_text(path: str, text: str, *, unsafe: bool = False) -> Fixed:
         chosen = _together(chosen, text)
         if not chosen:
             break
-        after = _checked(reading, text, chosen, path)
-        if after is None and len(chosen) > 1:
-            chosen = chosen[:1]
-            after = _checked(reading, text, chosen, path)
+        # All at once most often; else half of them, until the one that cannot be made is by itself.
+        while (after := _checked(reading, text, chosen, path)) is None and len(chosen) > 1:
+            chosen = chosen[: len(chosen) // 2]
         if after is None:
             refused.add(_key(chosen[0]))
             continue
@@ -80,22 +81,28 @@ def _quoting(item: Diagnostic, reading: Reading, text: str) -> Diagnostic | None
     glob = match.group().rstrip()
     if ": " in glob or glob.endswith(":"):
         return None
+    if _NAME.fullmatch(glob) and _ANCHOR.search(text):
+        # Its author knows anchors, and may have misspelt one.
+        return None
     fix = Fix("quote it", (Edit(start, start + len(glob), f"'{glob}'"),))
     return replace(item, fix=fix)
 
 
 def _together(items: Iterable[Diagnostic], text: str) -> list[Diagnostic]:
     """Return the findings whose fixes change no line among those that one before changes."""
-    chosen: list[Diagnostic] = []
-    taken: list[tuple[int, int]] = []
+    spans: list[tuple[int, int, int, Diagnostic]] = []
     for item in items:
         edits = item.fix.edits if item.fix is not None else ()
-        first = text.rfind("\n", 0, edits[0].start) + 1
         last = text.find("\n", edits[-1].end)
-        span = first, last if last >= 0 else len(text)
-        if not any(span[0] <= end and start <= span[1] for start, end in taken):
+        # Where one holds another it begins before it, or ends after it: it comes first.
+        first = text.rfind("\n", 0, edits[0].start) + 1
+        spans.append((first, -(last if last >= 0 else len(text)), len(spans), item))
+    chosen: list[Diagnostic] = []
+    end = -1
+    for first, last, _, item in sorted(spans, key=lambda span: span[:3]):
+        if first > end:
             chosen.append(item)
-            taken.append(span)
+            end = -last
     return chosen
 
 

@@ -22,26 +22,6 @@ def with_repair(item: Diagnostic, documents: Documents) -> Diagnostic:
     return item if fix is None else replace(item, fix=fix)
 
 
-def _holding(documents: Documents, offset: int) -> Node | None:
-    """Return the mapping that has a key at a place."""
-    return next((node for top in documents.nodes for node in _mappings(top) if _has_key(node, offset)), None)
-
-
-def _mappings(node: Node) -> Iterator[Node]:
-    value = node[0]
-    if isinstance(value, dict):
-        yield node
-        for _, below in value.values():
-            yield from _mappings(below)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _mappings(item)
-
-
-def _has_key(mapping: Node, offset: int) -> bool:
-    return any(key[1] == offset for key, _ in mapping[0].values())
-
-
 def _pairs(mapping: Node) -> list[tuple[str, Node, Node]] | None:
     """Return the pairs of a mapping in the order typed; None where some stand elsewhere, through a merge."""
     _, start, end = mapping
@@ -95,7 +75,7 @@ def _end(text: str, node: Node) -> int:
 def _siblings(documents: Documents, offset: int) -> Fix | None:
     """SR401: indent the keys that stand beside an action."""
     text = documents.source.text
-    item = _holding(documents, offset)
+    item = documents.holding(offset)
     pairs = _pairs(item) if item is not None else None
     if item is None or pairs is None:
         return None
@@ -143,7 +123,7 @@ def _newline_in(text: str, key: Node, null: Node) -> bool:
 def _labels(documents: Documents, offset: int) -> Fix | None:
     """SR402: write ``matchLabels`` above labels that stand directly under a selector."""
     text = documents.source.text
-    selector = _holding(documents, offset)
+    selector = documents.holding(offset)
     pairs = _pairs(selector) if selector is not None else None
     if selector is None or pairs is None or key_of(selector, "matchLabels") is not None:
         return None
@@ -164,7 +144,7 @@ def _labels(documents: Documents, offset: int) -> Fix | None:
 def _priority(documents: Documents, offset: int) -> Fix | None:
     """SR403: write the priority that counts."""
     text = documents.source.text
-    node = next((item for top in documents.nodes for item in _values(top) if item[1] == offset), None)
+    node = documents.value(offset)
     if node is None or not isinstance(node[0], str):
         return None
     number = str(min(NICE_MAX, max(NICE_MIN, int(node[0]))))
@@ -172,16 +152,10 @@ def _priority(documents: Documents, offset: int) -> Fix | None:
     return Fix(f"write `{number}`", (Edit(node[1], node[2], f"{quote}{number}{quote}"),))
 
 
-def _values(node: Node) -> Iterator[Node]:
-    for mapping in _mappings(node):
-        for _, value in mapping[0].values():
-            yield value
-
-
 def _mode(documents: Documents, offset: int) -> Fix | None:
     """SR404: say ``mode: audit``, which is how it is read."""
     text = documents.source.text
-    holder = _holding(documents, offset)
+    holder = documents.holding(offset)
     spec = child(holder, "spec")
     pairs = _pairs(spec) if spec is not None and isinstance(spec[0], dict) else None
     if spec is None or not pairs:

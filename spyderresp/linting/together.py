@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from spyderresp.analysis.answers import Analysis
+from spyderresp.analysis.answers import Analysis, at_odds
 from spyderresp.analysis.boxes import Box, of_selectors
 from spyderresp.analysis.entries import Place, places
 from spyderresp.analysis.patterns import NotDecidedError
@@ -39,7 +40,7 @@ def certain(subject: Subject) -> Iterator[Remark]:
     if not any(_may_clash((*policy.selectors, *entry.selectors)) for entry in enabled) and not _may_overlap(enabled):
         return
     said: set[tuple[str, Location]] = set()
-    for answer in Analysis(PolicySet((policy,))).answers():
+    for answer in Analysis(PolicySet((policy,))).idle():
         code = _KINDS.get(answer.kind)
         location = answer.location
         if code is None or (code == "SR809" and location in twice) or (code, location) in said:
@@ -63,43 +64,34 @@ def certain(subject: Subject) -> Iterator[Remark]:
 
 def _of_one_process(subject: Subject) -> Iterator[Remark]:
     """Say where a renice is lost on a process that is killed, or that is given a higher nice value, too."""
-    held = [
-        place for place in places(PolicySet((subject.policy,))) if TARGET_SCOPE.get(place.entry.action) == "process"
-    ]
-    for i, place in enumerate(held):
-        for other in held[i + 1 :]:
-            if not _are_at_odds(place, other):
-                continue
-            try:
-                if (place.box & other.box).empty:
-                    continue
-                loser, winner = (place, other) if _loses(place, other) else (other, place)
-                always = loser.box.within([winner.box]) is None
-            except NotDecidedError:
-                continue
-            what = f"{quoted(_said(loser))} and {quoted(_said(winner))}"
-            if loser.entry.action == winner.entry.action:
-                why = "the higher nice value stays, and the other counts for nothing"
-                if always:
-                    message = f"{what} ask for two priorities of the same process: {why}"
-                    hint = "keep one of the two, or select different processes"
-                    yield subject.say("SR811", message, loser.location, help=hint)
-            elif always:
-                message = f"{what}: every process that is reniced is killed, too"
-                hint = "keep one of the two, or select different processes"
-                yield subject.say("SR811", message, other.location, help=hint)
-            else:
-                message = f"{what} can meet in one process: it is reniced, then killed"
-                yield subject.say("SR816", message, other.location)
+    # Beyond their budgets these questions are left to `analyze`, which says that it has not decided them.
+    with contextlib.suppress(NotDecidedError):
+        for place, other in at_odds(tuple(places(PolicySet((subject.policy,))))):
+            with contextlib.suppress(NotDecidedError):
+                yield from _at_odds(subject, place, other)
+
+
+def _at_odds(subject: Subject, place: Place, other: Place) -> Iterator[Remark]:
+    if (place.box & other.box).empty:
+        return
+    loser, winner = (place, other) if _loses(place, other) else (other, place)
+    always = loser.box.within([winner.box]) is None
+    what = f"{quoted(_said(loser))} and {quoted(_said(winner))}"
+    hint = "keep one of the two, or select different processes"
+    if loser.entry.action == winner.entry.action:
+        if always:
+            why = "the higher nice value stays, and the other counts for nothing"
+            message = f"{what} ask for two priorities of the same process: {why}"
+            yield subject.say("SR811", message, loser.location, help=hint)
+    elif always:
+        message = f"{what}: every process that is reniced is killed, too"
+        yield subject.say("SR811", message, other.location, help=hint)
+    else:
+        yield subject.say("SR816", f"{what} can meet in one process: it is reniced, then killed", other.location)
 
 
 def _said(place: Place) -> str:
     return f"{place.entry.section}[{place.entry.index}] {place.entry.action}"
-
-
-def _are_at_odds(place: Place, other: Place) -> bool:
-    renices = [item.entry for item in (place, other) if item.entry.action == "agentReniceProcess"]
-    return len(renices) == 1 or (len(renices) == 2 and renices[0].parameters != renices[1].parameters)
 
 
 def _loses(place: Place, other: Place) -> bool:

@@ -147,6 +147,7 @@ def test_a_project_says_what_it_wants(run, name, head):
         ("strict = 3", "`strict` must be true or false"),
         ('fail-on = "warnin"', "unknown value `warnin` of `fail-on`; did you mean `warning`?"),
         ("x", "Expected '=' after a key"),
+        ("[chek]", "unknown key `chek`; did you mean `check`?"),
     ],
 )
 def test_a_wrong_configuration_ends_it(run, said, reason):
@@ -155,6 +156,21 @@ def test_a_wrong_configuration_ends_it(run, said, reason):
     assert (result.code, result.out) == (3, "")
     assert reason in result.err
     assert "spyderresp.toml: " in result.err
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("[tool]\nspyderresp = 3", "`spyderresp` must be a table"),
+        ("[tool.spyderresp]\ncheck = 3", "`check` must be a table"),
+        ("[tool.spyderresp.chek]", "unknown key `chek`"),
+    ],
+)
+def test_a_wrong_table_of_a_shared_file_ends_it(run, said, reason):
+    Path("pyproject.toml").write_text(f"# tool.spyderresp\n{said}\n")
+    result = run("check", "policies")
+    assert (result.code, result.out) == (3, "")
+    assert reason in result.err
 
 
 def test_sarif_is_what_its_schema_says(run, policy):

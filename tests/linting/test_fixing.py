@@ -139,6 +139,27 @@ def test_an_alias_of_a_mapping_is_no_glob() -> None:
     assert fix_text("a.yaml", text).text == text
 
 
+def test_a_misspelt_anchor_is_no_glob() -> None:
+    text = f"{POLICY}        processSelector: {{name: *shels}}\n"
+    assert fix_text("a.yaml", text).text != text
+    text = text.replace("{name: demo", "{shells: &shells [bash], name: demo")
+    assert fix_text("a.yaml", text).text == text
+
+
+def test_one_that_cannot_be_made_keeps_back_no_other() -> None:
+    # Three policies lack a mode; in the middle one a merge from another document's part stands in the way of SR401.
+    plain = POLICY.replace("  mode: enforce\n", "").replace("        severity: high\n", "        severity: high\n")
+    plain = plain.replace("name: demo", "name: NAME") + "        processSelector: {name: [nc]}\n"
+    stuck = plain.replace(
+        "    - makeRedFlag:\n        severity: high\n        processSelector: {name: [nc]}\n",
+        "    - makeRedFlag:\n      <<: *base\n",
+    ).replace("metadata: {", "metadata: {base: &base {severity: high, processSelector: {name: [nc]}}, ")
+    text = "---\n".join(part.replace("NAME", name) for part, name in ((plain, "a"), (stuck, "b"), (plain, "c")))
+    fixed = fix_text("a.yaml", text)
+    assert [item.code for item in fixed.applied] == ["SR404"] * 3
+    assert [item.code for item in spyderresp.loads(fixed.text).diagnostics] == ["SR401"]
+
+
 def test_folded_markdown_is_mended_only_when_asked() -> None:
     content = "'it''s:\n\n        # A\n        1. b\n        '"
     text = f"{POLICY}        processSelector: {{name: nc}}\n        content: {content}\n"

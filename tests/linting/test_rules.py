@@ -10,6 +10,7 @@ from hypothesis import given
 from strategies import policy_sets
 
 import spyderresp
+from spyderresp.analysis import answers
 from spyderresp.codes import CODES
 from spyderresp.linting.lint import lint
 from spyderresp.loading import read, read_text
@@ -88,6 +89,19 @@ def test_a_kill_that_a_wider_kill_makes_needless() -> None:
 
 def test_the_same_twice_is_said_once() -> None:
     assert codes(kill("processSelector: {matchFields: {name: nc}}") * 2) == ["SR810"]
+
+
+def test_a_renice_is_held_against_what_it_may_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    renice = kill("priority: '5'\n        processSelector: {matchFields: {name: n}}", "agentReniceProcess")
+    for exact, expected in (("n", ["SR811"]), ("m", [])):
+        assert codes(renice + kill(f"processSelector: {{matchFields: {{name: {exact}}}}}")) == expected
+    assert codes(renice + kill("processSelector: {matchFields: {exe: /bin/n}}")) == ["SR816"]
+    # Of a policy with more pairs than can be looked at nothing false is said, and `analyze` owns up to it.
+    monkeypatch.setattr(answers, "MAX_PAIRS", 1)
+    actions = renice + kill("processSelector: {matchFields: {name: n}}")
+    assert codes(actions) == []
+    analysis = answers.Analysis(spyderresp.loads(HEAD + actions))
+    assert [answer.kind for answer in analysis.answers()] == ["not-decided"]
 
 
 def test_a_service_of_the_policy_and_a_pod_of_the_action() -> None:
