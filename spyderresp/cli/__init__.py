@@ -6,30 +6,31 @@ Exit codes: 0 fine; 1 findings; 2 a policy cannot be read; 3 wrong usage, or inp
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
-from spyderresp.cli import analyze, bench, certify, check, diff, explain, journal, plan, replay, run, schema, test, undo
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.findings import quoted, suggestion
 from spyderresp.version import __version__
 
-_VERBS: Final = {
-    "check": check,
-    "plan": plan,
-    "explain": explain,
-    "test": test,
-    "diff": diff,
-    "replay": replay,
-    "analyze": analyze,
-    "certify": certify,
-    "run": run,
-    "journal": journal,
-    "undo": undo,
-    "bench": bench,
-    "schema": schema,
-}
+# Each is a module of this package, loaded when it is asked for: one needs little of what the others do.
+_VERBS: Final = (
+    "check",
+    "plan",
+    "explain",
+    "test",
+    "diff",
+    "replay",
+    "analyze",
+    "certify",
+    "run",
+    "journal",
+    "undo",
+    "bench",
+    "schema",
+)
 _USAGE: Final = 3
 _INTERRUPTED: Final = 130
 # What a shell reports of a program that a closed pipe ended; nothing is printed.
@@ -93,8 +94,12 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
     return chosen
 
 
-def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
-    """Return the parser of the whole command line, and that of each verb."""
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"spyderresp.cli.{verb}")
+
+
+def _parsers(names: Iterable[str] = _VERBS) -> tuple[_Parser, dict[str, _Parser]]:
+    """Return the parser of the whole command line, and that of each of these verbs."""
     parser = _Parser(
         prog="spyderresp",
         description="decide which response actions Spyderbat policies demand for deviation events",
@@ -102,8 +107,8 @@ def _parsers() -> tuple[_Parser, dict[str, _Parser]]:
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     verbs = parser.add_subparsers(title="verbs", dest="verb", metavar="VERB", parser_class=_Parser)
-    for module in _VERBS.values():
-        module.add_parser(verbs)
+    for name in names:
+        _module(name).add_parser(verbs)
     return parser, dict(verbs.choices)
 
 
@@ -145,7 +150,7 @@ def _answer(given: list[str], streams: Streams) -> int:
 
 
 def _dispatch(given: list[str], streams: Streams) -> int:
-    parser, verbs = _parsers()
+    parser, verbs = _parsers(given[:1] if given and given[0] in _VERBS else _VERBS)
     try:
         if given and not given[0].startswith("-"):
             if given[0] not in verbs:
@@ -168,5 +173,5 @@ def _dispatch(given: list[str], streams: Streams) -> int:
     if parsed.verb is None:
         streams.complain(parser.format_help().rstrip("\n"))
         return _USAGE
-    carry_out: Callable[[argparse.Namespace, Streams], int] = _VERBS[parsed.verb].run
+    carry_out: Callable[[argparse.Namespace, Streams], int] = _module(parsed.verb).run
     return carry_out(parsed, streams)
