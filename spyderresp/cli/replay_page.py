@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from html import escape
 from typing import Final
 
@@ -86,8 +86,7 @@ def _figures(report: Report) -> Iterator[str]:
     yield "</dl>"
 
 
-def _counts(title: str, lines: Sequence[Line], named: object) -> Iterator[str]:
-    assert callable(named)
+def _counts(title: str, lines: Sequence[Line], named: Callable[[Line], str]) -> Iterator[str]:
     heads = [title, *(word.replace("_", " ") for word in COLOURS)]
     rows = [[named(line), *(f"{line.dispositions.get(word, 0):,}" for word in COLOURS)] for line in lines[:_SHOWN]]
     yield from _table(heads, rows)

@@ -10,7 +10,7 @@ from spyderresp.errors import Diagnostic
 from spyderresp.findings import Findings
 from spyderresp.linting import kills, portability, responses, texts, together
 from spyderresp.linting.documents import Documents
-from spyderresp.linting.ignores import Ignore, ignores, kept
+from spyderresp.linting.ignores import ignores, kept
 from spyderresp.linting.repairs import with_repair
 from spyderresp.linting.subject import Remark, Rule, Subject
 from spyderresp.loading import Reading
@@ -86,6 +86,3 @@ def _diagnostics(remarks: Iterable[Remark], documents: Documents) -> list[Diagno
     for remark in remarks:
         findings.add(remark.code, remark.message, documents.source, remark.start, remark.end, remark.help, remark.fix)
     return findings.items
-
-
-__all__ = ["PORTABLE", "RULES", "Ignore", "lint"]

@@ -54,7 +54,7 @@ def certain(subject: Subject) -> Iterator[Remark]:
                 continue
             location, message = _clash(subject, entry, location, message)
         else:
-            message = f"{_name(answer.subject)}: {message}".replace(f"{policy.name}: ", "")
+            message = f"{quoted(answer.subject)}: {message}".replace(f"{policy.name}: ", "")
         yield subject.say(code, message, location, help=_HELP[code])
     yield from _of_one_process(subject)
     for location, first in twice.items():
@@ -99,10 +99,6 @@ def _loses(place: Place, other: Place) -> bool:
     if place.entry.action == other.entry.action:
         return int(dict(place.entry.parameters)["priority"]) < int(dict(other.entry.parameters)["priority"])
     return place.entry.action == "agentReniceProcess"
-
-
-def _name(subject: str) -> str:
-    return quoted(subject)
 
 
 def _may_clash(selectors: tuple[Selector, ...]) -> bool:
