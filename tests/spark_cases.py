@@ -1,0 +1,67 @@
+"""Events and policies for Spark, and what every Spark must make of them: Connect and the JVM alike."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import spyderresp
+
+SCHEMA = (
+    "id string, cluster struct<name:string>, process struct<exe:string>,"
+    " pod struct<name:string, labels:map<string,string>>, unread binary"
+)
+
+
+def policies(name: str = "p") -> spyderresp.PolicySet:
+    def one(number: int) -> dict[str, Any]:
+        return {
+            "apiVersion": "spyderbat/v1",
+            "kind": "SpyderbatPolicy",
+            "metadata": {"name": f"{name}{number}", "type": "cluster"},
+            "spec": {
+                "mode": "enforce",
+                "clusterSelector": {"name": [f"prod-{number}", "prod-x*"]},
+                "response": {
+                    "default": [{"makeRedFlag": {"severity": "high", "content": f"é {number}"}}],
+                    "actions": [
+                        {"agentKillPod": {"podSelector": {"matchLabels": {"app": "shop"}}}},
+                        {"agentKillProcess": {"processSelector": {"exe": "/tmp/*"}}},
+                    ],
+                },
+            },
+        }
+
+    return spyderresp.from_documents([one(number) for number in range(5)])
+
+
+def events(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": f"e{number}",
+            "cluster": {"name": f"prod-{number % 7}"} if number % 11 else None,
+            "process": {"exe": "/tmp/x" if number % 3 else "/bin/sh"} if number % 5 else None,
+            "pod": {"name": f"pod{number}", "labels": {"app": "shop" if number % 2 else "till"}},
+        }
+        for number in range(count)
+    ]
+
+
+def wanted(engine: spyderresp.Engine, said: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return the rows of all actions, sorted."""
+    return sorted(
+        (event["id"], place, action["action"], action["disposition"], action["sources"][0]["policy"])
+        for event in said
+        for place, action in enumerate(engine.evaluate(event).to_dict()["actions"])
+    )
+
+
+def found(rows: list[Any]) -> list[tuple[Any, ...]]:
+    """Return the same of collected rows."""
+    assert all(row["error"] is None for row in rows)
+    return sorted(tuple(row[name] for name in ("id", "place", "action", "disposition", "policy")) for row in rows)
+
+
+def write(said: list[dict[str, Any]], path: Path) -> None:
+    path.write_text("".join(f"{json.dumps(event)}\n" for event in said))
