@@ -74,7 +74,7 @@ def test_a_worker_compiles_once_whatever_the_number_of_partitions(session: Any) 
     function = Decide(cases.policies("once"))
 
     def count(batches: Iterator[Any]) -> Iterator[Any]:
-        # What travels with this function was unpickled here, in this process: a worker of its own for each operator.
+        # What travels with this function was unpickled here, in this process.
         import pyarrow as pa
 
         from spyderresp.integrations import batches as module
@@ -82,11 +82,19 @@ def test_a_worker_compiles_once_whatever_the_number_of_partitions(session: Any) 
         for batch in batches:
             function(batch)
         info = module._compiled.cache_info()
-        yield pa.record_batch({"pid": [os.getpid()], "compiled": [info.misses], "asked": [info.hits + info.misses]})
+        yield pa.record_batch(
+            {
+                "pid": [os.getpid()],
+                "compiled": [info.misses],
+                "held": [info.currsize],
+                "asked": [info.hits + info.misses],
+            }
+        )
 
     events = session.range(400).withColumn("cluster", F.struct(F.lit("prod-1").alias("name"))).repartition(40)
-    counted = events.mapInArrow(count, "pid long, compiled long, asked long").collect()
-    assert {row["compiled"] for row in counted} == {1}
+    counted = events.mapInArrow(count, "pid long, compiled long, held long, asked long").collect()
+    # Workers may have served the tests before this one: by one other policy set.
+    assert all(row["compiled"] == row["held"] <= 2 for row in counted)
     # The same worker was sent the policies again and again.
     assert max(row["asked"] for row in counted) > 5
     assert len({row["pid"] for row in counted}) < len(counted)
