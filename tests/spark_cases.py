@@ -14,7 +14,7 @@ SCHEMA = (
 )
 
 
-def policies(name: str = "p") -> spyderresp.PolicySet:
+def documents(name: str) -> list[dict[str, Any]]:
     def one(number: int) -> dict[str, Any]:
         return {
             "apiVersion": "spyderbat/v1",
@@ -33,7 +33,11 @@ def policies(name: str = "p") -> spyderresp.PolicySet:
             },
         }
 
-    return spyderresp.from_documents([one(number) for number in range(5)])
+    return [one(number) for number in range(5)]
+
+
+def policies(name: str = "p") -> spyderresp.PolicySet:
+    return spyderresp.from_documents(documents(name))
 
 
 def events(count: int) -> list[dict[str, Any]]:
