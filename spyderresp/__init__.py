@@ -11,6 +11,9 @@
 
 from __future__ import annotations
 
+import importlib as _importlib
+import typing as _typing
+
 try:
     from spyderresp._native import index as _index  # noqa: F401
 except ImportError as error:
@@ -21,16 +24,18 @@ except ImportError as error:
     ) from error
 
 from spyderresp._native.plan import ActionPlan, PlannedAction, Source, Target
-from spyderresp.adapters import adapt
 from spyderresp.engine import Engine
 from spyderresp.errors import Diagnostic, EventError, Location, PolicyError, SpyderrespError
-from spyderresp.execute import aexecute, execute, execute_many
-from spyderresp.explain import Explanation
-from spyderresp.loading import from_documents, load, loads
 from spyderresp.policy import Policy, PolicySet
-from spyderresp.reconcile import follow_up, reconcile
-from spyderresp.report import ExecutionReport, StepOutcome
 from spyderresp.version import __version__
+
+if _typing.TYPE_CHECKING:
+    from spyderresp.adapters import adapt
+    from spyderresp.execution import aexecute, execute, execute_many
+    from spyderresp.explain import Explanation
+    from spyderresp.loading import from_documents, load, loads
+    from spyderresp.reconciliation import follow_up, reconcile
+    from spyderresp.report import ExecutionReport, StepOutcome
 
 __all__ = [
     "ActionPlan",
@@ -59,3 +64,31 @@ __all__ = [
     "loads",
     "reconcile",
 ]
+
+#: What deciding does not need is imported when it is first asked for: it takes twice as long as all the rest. No module
+#: has the name of what stands in it, or it would be in its way.
+_LATER = {
+    "ExecutionReport": "report",
+    "Explanation": "explain",
+    "StepOutcome": "report",
+    "adapt": "adapters",
+    "aexecute": "execution",
+    "execute": "execution",
+    "execute_many": "execution",
+    "follow_up": "reconciliation",
+    "from_documents": "loading",
+    "load": "loading",
+    "loads": "loading",
+    "reconcile": "reconciliation",
+}
+
+if not _typing.TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(_importlib.import_module(f"spyderresp.{_LATER[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from spyderresp._native.arrange import Arranger
 from spyderresp._native.index import DecisionIndex
@@ -22,13 +21,15 @@ class Options(NamedTuple):
     audit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
 class Compiled:
     """An index, with what else an explanation needs: the policies, and the place of each attribute."""
 
-    policy_set: PolicySet
-    index: DecisionIndex
-    attributes: dict[tuple[str, str], int]
+    __slots__ = ("attributes", "index", "policy_set")
+
+    def __init__(self, policy_set: PolicySet, index: DecisionIndex, attributes: dict[tuple[str, str], int]) -> None:
+        self.policy_set: Final = policy_set
+        self.index: Final = index
+        self.attributes: Final = attributes
 
 
 def compile_policies(policies: PolicySet, options: Options) -> Compiled:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from spyderresp._native.decider import Decider
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
-from spyderresp.explain import Explanation, explain
-from spyderresp.extras import needed
+from spyderresp.extras import later, needed
 from spyderresp.policy import PolicySet
 
 if TYPE_CHECKING:
     from spyderresp.arrow import BatchResult
+    from spyderresp.explain import Explanation
 
 _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
     "defaults": get_args(Defaults),
@@ -101,7 +101,8 @@ class Engine(Decider):
         Raises:
             EventError: the event is malformed where it is checked.
         """
-        return explain(self._compiled, event)
+        explanation: Explanation = later("spyderresp.explain").explain(self._compiled, event)
+        return explanation
 
     def stats(self) -> dict[str, Any]:
         """Return counts since the policies were loaded, and the index's shape and sizes, for monitoring."""

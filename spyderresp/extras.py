@@ -1,4 +1,4 @@
-"""Optional dependencies: looked for where they are needed, and missed with a word on how to get them."""
+"""Modules that are looked for where they are needed: optional ones, and those that deciding can do without."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ def optional(module: str) -> ModuleType | None:
         return importlib.import_module(module)
     except ImportError:
         return None
+
+
+def later(module: str) -> ModuleType:
+    """Return a module of this package that costs too much to be imported by whoever only decides."""
+    return importlib.import_module(module)
 
 
 def needed(module: str, extra: str, what: str) -> ModuleType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from spyderresp._native.digest import digest
@@ -85,7 +85,7 @@ def _quoting(item: Diagnostic, reading: Reading, text: str) -> Diagnostic | None
         # Its author knows anchors, and may have misspelt one.
         return None
     fix = Fix("quote it", (Edit(start, start + len(glob), f"'{glob}'"),))
-    return replace(item, fix=fix)
+    return item._replace(fix=fix)
 
 
 def _together(items: Iterable[Diagnostic], text: str) -> list[Diagnostic]:

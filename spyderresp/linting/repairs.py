@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any, Final
 
 from spyderresp.errors import Diagnostic, Edit, Fix
@@ -19,7 +18,7 @@ def with_repair(item: Diagnostic, documents: Documents) -> Diagnostic:
     if build is None or item.fix is not None:
         return item
     fix = build(documents, documents.offset(item.location))
-    return item if fix is None else replace(item, fix=fix)
+    return item if fix is None else item._replace(fix=fix)
 
 
 def _pairs(mapping: Node) -> list[tuple[str, Node, Node]] | None:

@@ -10,7 +10,7 @@ from spyderresp.engine import Engine
 from spyderresp.executors.base import Executor
 from spyderresp.extras import needed
 from spyderresp.policy import PolicySet
-from spyderresp.reconcile import reconcile
+from spyderresp.reconciliation import reconcile
 from spyderresp.service.building import Making, diagnosed, distrusted_policies, ends, guard_of, kills
 from spyderresp.service.config import ConfigurationError
 from spyderresp.service.counts import Counts

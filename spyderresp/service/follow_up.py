@@ -7,7 +7,7 @@ import time
 from typing import Final
 
 from spyderresp.journal.base import JournalError, OpenJournal
-from spyderresp.reconcile import follow_up
+from spyderresp.reconciliation import follow_up
 from spyderresp.service.rounds import Hands
 
 _EVERY: Final = 5.0

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from spyderresp._native.plan import ActionPlan
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
-from spyderresp.execute import execute_many
+from spyderresp.execution import execute_many
 from spyderresp.executors.base import Executor
 from spyderresp.guards.base import StepGuard
 from spyderresp.journal.base import StepJournal

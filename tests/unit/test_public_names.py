@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
+import pytest
+
 import spyderresp
 
 
 def test_names_are_listed_and_sorted() -> None:
+    assert all(hasattr(spyderresp, name) for name in spyderresp.__all__)
     public = {
         name
         for name, value in vars(spyderresp).items()
@@ -22,6 +25,44 @@ def test_names_are_listed_and_sorted() -> None:
     }
     assert public | {"__version__"} == set(spyderresp.__all__)
     assert sorted(spyderresp.__all__) == spyderresp.__all__
+
+
+def test_names_that_deciding_does_not_need_come_when_asked_for() -> None:
+    program = """
+import sys, spyderresp
+heavy = {"yaml", "dataclasses", "inspect", "asyncio", "sqlite3", "msgspec", "pyarrow", "spyderresp.loading"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+assert set(spyderresp.__all__) <= set(dir(spyderresp))
+engine = spyderresp.Engine(spyderresp.PolicySet(()))
+assert not engine.evaluate({}) and not engine.evaluate_many([{}])[0]
+assert not heavy - {"msgspec"} & set(sys.modules), heavy & set(sys.modules)
+import spyderresp.execution, spyderresp.reconciliation
+for name in spyderresp.__all__:
+    assert getattr(spyderresp, name) is getattr(spyderresp, name)
+assert callable(spyderresp.execute) and callable(spyderresp.reconcile) and callable(spyderresp.load)
+try:
+    spyderresp.laod
+except AttributeError as error:
+    assert str(error) == "module 'spyderresp' has no attribute 'laod'"
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_types_of_names_that_come_late_are_exact(tmp_path: Path) -> None:
+    mypy = pytest.importorskip("mypy.api")
+    lines = [
+        "import spyderresp",
+        "plan: spyderresp.ActionPlan = spyderresp.Engine(spyderresp.load('x')).evaluate({})",
+        "said: spyderresp.Explanation = spyderresp.Engine(spyderresp.loads('x')).explain({})",
+        "wrong: int = spyderresp.load('x')",
+        "spyderresp.laod",
+    ]
+    (tmp_path / "use.py").write_text("\n".join(lines))
+    out, _, _ = mypy.run([str(tmp_path / "use.py"), "--strict", "--cache-dir", str(tmp_path / "cache")])
+    errors = [line.partition("use.py:")[2].partition(":")[0] for line in out.splitlines() if "use.py:" in line]
+    assert set(errors) == {"4", "5"}, out
 
 
 def test_python_names_are_documented() -> None:

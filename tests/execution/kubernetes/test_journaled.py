@@ -13,7 +13,7 @@ import spyderresp
 from spyderresp.executors import Kubernetes
 from spyderresp.guards import Guard
 from spyderresp.journal import Journal
-from spyderresp.reconcile import follow_up, reconcile
+from spyderresp.reconciliation import follow_up, reconcile
 
 Make = Callable[..., Kubernetes]
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from spyderresp.execute import default_guard, named
+from spyderresp.execution import default_guard, named
 from spyderresp.executors.base import Executor, Following, Held, Sink
 from spyderresp.guards.base import Alarm, StepGuard
 from spyderresp.journal.base import Intent, JournalError, Opened, OpenJournal, UnderWay
