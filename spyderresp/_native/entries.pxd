@@ -14,7 +14,16 @@ cdef extern from *:
     #ifndef Py_BUILD_CORE
     #define Py_BUILD_CORE 1
     #endif
+    /* A macro of 3.12 that its own internal headers define as a function. */
+    #undef _PyGC_FINALIZED
+    #if defined(__GNUC__)
+    #pragma GCC diagnostic push
+    #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+    #endif
     #include "internal/pycore_dict.h"
+    #if defined(__GNUC__)
+    #pragma GCC diagnostic pop
+    #endif
     typedef PyDictUnicodeEntry spyderresp_entry;
     static Py_ssize_t spyderresp_entries(PyObject* mapping, spyderresp_entry** first) {
         PyDictKeysObject* keys = ((PyDictObject*)mapping)->ma_keys;
