@@ -26,7 +26,7 @@ cdef enum AttributeKind:
 cdef enum:
     IDENTITIES = 20       # cells of a target: see IDENTITY in reader.pyx
     SCOPES = 7
-    LONGEST = 64          # entries of a dict that quick() walks
+    LONGEST = 256         # entries of a dict that quick() walks; of a longer one it looks up what is wanted
     # Cells behind the attributes' and the identity's.
     ID = IDENTITIES
     TIME = IDENTITIES + 1
@@ -75,6 +75,7 @@ cdef class EventReader:
     cdef bint complete(self, PyObject** row) noexcept
     cdef Key* meet(self, int kind, int i, PyObject* key, Key* other) noexcept
     cdef bint walk(self, PyObject* mapping, int kind, PyObject** row) noexcept
+    cdef bint pick(self, PyObject* mapping, int kind, PyObject** row) noexcept
     cdef bint walk_slowly(self, PyObject* mapping, int kind, PyObject** row) noexcept
     # The row's first cells hold what the returned list holds.
     cdef list slow(self, object event, PyObject** row, unsigned int* present)

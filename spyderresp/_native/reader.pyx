@@ -231,9 +231,10 @@ cdef class EventReader:
         cdef Py_ssize_t count
         cdef PyObject* key
         cdef PyObject* value
-        if PyDict_GET_SIZE(<object>mapping) > LONGEST:
-            return False
         count = entries_of(mapping, &at) if _AGREE else -1
+        if PyDict_GET_SIZE(<object>mapping) > LONGEST:
+            # Without entries, some key may be other than an exact str.
+            return count >= 0 and self.pick(mapping, kind, row)
         if count < 0:
             return self.walk_slowly(mapping, kind, row)
         end = at + count
@@ -275,6 +276,21 @@ cdef class EventReader:
             row[entry.second] = value
             prefetch(value)
             entry = entry + 1 if entry != &other else &keys[LONGEST]
+        return True
+
+    cdef bint pick(self, PyObject* mapping, int kind, PyObject** row) noexcept:
+        """Do the same of a long dict whose keys are all exact strs: what is wanted is looked up, the rest passed by."""
+        cdef Py_ssize_t at = 0
+        cdef PyObject* key
+        cdef PyObject* cells
+        cdef PyObject* value
+        cdef int first, second
+        while PyDict_Next(self.wanted[kind], &at, &key, &cells):
+            value = PyDict_GetItemWithError(<object>mapping, <object>key)
+            if value is not NULL:
+                first, second = <tuple>cells
+                row[first] = value
+                row[second] = value
         return True
 
     cdef bint quick(self, object event, PyObject** row, unsigned int* present) noexcept:

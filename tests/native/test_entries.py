@@ -57,13 +57,32 @@ def test_entries_are_the_items(steps: list[tuple[str, str]]) -> None:
         assert quick
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 6, 10, 11, 21, 22, 63, 64])
+@pytest.mark.parametrize("count", [0, 1, 5, 6, 10, 11, 21, 22, 63, 64, 255, 256, 257, 700])
 def test_tables_of_every_size(count: int) -> None:
     mapping = {f"key {number}": number for number in range(count)}
     assert not TABLES or entries(mapping) == list(mapping.items())
     for key in list(mapping)[::2]:
         del mapping[key]
     assert not TABLES or entries(mapping) == list(mapping.items())
+
+
+@pytest.mark.parametrize("count", [254, 255, 256, 700])
+@pytest.mark.parametrize("odd", [False, True])
+def test_long_dicts_are_read_the_same(count: int, *, odd: bool) -> None:
+    mapping: dict[Any, Any] = {f"key {number}": str(number) for number in range(count)}
+    mapping |= {"name": "a", "labels": {f"key {number}": "x" for number in range(count)}, "uid": "u"}
+    del mapping["key 3"]
+    if odd:
+        mapping[3] = "no text is equal to it"
+    reader = EventReader(*SHAPE)
+    for event in ({"cluster": mapping}, {"cluster": dict(mapping)}, {"cluster": {"uid": "v"}}, {"cluster": mapping}):
+        values, present, quick = reader.values(event)
+        assert (values, present) == reader.values(event, quick=False)[:2]
+        if 3 in event["cluster"]:
+            assert not quick
+        elif TABLES:
+            assert quick
+        assert values[1] == event["cluster"]["uid"]
 
 
 def test_other_tables_are_walked() -> None:

@@ -78,7 +78,8 @@ def test_what_may_run_code_is_read_the_slow_way() -> None:
         {"cluster": {Subclass("name"): "c"}},
         {"cluster": {"name": Subclass("c")}},
         {"cluster": {"name": "c"}, "id": ["x"]},
-        {"cluster": {"name": "c", **{f"k{number}": 1 for number in range(65)}}},
+        {"cluster": {**{f"k{number}": 1 for number in range(300)}, Name(): "c"}},
+        {"cluster": {**{f"k{number}": 1 for number in range(300)}, "name": Subclass("c")}},
     ):
         values, _, quick = reader.values(event)
         assert not quick
