@@ -220,7 +220,8 @@ def epoch_seconds(moment: Any) -> float | None:
         return None
     day, clock, fraction, zulu, offset = match.groups()
     try:
-        whole = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zulu else offset}")
-    except ValueError:
+        whole = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zulu else offset}").astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        # No such day or hour; or one whose zone leads out of the calendar.
         return None
-    return whole.astimezone(timezone.utc).timestamp() + float(f"0.{fraction or 0}")
+    return whole.timestamp() + float(f"0.{fraction or 0}")

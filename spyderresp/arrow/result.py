@@ -62,6 +62,11 @@ class BatchResult(Sequence[ActionPlan]):
         self._starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
         self._cells: dict[int, RowCells | None] = {}
 
+    @property
+    def decided(self) -> Batch:
+        """What was decided, for native code to count. Internal."""
+        return self._decided
+
     def __len__(self) -> int:
         return self._decided.rows
 

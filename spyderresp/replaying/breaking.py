@@ -2,30 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import astuple, dataclass
 
-from spyderresp.clock import Clock
-from spyderresp.guards.breakers import Breakers, Limits
-
-
-class Attempt(NamedTuple):
-    """A kill that would have been tried.
-
-    Attributes:
-        time: epoch seconds of its event.
-        action: its name.
-        policies: those that asked for it.
-        target: what tells its target from others; empty where nothing does.
-        namespace: of the target; None without one.
-    """
-
-    time: float
-    action: str
-    policies: tuple[str, ...]
-    target: str
-    namespace: str | None
+from spyderresp._native.breaking import step_breakers
+from spyderresp._native.kills import Kills
+from spyderresp.guards.breakers import Limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +41,12 @@ class Broken:
     allowed: int
 
 
-def breakers(attempts: Iterable[Attempt], limits: Limits) -> Broken:
+def breakers(kills: Kills, limits: Limits) -> Broken:
     """Return what breakers would have done, were every event decided at its own time.
 
     Args:
-        attempts: in any order.
-        limits: those of the guard.
+        kills: in any order.
+        limits: those of the guard; it starts with the first kill.
     """
-    now = 0.0
-    held = Breakers(limits, Clock(wall=lambda: now, steady=lambda: now, boot=lambda: "replay"))
-    refused = allowed = 0
-    openings: list[Opening] = []
-    latest: dict[str, int] = {}
-    counts: list[int] = []
-    for attempt in sorted(attempts, key=lambda item: item.time):
-        now = attempt.time
-        shut = held.admit(attempt, attempt.target, attempt.namespace)
-        allowed += not shut
-        refused += bool(shut)
-        for item in shut:
-            if item.new:
-                latest[item.name] = len(openings)
-                openings.append(Opening(now, item.name, item.limit, 0))
-                counts.append(0)
-            counts[latest[item.name]] += 1
-    found = (replace(opening, refused=count) for opening, count in zip(openings, counts, strict=True))
-    return Broken(tuple(found), refused, allowed)
+    openings, refused, allowed = step_breakers(kills, astuple(limits))
+    return Broken(tuple(Opening(*opening) for opening in openings), refused, allowed)

@@ -1,10 +1,10 @@
-"""What tells one pod or process from others, by what events say."""
+"""What tells one pod or process from others, by what events say. Of a batch's rows ``_native.kills`` says the same."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-#: What tells processes apart where they have no uid: the machine, the number, and when it began. In order.
+#: What tells processes apart where they have no uid, before their number: the machine, and when it began. In order.
 PROCESS: Final = ("machine.uid", "machine.hostname", "process.boot_id", "process.start_ticks", "process.start_time")
 POD: Final = ("cluster.uid", "cluster.name", "namespace.name", "pod.name")
 
@@ -24,6 +24,16 @@ def of_process(target: Any) -> str:
     if target["process.pid"] is None:
         return ""
     return f"{_joined(target, PROCESS)}/{target['process.pid']}"
+
+
+def told(target: Any) -> tuple[str | None, tuple[str, str | None], tuple[str, str | None]]:
+    """Return a target's namespace, and what tells its process and its pod from others, each with its name."""
+    process, pod = _text(target["process.name"]), _text(target["pod.name"])
+    return _text(target["namespace.name"]), (of_process(target), process), (of_pod(target), pod)
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _joined(target: Any, paths: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,47 +13,38 @@ from spyderresp.vocabulary import TARGET_SCOPE
 #: Outcomes that are known again as the same object; beyond it all are forgotten, and known by what they say.
 _KNOWN: Final = 100_000
 _LIVE: Final = ("execute", "audit")
+#: A kill in force: its action, the policies that asked for it, whether it kills a pod, whether it is carried out.
+Kill = tuple[str, tuple[str, ...], bool, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
-    """A kill that an outcome has, in force: to be executed, or audited.
-
-    Attributes:
-        action: such as ``agentKillPod``.
-        policies: those that asked for it, each once.
-        pod: whether it kills a pod; else a process.
-        executed: whether it is carried out.
-    """
-
-    action: str
-    policies: tuple[str, ...]
-    pod: bool
-    executed: bool
-
-
-@dataclass(slots=True)
 class Outcome:
-    """All events of one outcome.
+    """What all events of one outcome share.
 
     Attributes:
-        actions: those of their plans.
-        kills: those of them that kill, in force.
         policies: those in scope.
-        count: how many events.
+        actions: those of their plans.
     """
 
-    actions: tuple[ActionShape, ...]
     policies: tuple[str, ...]
-    kills: tuple[Kill, ...]
-    count: int = 0
+    actions: tuple[ActionShape, ...]
+
+    @property
+    def kills(self) -> tuple[Kill, ...]:
+        """Those of its actions that kill, executed or audited."""
+        return tuple(_kill(action) for action in self.actions if action.name in KILLS and action.disposition in _LIVE)
 
 
 class Outcomes:
-    """The distinct outcomes that were met."""
+    """The distinct outcomes that were met.
 
-    def __init__(self) -> None:
+    Args:
+        added: is told the kills of each outcome that is new, in order of their numbers.
+    """
+
+    def __init__(self, added: Callable[[tuple[Kill, ...]], None]) -> None:
         self.all: list[Outcome] = []
+        self._added = added
         self._same: dict[Any, int] = {}
         self._known: dict[PlanShape, int] = {}
 
@@ -62,20 +54,20 @@ class Outcomes:
         if number is None:
             if len(self._known) >= _KNOWN:
                 self._known.clear()
-            key = shape.policies, shape.actions
-            number = self._same.get(key)
-            if number is None:
-                number = self._same[key] = len(self.all)
-                kills = tuple(_kill(action) for action in shape.actions if _kills(action))
-                self.all.append(Outcome(shape.actions, shape.policies, kills))
-            self._known[shape] = number
+            number = self._known[shape] = self.number_of(shape.policies, shape.actions)
         return number
 
-
-def _kills(action: ActionShape) -> bool:
-    return action.name in KILLS and action.disposition in _LIVE
+    def number_of(self, policies: tuple[str, ...], actions: tuple[ActionShape, ...]) -> int:
+        """Return the number of the outcome that says so."""
+        key = policies, actions
+        number = self._same.get(key)
+        if number is None:
+            number = self._same[key] = len(self.all)
+            self.all.append(Outcome(policies, actions))
+            self._added(self.all[-1].kills)
+        return number
 
 
 def _kill(action: ActionShape) -> Kill:
     policies = tuple(dict.fromkeys(source.policy for source in action.sources))
-    return Kill(action.name, policies, TARGET_SCOPE[action.name] == "pod", action.disposition == "execute")
+    return action.name, policies, TARGET_SCOPE[action.name] == "pod", action.disposition == "execute"

@@ -1,4 +1,10 @@
-"""Totals over recorded events, gathered one plan or one batch at a time."""
+"""Totals over recorded events, gathered one plan or one batch at a time.
+
+Totals of parts can be added: ``part()`` is a value that pickles, ``add_part()`` takes it. What is gathered from the
+parts of a recording, each by a replay of its own, and added in the recording's order, equals what one replay gathers
+from all of it: tests/replaying/test_equal.py. Order matters only to which name and namespace of a target is the first,
+and to which of two kills of one instant meets a breaker first.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +13,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from spyderresp._native.plan import ActionPlan
+from spyderresp._native.distinct import Distinct
+from spyderresp._native.kills import Kills
+from spyderresp._native.occurrences import Occurrences
+from spyderresp._native.plan import ActionPlan, ActionShape
 from spyderresp.extras import needed
 from spyderresp.guards.breakers import Limits
-from spyderresp.replaying.breaking import Attempt, Broken, breakers
-from spyderresp.replaying.identity import of_pod, of_process
+from spyderresp.replaying.breaking import Broken, breakers
+from spyderresp.replaying.identity import POD, PROCESS, told
 from spyderresp.replaying.outcomes import Outcome, Outcomes
-from spyderresp.replaying.timeline import Timeline
+from spyderresp.replaying.timeline import MOST, WIDTHS
 from spyderresp.steps import epoch_seconds
 
 if TYPE_CHECKING:
     from spyderresp.arrow import BatchResult
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Struck:
     """One pod or process that is killed.
 
@@ -39,96 +48,108 @@ class Struck:
     audited: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Totals of part of a recording, for another replay to add. Pickles; machines of one kind understand each other.
+
+    Attributes:
+        outcomes: policies and actions of each distinct outcome.
+        timeless: how many events each has that have no time.
+        width: seconds of a bucket.
+        buckets: by the second at which each begins, how many events each outcome has.
+        kills: kills and targets.
+    """
+
+    outcomes: tuple[tuple[tuple[str, ...], tuple[ActionShape, ...]], ...]
+    timeless: tuple[int, ...]
+    width: int
+    buckets: dict[int, dict[int, int]]
+    kills: tuple[Any, ...]
+
+
 class Replay:
     """Gathers what plans come to. Memory grows with distinct outcomes, killed targets and kills, not with events.
 
     Args:
         limits: of the breakers; None: those of the default guard, without its warm-up.
-
-    Attributes:
-        events: how many there were.
-        timeless: how many of them have no time that can be read: they are in no timeline, and no breaker counts them.
-        unknown: kills, executed or audited, of a target that nothing tells from others.
-        outcomes: the distinct outcomes.
-        timeline: numbers of outcomes over time.
-        struck: pods and processes, by what tells them apart.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self.events = 0
-        self.timeless = 0
-        self.unknown = 0
-        self.timeline = Timeline()
-        self.struck: dict[tuple[bool, str], Struck] = {}
         self.limits = limits or Limits(warm_up_seconds=0)
-        self._outcomes = Outcomes()
-        self._attempts: list[Attempt] = []
+        self.kills = Kills(POD, PROCESS)
+        self._outcomes = Outcomes(self.kills.outcome)
+        self._met = Occurrences(WIDTHS, MOST)
+        self._distinct = Distinct()
 
     @property
-    def outcomes(self) -> list[Outcome]:
-        """The distinct outcomes that were met."""
-        return self._outcomes.all
+    def events(self) -> int:
+        """How many there were."""
+        return self._met.events
+
+    @property
+    def timeless(self) -> int:
+        """How many of them have no time that can be read: they are in no timeline, and no breaker counts them."""
+        return self._met.timeless
+
+    @property
+    def width(self) -> int:
+        """Seconds of a bucket of the timeline."""
+        return self._met.width
+
+    def outcomes(self) -> Iterator[tuple[Outcome, int]]:
+        """Yield the distinct outcomes, and how many events each has."""
+        for number, outcome in enumerate(self._outcomes.all):
+            yield outcome, self._met.total(number)
 
     def add(self, plan: ActionPlan) -> None:
         """Count one plan."""
-        self.events += 1
         number = self._outcomes.number(plan.outcome)
-        outcome = self._outcomes.all[number]
-        outcome.count += 1
         seconds = epoch_seconds(plan.time)
-        if seconds is None:
-            self.timeless += 1
-        else:
-            self.timeline.add(seconds, number)
-        if outcome.kills:
-            self._strike(outcome, seconds, plan.target)
+        self._met.add(number, seconds)
+        if self.kills.has(number):
+            self.kills.strike(number, seconds, *told(plan.target))
 
     def add_batch(self, result: BatchResult, batch: Any) -> None:
-        """Count the plans of a record batch's rows (extra: ``arrow``)."""
-        columns = needed("spyderresp.replaying.columns", "arrow", "replay of Arrow batches")
-        numbers = [self._outcomes.number(shape) for shape in result.shapes]
-        kills = [bool(self._outcomes.all[number].kills) for number in numbers]
-        counts, timed, killing = columns.gathered(result, batch, kills, self.timeline.width)
-        self.events += len(result)
-        self.timeless += len(result)
-        for place, count in counts:
-            self._outcomes.all[numbers[place]].count += count
-        for place, second, count in timed:
-            self.timeless -= count
-            self.timeline.add(second, numbers[place], count)
-        for row in killing:
-            plan = result[row]
-            outcome = self._outcomes.all[self._outcomes.number(plan.outcome)]
-            self._strike(outcome, columns.seconds_of(batch, row, plan.time), plan.target)
+        """Count the plans of a record batch's rows (extra: ``arrow``).
 
-    def _strike(self, outcome: Outcome, seconds: float | None, target: Any) -> None:
-        namespace = target["namespace.name"]
-        namespace = None if namespace is None else str(namespace)
-        for kill in outcome.kills:
-            key = (of_pod if kill.pod else of_process)(target)
-            if key:
-                struck = self.struck.get((kill.pod, key))
-                if struck is None:
-                    said = target["pod.name" if kill.pod else "process.name"]
-                    name = key if said is None else str(said)
-                    struck = self.struck[kill.pod, key] = Struck(kill.pod, name, namespace)
-                struck.executed += kill.executed
-                struck.audited += not kill.executed
-            else:
-                self.unknown += 1
-            if kill.executed and seconds is not None:
-                self._attempts.append(Attempt(seconds, kill.action, kill.policies, key, namespace))
+        Raises:
+            EventError: a row that kills says of its target what is no text; nothing is counted then.
+        """
+        columns = needed("spyderresp.replaying.columns", "arrow", "replay of Arrow batches")
+        numbers = self._distinct.numbers(result.decided, self._outcomes.number)
+        columns.count(result, batch, numbers, self._met, self.kills)
 
     def broken(self) -> Broken:
         """Return what breakers would have done."""
-        return breakers(self._attempts, self.limits)
+        return breakers(self.kills, self.limits)
 
     def buckets(self) -> Iterator[tuple[int, int, dict[tuple[str, str], int]]]:
         """Yield, in order, the second at which a bucket begins, its events, and its actions by name and disposition."""
-        for start in sorted(self.timeline.buckets):
+        for start, held in self._met.buckets().items():
             counts: dict[tuple[str, str], int] = defaultdict(int)
-            held = self.timeline.buckets[start]
             for number, count in held.items():
                 for action in self._outcomes.all[number].actions:
                     counts[action.name, action.disposition] += count
             yield start, sum(held.values()), dict(counts)
+
+    def part(self) -> Part:
+        """Return all that was gathered."""
+        buckets = self._met.buckets()
+        timeless = [self._met.total(number) for number in range(len(self._outcomes.all))]
+        for held in buckets.values():
+            for number, count in held.items():
+                timeless[number] -= count
+        outcomes = tuple((outcome.policies, outcome.actions) for outcome in self._outcomes.all)
+        return Part(outcomes, tuple(timeless), self._met.width, buckets, self.kills.part())
+
+    def add_part(self, part: Part) -> None:
+        """Add what another replay gathered, of events that come after those that are counted here."""
+        numbers = [self._outcomes.number_of(*said) for said in part.outcomes]
+        self._met.widen(part.width)
+        for number, count in zip(numbers, part.timeless, strict=True):
+            if count:
+                self._met.add(number, None, count)
+        for start, held in part.buckets.items():
+            for place, count in held.items():
+                self._met.add(numbers[place], start, count)
+        self.kills.add_part(part.kills)

@@ -173,34 +173,36 @@ def report_of(replay: Replay, policy_set: str, *, bad: int) -> Report:
     policies: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     entries: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
     scoped: dict[str, int] = defaultdict(int)
-    for outcome in replay.outcomes:
+    acted = 0
+    for outcome, count in replay.outcomes():
+        acted += count if outcome.actions else 0
         for name in dict.fromkeys(outcome.policies):
-            scoped[name] += outcome.count
+            scoped[name] += count
         for action in outcome.actions:
-            actions[action.name][action.disposition] += outcome.count
+            actions[action.name][action.disposition] += count
             for name in dict.fromkeys(source.policy for source in action.sources):
-                policies[name][action.disposition] += outcome.count
+                policies[name][action.disposition] += count
             for source in action.sources:
                 key = source.policy, source.section, source.index, action.name, str(source.location)
-                entries[key][action.disposition] += outcome.count
-    struck = list(replay.struck.values())
+                entries[key][action.disposition] += count
+    pods, processes = replay.kills.deaths()
     names = ("policy", "section", "index", "action", "location")
     return Report(
         policy_set=policy_set,
         events=replay.events,
         bad=bad,
         timeless=replay.timeless,
-        acted=sum(outcome.count for outcome in replay.outcomes if outcome.actions),
+        acted=acted,
         actions=tuple(_lines((({"action": name}, held) for name, held in actions.items()))),
         policies=tuple(_lines(({"policy": name, "in_scope": scoped[name]}, policies.get(name, {})) for name in scoped)),
         entries=tuple(_lines((dict(zip(names, key, strict=True)), held) for key, held in entries.items())),
-        pods=_deaths(one for one in struck if one.pod),
-        processes=_deaths(one for one in struck if not one.pod),
-        unknown=replay.unknown,
-        targets=tuple(sorted(struck, key=_most)[:MOST_TOLD]),
-        namespaces=tuple(_namespaces(struck)[:MOST_TOLD]),
+        pods=Deaths(*pods),
+        processes=Deaths(*processes),
+        unknown=replay.kills.unknown,
+        targets=tuple(Struck(*one) for one in replay.kills.most_struck(MOST_TOLD)),
+        namespaces=tuple(sorted(replay.kills.namespaces(), key=_most)[:MOST_TOLD]),
         broken=replay.broken(),
-        width=replay.timeline.width,
+        width=replay.width,
         buckets=tuple(Bucket(*bucket) for bucket in replay.buckets()),
     )
 
@@ -210,22 +212,6 @@ def _lines(items: Any) -> list[Line]:
     return sorted(lines, key=lambda line: (-line.total, str(line.what)))
 
 
-def _deaths(struck: Any) -> Deaths:
-    executed = audited = 0
-    for one in struck:
-        executed += one.executed > 0
-        audited += not one.executed
-    return Deaths(executed, audited)
-
-
-def _most(one: Struck) -> tuple[int, int, bool, str, str]:
-    return -one.executed, -one.audited, not one.pod, one.namespace or "", one.name
-
-
-def _namespaces(struck: list[Struck]) -> list[tuple[str | None, int, int]]:
-    counts: dict[str | None, list[int]] = defaultdict(lambda: [0, 0])
-    for one in struck:
-        counts[one.namespace][0] += one.executed
-        counts[one.namespace][1] += one.audited
-    found = [(name, executed, audited) for name, (executed, audited) in counts.items()]
-    return sorted(found, key=lambda item: (-item[1], -item[2], item[0] or ""))
+def _most(namespace: tuple[str | None, int, int]) -> tuple[int, int, str]:
+    name, executed, audited = namespace
+    return -executed, -audited, name or ""

@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 
 import spyderresp
 from spyderresp import reference
+from spyderresp._native.kills import Kills
+from spyderresp._native.occurrences import Occurrences
 from spyderresp.guards.breakers import Limits
-from spyderresp.replaying.breaking import Attempt, breakers
+from spyderresp.replaying.breaking import breakers
+from spyderresp.replaying.identity import POD, PROCESS
 from spyderresp.replaying.replay import Replay
 from spyderresp.replaying.report import Report, report_of
-from spyderresp.replaying.timeline import MOST, Timeline
+from spyderresp.replaying.timeline import MOST, WIDTHS
 
 TEXT = pa.string()
 SCHEMA = pa.schema(
@@ -185,12 +188,14 @@ def test_processes_are_told_apart() -> None:
 
 def test_breakers_open_at_the_events_own_times() -> None:
     start = 1_800_000_000.0
-    attempts = [Attempt(start + place, "agentKillPod", ("p",), f"pod-{place}", "n") for place in range(12)]
-    # Late in the file, and early in time.
-    attempts.append(Attempt(start - 100, "agentKillPod", ("p",), "pod-early", "n"))
-    # A minute of quiet closes them.
-    attempts.append(Attempt(start + 11 + 60, "agentKillPod", ("p",), "pod-late", "n"))
-    found = breakers(attempts, Limits(warm_up_seconds=0))
+    kills = Kills(POD, PROCESS)
+    kills.outcome([("agentKillPod", ("p",), True, True)])
+    moments = [(start + place, f"pod-{place}") for place in range(12)]
+    # Late in the file, and early in time; and one after a minute of quiet, which closes them.
+    moments += [(start - 100, "pod-early"), (start + 11 + 60, "pod-late")]
+    for moment, pod in moments:
+        kills.strike(0, moment, "n", ("", None), (pod, None))
+    found = breakers(kills, Limits(warm_up_seconds=0))
     assert [(one.time, one.name, one.limit, one.refused) for one in found.openings] == [
         (start + 10, "agentKillPod of p", 10, 2),
         (start + 10, "namespace n", 10, 2),
@@ -206,17 +211,23 @@ def test_a_flood_in_a_replay_opens_breakers() -> None:
     assert by_batches(killers("agentKillPod"), [*events, kill()], 4).broken == found
 
 
+def test_a_recording_of_before_1970_is_not_warming_up() -> None:
+    events = [{**kill(pod={"kuid": str(n)}), "time": "1960-01-01T00:00:00Z"} for n in range(11)]
+    assert by_rows(killers("agentKillPod"), events).broken.refused == 1
+
+
 @given(st.lists(st.tuples(st.integers(-(10**10), 10**10), st.integers(0, 3)), max_size=40), st.integers(1, 100_000))
 def test_a_timeline_loses_nothing_however_long_its_buckets_become(items: list[tuple[int, int]], stride: int) -> None:
-    timeline = Timeline()
+    timeline = Occurrences(WIDTHS, MOST)
     every = items + [(n * stride * 60, 0) for n in range(MOST + 10)]
     for second, number in every:
-        timeline.add(second, number)
-    assert len(timeline.buckets) <= MOST
+        timeline.add(number, second)
+    assert len(timeline.buckets()) <= MOST
     wanted = Counter((second // timeline.width * timeline.width, number) for second, number in every)
     assert wanted == {
-        (start, number): count for start, counts in timeline.buckets.items() for number, count in counts.items()
+        (start, number): count for start, counts in timeline.buckets().items() for number, count in counts.items()
     }
+    assert list(timeline.buckets()) == sorted(timeline.buckets())
 
 
 def test_times_of_every_type_are_read_alike() -> None:

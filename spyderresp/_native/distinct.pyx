@@ -1,0 +1,40 @@
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport int64_t, uint64_t
+
+from spyderresp._native.numbers cimport FIRST_HASH, hash_number
+from spyderresp._native.rowtable cimport empty_rows, free_rows, tell_row
+
+cdef enum:
+    MOST_KNOWN = 1 << 24      # numbers in the table
+
+
+@cython.final
+cdef class Distinct:
+    def __dealloc__(self):
+        free_rows(&self.table)
+
+    def numbers(self, Batch batch not None, told):
+        cdef int32_t count = batch.decisions.count, outcome, at
+        cdef bytes made = PyBytes_FromStringAndSize(NULL, count * sizeof(int32_t))
+        cdef int32_t* numbers = <int32_t*>PyBytes_AS_STRING(made)
+        cdef const int32_t* said
+        cdef int64_t size, i
+        cdef uint64_t mixed
+        if batch.index is not self.index or self.table.used > MOST_KNOWN:
+            empty_rows(&self.table)
+            self.index = batch.index
+        for outcome in range(count):
+            said = batch.decisions.numbers + batch.decisions.starts[outcome]
+            # The last number is whom rows are attributed to, which no shape says.
+            size = batch.decisions.starts[outcome + 1] - batch.decisions.starts[outcome] - 1
+            mixed = FIRST_HASH
+            for i in range(size):
+                mixed = hash_number(mixed, said[i])
+            at = tell_row(&self.table, said, size, mixed, False)
+            if at < 0:
+                raise MemoryError
+            if self.table.notes[at] < 0:
+                self.table.notes[at] = told(batch.shape(outcome))
+            numbers[outcome] = self.table.notes[at]
+        return made

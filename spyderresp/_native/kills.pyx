@@ -1,0 +1,483 @@
+import os
+
+cimport cython
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.unicode cimport PyUnicode_DecodeUTF8
+from libc.math cimport NAN, isfinite, isnan
+from libc.stdint cimport uint64_t, uintptr_t
+from libc.stdio cimport snprintf
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcmp, memcpy, memset
+
+from spyderresp._native.batch cimport Batch
+from spyderresp._native.cells cimport CellKind
+from spyderresp._native.columns cimport PICKED, index_at, is_valid, span_at
+from spyderresp._native.text cimport Text, utf8_text
+from spyderresp._native.textpool cimport free_pool, hash_text, tell_text
+
+from spyderresp._native.reader import IDENTITY as _IDENTITY
+
+cdef list _PATHS = [f"{scope}.{key}" for scope, keys in _IDENTITY for key in keys]
+cdef int NAMESPACE = _PATHS.index("namespace.name")
+cdef int POD_NAME = _PATHS.index("pod.name")
+cdef int POD_UID = _PATHS.index("pod.uid")
+cdef int POD_KUID = _PATHS.index("pod.kuid")
+cdef int PROCESS_NAME = _PATHS.index("process.name")
+cdef int PROCESS_UID = _PATHS.index("process.uid")
+cdef int PROCESS_PID = _PATHS.index("process.pid")
+
+
+cdef int _places(Joined* joined, tuple paths) except -1:
+    if len(paths) > PARTS:
+        raise ValueError("a text of too many parts")
+    for path in paths:
+        joined.cells[joined.count] = _PATHS.index(path)
+        joined.count += 1
+    return 0
+
+
+cdef void* _more(void* items, Py_ssize_t size) except NULL:
+    cdef void* grown = realloc(items, size)
+    if not grown:
+        raise MemoryError
+    return grown
+
+
+@cython.final
+cdef class Kills:
+    def __cinit__(self, tuple pod not None, tuple process not None):
+        self.texts.factor = <uint64_t>int.from_bytes(os.urandom(8), "little") | 1
+        self.whats = []
+        self.known = {}
+        _places(&self.pod, pod)
+        _places(&self.process, process)
+        self.spans = <int32_t*>malloc(sizeof(int32_t))
+        if not self.spans:
+            raise MemoryError
+        self.spans[0] = 0
+
+    def __dealloc__(self):
+        free_pool(&self.texts)
+        free(self.struck_by)
+        free(self.struck)
+        free(self.attempts)
+        free(self.kinds)
+        free(self.spans)
+        free(self.said)
+        free(self.joined.bytes)
+        free(self.points.bytes)
+
+    def outcome(self, kills):
+        cdef int32_t end = self.spans[self.outcomes], room
+        if self.outcomes + 2 > self.outcome_room:
+            room = 2 * self.outcome_room + 64
+            self.spans = <int32_t*>_more(self.spans, room * sizeof(int32_t))
+            self.outcome_room = room
+        for action, policies, pod, executed in kills:
+            if end == self.kind_room:
+                room = 2 * self.kind_room + 64
+                self.kinds = <Kind*>_more(self.kinds, room * sizeof(Kind))
+                self.kind_room = room
+            self.kinds[end].what = self.what((action, policies))
+            self.kinds[end].pod = pod
+            self.kinds[end].executed = executed
+            end += 1
+        self.outcomes += 1
+        self.spans[self.outcomes] = end
+
+    def has(self, int32_t number):
+        return 0 <= number < self.outcomes and self.spans[number] < self.spans[number + 1]
+
+    def any(self, bytes numbers not None):
+        cdef const int32_t* told = <const int32_t*>PyBytes_AS_STRING(numbers)
+        cdef Py_ssize_t i
+        for i in range(PyBytes_GET_SIZE(numbers) // <Py_ssize_t>sizeof(int32_t)):
+            if self.has(told[i]):
+                return True
+        return False
+
+    cdef int32_t what(self, tuple what) except -1:
+        place = self.known.get(what)
+        if place is None:
+            place = self.known[what] = len(self.whats)
+            self.whats.append(what)
+        return place
+
+    cdef int32_t tell(self, const uint8_t* data, Py_ssize_t size) except -2:
+        """Return the number of a text."""
+        cdef Py_ssize_t room
+        cdef int32_t number = tell_text(&self.texts, data, size, hash_text(&self.texts, data, size))
+        if number < 0:
+            raise MemoryError
+        if 2 * <Py_ssize_t>number >= self.struck_by_room:
+            room = 2 * <Py_ssize_t>self.texts.capacity
+            self.struck_by = <int32_t*>_more(self.struck_by, room * sizeof(int32_t))
+            memset(self.struck_by + self.struck_by_room, 0xFF, (room - self.struck_by_room) * sizeof(int32_t))
+            self.struck_by_room = room
+        return number
+
+    cdef int32_t tell_str(self, text) except -2:
+        """Return the number of a str; a lone surrogate is encoded as if it were a character."""
+        cdef bytes data
+        if text is None:
+            return NOTHING
+        data = text.encode("utf-8", "surrogatepass")
+        return self.tell(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+
+    cdef str text(self, int32_t number):
+        if number < 0:
+            return None
+        return PyUnicode_DecodeUTF8(
+            <const char*>self.texts.bytes + self.texts.starts[number],
+            self.texts.starts[number + 1] - self.texts.starts[number], "surrogatepass"
+        )
+
+    def strike(self, int32_t number, second, namespace, tuple process not None, tuple pod not None):
+        cdef Said said
+        if not 0 <= number < self.outcomes:
+            raise ValueError("there is no such outcome")
+        said.number = number
+        said.namespace = self.tell_str(namespace)
+        said.keys[0], said.keys[1] = self.tell_str(process[0] or None), self.tell_str(pod[0] or None)
+        said.names[0], said.names[1] = self.tell_str(process[1]), self.tell_str(pod[1])
+        self.count(&said, NAN if second is None else second)
+
+    def walk(self, Batch batch not None, bytes numbers not None, seconds, RowCells cells not None):
+        cdef const int32_t* outcomes = batch.decisions.outcomes
+        cdef const int32_t* told = <const int32_t*>PyBytes_AS_STRING(numbers)
+        cdef const double* times = <const double*><uintptr_t>seconds
+        cdef Py_ssize_t rows = batch.decisions.rows, row, met = 0, i
+        cdef int32_t number, at
+        cdef Said* said
+        cdef bint pod, process
+        if PyBytes_GET_SIZE(numbers) != batch.decisions.count * <Py_ssize_t>sizeof(int32_t):
+            raise ValueError("a batch has another number of outcomes")
+        for i in range(batch.decisions.count):
+            if not 0 <= told[i] < self.outcomes:
+                raise ValueError("there is no such outcome")
+        for row in range(rows):
+            number = told[outcomes[row]]
+            if self.spans[number] == self.spans[number + 1]:
+                continue
+            if met == self.said_room:
+                self.said = <Said*>_more(self.said, (2 * self.said_room + 1024) * sizeof(Said))
+                self.said_room = 2 * self.said_room + 1024
+            pod = process = False
+            for at in range(self.spans[number], self.spans[number + 1]):
+                if self.kinds[at].pod:
+                    pod = True
+                else:
+                    process = True
+            said = &self.said[met]
+            memset(said, 0xFF, sizeof(Said))
+            said.row = row
+            said.number = number
+            said.namespace = self.namespace(cells, row)
+            if process:
+                said.keys[0] = self.process_key(cells, row)
+                said.names[0] = self.value_key(cells, PROCESS_NAME, row)
+            if pod:
+                said.keys[1] = self.pod_key(cells, row)
+                said.names[1] = self.value_key(cells, POD_NAME, row)
+            met += 1
+        for i in range(met):
+            self.count(&self.said[i], times[self.said[i].row] if times is not NULL else NAN)
+
+    cdef int value(self, const Cell* cell, Py_ssize_t row, const uint8_t** data, Py_ssize_t* size) except -1:
+        """Find a value as text; 0 where there is none."""
+        cdef int64_t place
+        cdef double number
+        cdef Text met
+        cdef int i
+        if not cell.kind or (cell.kind == CellKind.TEXT_CELL and cell.column.texts.offsets is NULL):
+            return 0
+        for i in range(cell.column.levels):
+            if not is_valid(&cell.column.valid[i], row):
+                return 0
+        if cell.kind == CellKind.TEXT_CELL:
+            place = index_at(&cell.column, row)
+            if place < 0 and cell.column.width == PICKED and cell.column.indices is not NULL:
+                return 0
+            if not 0 <= place < cell.column.texts.count:
+                raise ValueError(f"row {row}: a dictionary index leads out of its dictionary")
+            if not is_valid(&cell.column.texts.valid, place):
+                return 0
+            if not span_at(&cell.column.texts, place, <const char**>data, size):
+                raise ValueError(f"row {row}: offsets lead out of their data")
+            if not utf8_text(data[0], size[0], &met, &self.points):
+                raise ValueError(f"row {row}: not valid UTF-8")
+            return 1
+        if cell.kind == CellKind.INTEGER_CELL:
+            place = index_at(&cell.column, row)
+            if cell.column.width == 8:
+                size[0] = snprintf(self.digits, sizeof(self.digits), "%llu", <unsigned long long>place)
+            else:
+                size[0] = snprintf(self.digits, sizeof(self.digits), "%lld", <long long>place)
+            data[0] = <const uint8_t*>self.digits
+            return 1
+        if cell.kind == CellKind.DOUBLE_CELL:
+            number = (<const double*>cell.column.indices)[cell.column.first + row]
+        else:
+            number = (<const float*>cell.column.indices)[cell.column.first + row]
+        # No target keeps what JSON does not have.
+        if not isfinite(number):
+            return 0
+        self.held = str(number).encode()
+        data[0] = <const uint8_t*>PyBytes_AS_STRING(self.held)
+        size[0] = PyBytes_GET_SIZE(self.held)
+        return 1
+
+    cdef int append(self, const uint8_t* data, Py_ssize_t size) except -1:
+        if self.size + size > self.joined.capacity:
+            self.joined.bytes = <uint8_t*>_more(self.joined.bytes, 2 * (self.size + size) + 64)
+            self.joined.capacity = 2 * (self.size + size) + 64
+        if size:
+            memcpy(self.joined.bytes + self.size, data, size)
+        self.size += size
+        return 0
+
+    cdef int32_t value_key(self, RowCells cells, int place, Py_ssize_t row) except -2:
+        """Return the text of a value; NOTHING where there is none."""
+        cdef const uint8_t* data
+        cdef Py_ssize_t size
+        if not self.value(&cells.cells[place], row, &data, &size):
+            return NOTHING
+        return self.tell(data, size)
+
+    cdef int32_t namespace(self, RowCells cells, Py_ssize_t row) except -2:
+        cdef const uint8_t* data
+        cdef Py_ssize_t size
+        if not self.value(&cells.cells[NAMESPACE], row, &data, &size):
+            if not self.value(&cells.name, row, &data, &size):
+                return NOTHING
+        return self.tell(data, size)
+
+    cdef int32_t joined_key(self, RowCells cells, const Joined* parts, Py_ssize_t row) except -2:
+        """Join values by strokes, where one is missing nothing stands between them; they stay in ``joined``."""
+        cdef const uint8_t* data
+        cdef Py_ssize_t size
+        cdef int i, place
+        self.size = 0
+        for i in range(parts.count):
+            place = parts.cells[i]
+            if i:
+                self.append(<const uint8_t*>"/", 1)
+            if self.value(&cells.cells[place], row, &data, &size):
+                self.append(data, size)
+            elif place == NAMESPACE and self.value(&cells.name, row, &data, &size):
+                self.append(data, size)
+        return 0
+
+    cdef int32_t pod_key(self, RowCells cells, Py_ssize_t row) except -2:
+        cdef const uint8_t* data
+        cdef Py_ssize_t size
+        if self.value(&cells.cells[POD_KUID], row, &data, &size) or self.value(
+            &cells.cells[POD_UID], row, &data, &size
+        ):
+            return self.tell(data, size) if size else NOTHING
+        if not self.value(&cells.cells[POD_NAME], row, &data, &size):
+            return NOTHING
+        self.joined_key(cells, &self.pod, row)
+        return self.tell(self.joined.bytes, self.size)
+
+    cdef int32_t process_key(self, RowCells cells, Py_ssize_t row) except -2:
+        cdef const uint8_t* data
+        cdef Py_ssize_t size
+        if self.value(&cells.cells[PROCESS_UID], row, &data, &size):
+            return self.tell(data, size) if size else NOTHING
+        if not self.value(&cells.cells[PROCESS_PID], row, &data, &size):
+            return NOTHING
+        self.joined_key(cells, &self.process, row)
+        self.append(<const uint8_t*>"/", 1)
+        self.value(&cells.cells[PROCESS_PID], row, &data, &size)
+        self.append(data, size)
+        return self.tell(self.joined.bytes, self.size)
+
+    cdef Struck* struck_of(self, int32_t key, bint pod, int32_t name, int32_t namespace) except NULL:
+        """Return the record of a pod or process, made where it is the first time."""
+        cdef int32_t* place = &self.struck_by[2 * <Py_ssize_t>key + pod]
+        cdef Struck* struck
+        if place[0] < 0:
+            if self.struck_count == self.struck_room:
+                if self.struck_room > 1 << 29:
+                    raise MemoryError
+                self.struck = <Struck*>_more(self.struck, (2 * <Py_ssize_t>self.struck_room + 256) * sizeof(Struck))
+                self.struck_room = 2 * self.struck_room + 256
+            place[0] = self.struck_count
+            struck = &self.struck[self.struck_count]
+            struck.key = key
+            struck.name = name if name >= 0 else key
+            struck.namespace = namespace
+            struck.pod = pod
+            struck.executed = struck.audited = 0
+            self.struck_count += 1
+        return &self.struck[place[0]]
+
+    cdef int count(self, const Said* said, double second) except -1:
+        """Count the kills of one event."""
+        cdef const Kind* kind
+        cdef Struck* struck
+        cdef int32_t at, key
+        for at in range(self.spans[said.number], self.spans[said.number + 1]):
+            kind = &self.kinds[at]
+            key = said.keys[kind.pod]
+            if key >= 0:
+                struck = self.struck_of(key, kind.pod, said.names[kind.pod], said.namespace)
+                if kind.executed:
+                    struck.executed += 1
+                else:
+                    struck.audited += 1
+            else:
+                self.unknown += 1
+            if kind.executed and not isnan(second):
+                self.attempt(second, kind.what, key, said.namespace)
+        return 0
+
+    cdef int attempt(self, double second, int32_t what, int32_t target, int32_t namespace) except -1:
+        cdef Attempt* made
+        if self.attempt_count == self.attempt_room:
+            if self.attempt_room > 1 << 29:
+                raise MemoryError
+            self.attempts = <Attempt*>_more(
+                self.attempts, (2 * <Py_ssize_t>self.attempt_room + 256) * sizeof(Attempt)
+            )
+            self.attempt_room = 2 * self.attempt_room + 256
+        made = &self.attempts[self.attempt_count]
+        made.time = second
+        made.what = what
+        made.target = target
+        made.namespace = namespace
+        self.attempt_count += 1
+        return 0
+
+    def deaths(self):
+        cdef int64_t[4] counts
+        cdef int32_t i
+        memset(counts, 0, sizeof(counts))
+        for i in range(self.struck_count):
+            counts[2 * self.struck[i].pod + (not self.struck[i].executed)] += 1
+        return (counts[2], counts[3]), (counts[0], counts[1])
+
+    def namespaces(self):
+        cdef dict counts = {}
+        cdef const Struck* struck
+        cdef int32_t i
+        for i in range(self.struck_count):
+            struck = &self.struck[i]
+            executed, audited = counts.get(struck.namespace, (0, 0))
+            counts[struck.namespace] = executed + struck.executed, audited + struck.audited
+        return [(self.text(number), executed, audited) for number, (executed, audited) in counts.items()]
+
+    def most_struck(self, int most):
+        cdef int32_t* best = <int32_t*>malloc((most + 1) * sizeof(int32_t))
+        cdef int32_t count = 0, at, i
+        cdef const Struck* struck
+        if not best:
+            raise MemoryError
+        for i in range(self.struck_count):
+            at = count
+            while at and self.ahead(&self.struck[i], &self.struck[best[at - 1]]):
+                best[at] = best[at - 1]
+                at -= 1
+            if at < most:
+                best[at] = i
+                count = min(count + 1, most)
+        try:
+            made = []
+            for i in range(count):
+                struck = &self.struck[best[i]]
+                made.append((
+                    struck.pod, self.text(struck.name), self.text(struck.namespace), struck.executed, struck.audited
+                ))
+            return made
+        finally:
+            free(best)
+
+    cdef bint ahead(self, const Struck* one, const Struck* other) noexcept:
+        """Whether one stands before another that came earlier: by kills, pods first, then by name."""
+        cdef int order
+        if one.executed != other.executed:
+            return one.executed > other.executed
+        if one.audited != other.audited:
+            return one.audited > other.audited
+        if one.pod != other.pod:
+            return one.pod
+        order = self.compare(one.namespace, other.namespace)
+        return order < 0 or (order == 0 and self.compare(one.name, other.name) < 0)
+
+    cdef int compare(self, int32_t one, int32_t other) noexcept:
+        """Compare texts by code points, as UTF-8 is compared; none is as the empty one."""
+        cdef int64_t size = self.texts.starts[one + 1] - self.texts.starts[one] if one >= 0 else 0
+        cdef int64_t than = self.texts.starts[other + 1] - self.texts.starts[other] if other >= 0 else 0
+        cdef int order = 0
+        if one == other:
+            return 0
+        if size and than:
+            order = memcmp(
+                self.texts.bytes + self.texts.starts[one], self.texts.bytes + self.texts.starts[other],
+                <size_t>min(size, than)
+            )
+        return order if order else (size > than) - (size < than)
+
+    def part(self):
+        cdef int64_t used = self.texts.starts[self.texts.count] if self.texts.count else 0
+        return (
+            list(self.whats),
+            self.unknown,
+            PyBytes_FromStringAndSize(<const char*>self.texts.bytes, used),
+            PyBytes_FromStringAndSize(<const char*>self.texts.starts, self.texts.count * sizeof(int64_t)),
+            PyBytes_FromStringAndSize(<const char*>self.struck, self.struck_count * sizeof(Struck)),
+            PyBytes_FromStringAndSize(<const char*>self.attempts, self.attempt_count * sizeof(Attempt)),
+        )
+
+    def add_part(self, tuple part not None):
+        cdef int32_t* numbers
+        cdef int32_t* places
+        cdef bytes texts, starts, struck, attempts
+        cdef const int64_t* start
+        cdef const Struck* met
+        cdef const Attempt* tried
+        cdef Struck* ours
+        cdef Py_ssize_t count, i, kinds, all_struck, all_attempts, size
+        cdef int64_t end
+        whats, unknown, texts, starts, struck, attempts = part
+        size, count, kinds = len(texts), len(starts) // sizeof(int64_t), len(whats)
+        all_struck, all_attempts = len(struck) // sizeof(Struck), len(attempts) // sizeof(Attempt)
+        start = <const int64_t*>PyBytes_AS_STRING(starts)
+        met = <const Struck*>PyBytes_AS_STRING(struck)
+        tried = <const Attempt*>PyBytes_AS_STRING(attempts)
+        numbers = <int32_t*>malloc((count + 1 + kinds) * sizeof(int32_t))
+        if not numbers:
+            raise MemoryError
+        places = numbers + count + 1
+        try:
+            # A place before the first, for a text that there is not.
+            numbers[0] = NOTHING
+            for i in range(count):
+                end = start[i + 1] if i + 1 < count else size
+                if not 0 <= start[i] <= end <= size:
+                    raise ValueError("a part that is damaged")
+                numbers[i + 1] = self.tell(<const uint8_t*>PyBytes_AS_STRING(texts) + start[i], end - start[i])
+            for i in range(kinds):
+                places[i] = self.what(whats[i])
+            for i in range(all_struck):
+                if not (0 <= met[i].key < count and -1 <= met[i].name < count and -1 <= met[i].namespace < count):
+                    raise ValueError("a part that is damaged")
+            for i in range(all_attempts):
+                if not (
+                    0 <= tried[i].what < kinds and -1 <= tried[i].target < count and -1 <= tried[i].namespace < count
+                ):
+                    raise ValueError("a part that is damaged")
+            for i in range(all_struck):
+                ours = self.struck_of(
+                    numbers[met[i].key + 1], met[i].pod != 0, numbers[met[i].name + 1], numbers[met[i].namespace + 1]
+                )
+                ours.executed += met[i].executed
+                ours.audited += met[i].audited
+            for i in range(all_attempts):
+                self.attempt(
+                    tried[i].time, places[tried[i].what], numbers[tried[i].target + 1], numbers[tried[i].namespace + 1]
+                )
+            self.unknown += unknown
+        finally:
+            free(numbers)

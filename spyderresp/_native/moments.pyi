@@ -1,0 +1,17 @@
+from collections.abc import Callable
+from typing import Any
+
+from spyderresp._native.columns import _Texts
+
+def seconds_of_texts(
+    column: tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None],
+    rows: int,
+    otherwise: Callable[[Any], float | None],
+) -> bytes:
+    """Return the epoch seconds of a column of texts, told as in columns.pyi: doubles, NaN where there are none.
+
+    ``otherwise`` reads a text that is not in the common form.
+
+    Raises:
+        ValueError: an index or offset leads out of its column.
+    """

@@ -1,0 +1,1 @@
+"""Texts, each once: C functions only, for the other native modules."""
