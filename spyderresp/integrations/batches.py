@@ -7,10 +7,7 @@ Nothing is executed here, nor could it be: what a worker returns are rows. Colum
 from __future__ import annotations
 
 import functools
-import pickle
 import re
-import threading
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal
 
@@ -18,8 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from spyderresp.compiler import Defaults, NotIn
-from spyderresp.engine import Engine
 from spyderresp.errors import EventError
+from spyderresp.integrations.shipped import Shipped, engine_of
 from spyderresp.policy import PolicySet
 
 _TEXT: Final = pa.string()
@@ -52,9 +49,9 @@ _ERROR: Final = pa.field("error", _TEXT)
 ACTIONS: Final = pa.schema([*_ACTION, _ERROR])
 #: Nested: a row for each event, ``actions`` null where there is an ``error``.
 PLANS: Final = pa.schema([pa.field("actions", pa.list_(pa.struct(_ACTION))), _ERROR])
-#: How many policy sets a process keeps compiled.
-_KEPT: Final = 4
-_COMPILING: Final = threading.Lock()
+
+#: So many numbers are counted up once: more than most batches have actions.
+_SOME: Final = 1 << 17
 
 
 class Decide:
@@ -81,15 +78,15 @@ class Decide:
         not_in: NotIn = "kubernetes",
         mode: Literal["audit"] | None = None,
     ) -> None:
-        engine = Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
-        data = zlib.compress(pickle.dumps(PolicySet(policies.policies), pickle.HIGHEST_PROTOCOL))
-        self._set(_Shipped(policies.digest, (defaults, not_in, mode), data), engine, explode, keep)
+        if not isinstance(policies, PolicySet):
+            raise TypeError("a decision is made from a PolicySet: what load(), loads() or from_documents() return")
+        self._set(Shipped(policies.digest, (defaults, not_in, mode), policies), explode, keep)
 
-    def _set(self, shipped: _Shipped, engine: Engine, explode: bool, keep: Sequence[str] | None) -> None:
+    def _set(self, shipped: Shipped, explode: bool, keep: Sequence[str] | None) -> None:
         if isinstance(keep, str):
             raise TypeError("`keep` is a list of names")
         self._shipped = shipped
-        self._engine = engine
+        self._engine = engine_of(shipped)
         self._explode = explode
         self._keep = None if keep is None else tuple(keep)
         self._own = ACTIONS if explode else PLANS
@@ -173,18 +170,16 @@ class Decide:
     def _decided(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
         table = self._engine.evaluate_batch(batch).table
         rows = _whole(table.column("row"))
-        starts, ends = _places(rows, batch.num_rows)
-        place = pc.subtract(_upward(len(rows), pa.int32()), starts.take(rows))
-        columns = [place, *(_plain(_whole(table.column(field.name)), field.type) for field in _ACTION[1:])]
+        runs = pc.run_end_encode(rows, run_end_type=pa.int32())
+        columns = [_place(runs), *(_plain(_whole(table.column(field.name)), field.type) for field in _ACTION[1:])]
+        kept = batch.select(self.kept(batch.schema.names))
         if self._explode:
             own = [*columns, pa.nulls(len(rows), _TEXT)]
-            kept = batch.select(self.kept(batch.schema.names)).take(rows)
+            kept = kept.take(rows)
         else:
             actions = pa.StructArray.from_arrays(columns, fields=list(_ACTION))
-            offsets = pa.concat_arrays([pa.array([0], pa.int32()), ends])
-            own = [pa.ListArray.from_arrays(offsets, actions, type=PLANS.field("actions").type)]
+            own = [pa.ListArray.from_arrays(_offsets(runs, batch.num_rows), actions, type=PLANS.field("actions").type)]
             own.append(pa.nulls(batch.num_rows, _TEXT))
-            kept = batch.select(self.kept(batch.schema.names))
         return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
 
     def _failed(self, batch: pa.RecordBatch, schema: pa.Schema, why: str) -> pa.RecordBatch:
@@ -200,36 +195,10 @@ class Decide:
         return _rebuild, (self._shipped, self._explode, self._keep)
 
 
-class _Shipped:
-    """Policies on their way: equal where digest and options are, so that whoever has them compiled unpacks nothing."""
-
-    def __init__(self, digest: str, options: tuple[Any, ...], data: bytes) -> None:
-        self.digest = digest
-        self.options = options
-        self.data = data
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Shipped) and (self.digest, self.options) == (other.digest, other.options)
-
-    def __hash__(self) -> int:
-        return hash((self.digest, self.options))
-
-
-def _rebuild(shipped: _Shipped, explode: bool, keep: tuple[str, ...] | None) -> Decide:
-    # One thread compiles, the others wait for it: tests/integrations/test_batches.py.
-    with _COMPILING:
-        engine = _compiled(shipped)
+def _rebuild(shipped: Shipped, explode: bool, keep: tuple[str, ...] | None) -> Decide:
     made = Decide.__new__(Decide)
-    made._set(shipped, engine, explode, keep)
+    made._set(shipped, explode, keep)
     return made
-
-
-@functools.lru_cache(maxsize=_KEPT)
-def _compiled(shipped: _Shipped) -> Engine:
-    """Return the engine of these policies. A function of its argument, remembered: docs/decisions/0050."""
-    defaults, not_in, mode = shipped.options
-    policies = pickle.loads(zlib.decompress(shipped.data))  # noqa: S301 - part of a pickle that was being loaded anyway
-    return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
 
 
 def _why(error: Exception) -> str:
@@ -250,19 +219,32 @@ def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_struct(kind):
         parts = [_plain(column.field(place), field.type) for place, field in enumerate(kind)]
         return pa.StructArray.from_arrays(parts, fields=list(kind))
+    if column.null_count == len(column):
+        return pa.nulls(len(column), kind)
     return column.cast(kind)
 
 
-def _places(rows: pa.Array, count: int) -> tuple[pa.Array, pa.Array]:
-    """Return where the actions of each event begin and end, given the event of each action."""
-    runs = pc.run_end_encode(rows, run_end_type=pa.int32())
-    known = pc.index_in(_upward(count, pa.int64()), value_set=runs.values)
+def _place(runs: pa.RunEndEncodedArray) -> pa.Array:
+    """Return the place of each action in its plan, given runs of actions of one event."""
+    starts = pa.concat_arrays([_upward(1), runs.run_ends])[:-1]
+    return pc.subtract(_upward(len(runs)), pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(runs.run_ends, starts)))
+
+
+def _offsets(runs: pa.RunEndEncodedArray, count: int) -> pa.Array:
+    """Return where the actions of each event begin, and where the last ones end."""
+    known = pc.index_in(_upward(count), value_set=runs.values.cast(pa.int32()))
     # One without actions ends where the one before it does.
     ends = pc.fill_null(pc.fill_null_forward(runs.run_ends.take(known)), 0)
-    starts = pa.concat_arrays([pa.array([0], pa.int32()), ends.slice(0, max(0, count - 1))])
-    return starts, ends
+    return pa.concat_arrays([_upward(1), ends])
 
 
-def _upward(count: int, kind: pa.DataType) -> pa.Array:
+def _upward(count: int) -> pa.Array:
     """Return the numbers from 0."""
-    return pc.subtract(pc.cumulative_sum(pa.repeat(pa.scalar(1, kind), count)), pa.scalar(1, kind))
+    made = _some if count <= _SOME else _some.__wrapped__
+    return made(max(count, _SOME))[:count]
+
+
+@functools.cache
+def _some(count: int) -> pa.Array:
+    one = pa.scalar(1, pa.int32())
+    return pc.subtract(pc.cumulative_sum(pa.repeat(one, count)), one)

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.integrations import batches
+from spyderresp.integrations import shipped
 from spyderresp.integrations.batches import ACTIONS, PLANS, Decide
 
 POLICY = {
@@ -64,7 +64,9 @@ def test_every_row_is_decided_as_evaluate_decides_its_event(
     engine = spyderresp.Engine(loaded, **options)
     plans = [told(engine.evaluate(event)) for event in said]
     batch = arrow_events.batch([{**event, "id": f"e{row}"} for row, event in enumerate(said)], maps=maps)
-    exploded = pickle.loads(pickle.dumps(Decide(loaded, **options)))
+    sent = pickle.dumps(Decide(loaded, **options))
+    shipped.compiled.cache_clear()
+    exploded = pickle.loads(sent)
     nested = Decide(loaded, explode=False, keep=(), **options)
     for start in {0, min(cut, len(events))}:
         part = batch.slice(start)
@@ -144,7 +146,7 @@ def test_columns_of_the_event_are_kept_as_they_are() -> None:
 
 def test_however_often_it_travels_policies_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = []
-    make = batches.Engine
+    make = shipped.Engine
 
     def slow(*arguments: Any, **options: Any) -> spyderresp.Engine:
         compiled.append(threading.get_ident())
@@ -153,7 +155,9 @@ def test_however_often_it_travels_policies_are_compiled_once(monkeypatch: pytest
 
     data = pickle.dumps(Decide(policies("once")))
     other = pickle.dumps(Decide(policies("once"), mode="audit"))
-    monkeypatch.setattr(batches, "Engine", slow)
+    # Here they are compiled already.
+    shipped.compiled.cache_clear()
+    monkeypatch.setattr(shipped, "Engine", slow)
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(pickle.loads, [data] * 16))
     assert len(compiled) == 1
@@ -166,7 +170,7 @@ def test_however_often_it_travels_policies_are_compiled_once(monkeypatch: pytest
 def test_the_sets_that_a_process_keeps_are_few() -> None:
     for number in range(10):
         pickle.loads(pickle.dumps(Decide(policies(f"few {number}"))))
-    assert batches._compiled.cache_info().currsize <= 4
+    assert shipped.compiled.cache_info().currsize <= 4
 
 
 def test_it_travels_small_and_decides_the_same_in_another_process() -> None:
@@ -174,13 +178,29 @@ def test_it_travels_small_and_decides_the_same_in_another_process() -> None:
     decide = Decide(spyderresp.from_documents(documents), defaults="unless-overridden", not_in="documented")
     fresh = len(pickle.dumps(decide))
     wanted = decide(clusters(b"a", b"x"))
-    assert len(pickle.dumps(decide)) == fresh < 200 * len(documents)
+    assert len(pickle.dumps(decide)) == fresh < 20 * len(documents)
     data = pickle.dumps((decide, clusters(b"a", b"x")))
     program = "import pickle, sys\nd, e = pickle.load(sys.stdin.buffer)\nsys.stdout.buffer.write(pickle.dumps(d(e)))"
     done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
     assert pickle.loads(done.stdout) == wanted
     assert wanted.num_rows == len(documents) + 1
+
+
+@given(s.cases(max_events=1))
+def test_policies_arrive_with_all_that_their_digest_covers(case: tuple[list[dict[str, Any]], Any]) -> None:
+    loaded = spyderresp.from_documents(case[0])
+    arrived = shipped.unpack(shipped.pack(loaded))
+    assert arrived.digest == loaded.digest
+    assert shipped.pack(arrived) == shipped.pack(loaded)
+
+
+def test_policies_that_arrive_as_others_are_refused() -> None:
+    sent = shipped.Shipped("sha256:0", ("always", "kubernetes", None), shipped.pack(policies()))
+    with pytest.raises(ValueError, match="arrived as others"):
+        shipped.engine_of(sent)
+    with pytest.raises(TypeError, match="PolicySet"):
+        Decide([POLICY])  # type: ignore[arg-type]
 
 
 def test_an_engine_pickles_as_policies_and_options_however_much_it_decided() -> None:

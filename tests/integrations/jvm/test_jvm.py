@@ -77,11 +77,11 @@ def test_a_worker_compiles_once_whatever_the_number_of_partitions(session: Any) 
         # What travels with this function was unpickled here, in this process.
         import pyarrow as pa
 
-        from spyderresp.integrations import batches as module
+        from spyderresp.integrations import shipped as module
 
         for batch in batches:
             function(batch)
-        info = module._compiled.cache_info()
+        info = module.compiled.cache_info()
         yield pa.record_batch(
             {
                 "pid": [os.getpid()],
