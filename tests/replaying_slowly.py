@@ -10,6 +10,7 @@ from spyderresp import ActionPlan
 from spyderresp.clock import Clock
 from spyderresp.guards.breakers import KILLS, Breakers, Limits
 from spyderresp.replaying.identity import of_pod, of_process
+from spyderresp.replaying.replay import Replay
 from spyderresp.replaying.timeline import MOST, WIDTHS
 from spyderresp.steps import epoch_seconds
 from spyderresp.vocabulary import TARGET_SCOPE
@@ -102,4 +103,27 @@ def totals(plans: Iterable[ActionPlan], limits: Limits | None = None) -> dict[st
         "width": width,
         "buckets": held,
         "broken": breakers(attempts, limits or Limits(warm_up_seconds=0)),
+    }
+
+
+def found(replay: Replay) -> dict[str, Any]:
+    """Return what a replay says, as the slow way says it."""
+    outcomes = [((outcome.policies, outcome.actions), count) for outcome, count in replay.outcomes()]
+    numbers = dict(enumerate(outcome for outcome, _ in outcomes))
+    part = replay.part()
+    broken = replay.broken()
+    return {
+        "events": replay.events,
+        "timeless": replay.timeless,
+        "outcomes": dict(outcomes),
+        "unknown": replay.kills.unknown,
+        "struck": replay.kills.most_struck(10_000),
+        "namespaces": replay.kills.namespaces(),
+        "width": replay.width,
+        "buckets": {start: {numbers[n]: c for n, c in held.items()} for start, held in part.buckets.items()},
+        "broken": (
+            [(one.time, one.name, one.limit, one.refused) for one in broken.openings],
+            broken.refused,
+            broken.allowed,
+        ),
     }

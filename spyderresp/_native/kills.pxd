@@ -35,6 +35,7 @@ cdef struct Attempt:
     int32_t what
     int32_t target
     int32_t namespace
+    int32_t spare         # 0: what is written has no byte of chance
 
 # What a row says of whom it is about.
 cdef struct Said:

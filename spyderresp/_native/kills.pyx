@@ -347,6 +347,7 @@ cdef class Kills:
         made.what = what
         made.target = target
         made.namespace = namespace
+        made.spare = 0
         self.attempt_count += 1
         return 0
 

@@ -17,6 +17,7 @@ from spyderresp.errors import EventError
 from spyderresp.extras import needed
 from spyderresp.recorded.files import RecordedError, damage, files, opened
 from spyderresp.recorded.lines import numbered_lines
+from spyderresp.replaying.identity import whom
 from spyderresp.replaying.replay import Replay
 from spyderresp.replaying.report import report_of
 from spyderresp.service.lines import converted
@@ -138,8 +139,10 @@ class _Reader:
 
     def _tables(self, file: Any, kind: Any, name: str) -> None:
         tables = needed("spyderresp.recorded.tables", "arrow", "Parquet and Arrow IPC")
+        policies = self._engine.policies
+        wanted = tables.wanted([policies], ("time",), whom(policies))
         first = 1
-        for batch in tables.batches(file, kind, [self._engine.policies]):
+        for batch in tables.batches(file, kind, wanted):
             self._batch(tables, batch, name, first)
             first += batch.num_rows
             self._progress.update(self.replay.events)

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from spyderresp.guards.breakers import KILLS
+from spyderresp.policy import PolicySet
+from spyderresp.vocabulary import TARGET_SCOPE
+
 #: What tells processes apart where they have no uid, before their number: the machine, and when it began. In order.
 PROCESS: Final = ("machine.uid", "machine.hostname", "process.boot_id", "process.start_ticks", "process.start_time")
 POD: Final = ("cluster.uid", "cluster.name", "namespace.name", "pod.name")
+
+
+def whom(policies: PolicySet) -> tuple[str, ...]:
+    """Return the paths that are looked at to tell whom kills of these policies strike."""
+    targets = {TARGET_SCOPE[entry.action] for policy in policies for entry in policy.entries if entry.action in KILLS}
+    pod = ("pod.kuid", "pod.uid", *POD) if "pod" in targets else ()
+    process = ("process.uid", "process.pid", "process.name", *PROCESS) if "process" in targets else ()
+    return (*pod, *process, *(("namespace.name",) if targets else ()))
 
 
 def of_pod(target: Any) -> str:

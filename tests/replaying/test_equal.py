@@ -137,29 +137,6 @@ def is_unicode(value: Any) -> bool:
     return not any("\ud800" <= char <= "\udfff" for text in texts for char in text)
 
 
-def found(replay: Replay) -> dict[str, Any]:
-    """Return what a replay says, as the slow way says it."""
-    outcomes = [((outcome.policies, outcome.actions), count) for outcome, count in replay.outcomes()]
-    numbers = dict(enumerate(outcome for outcome, _ in outcomes))
-    part = replay.part()
-    broken = replay.broken()
-    return {
-        "events": replay.events,
-        "timeless": replay.timeless,
-        "outcomes": dict(outcomes),
-        "unknown": replay.kills.unknown,
-        "struck": replay.kills.most_struck(10_000),
-        "namespaces": replay.kills.namespaces(),
-        "width": replay.width,
-        "buckets": {start: {numbers[n]: c for n, c in held.items()} for start, held in part.buckets.items()},
-        "broken": (
-            [(one.time, one.name, one.limit, one.refused) for one in broken.openings],
-            broken.refused,
-            broken.allowed,
-        ),
-    }
-
-
 def batches(events: list[dict[str, Any]], columns: pa.Schema, size: int) -> list[pa.RecordBatch]:
     return [
         pa.RecordBatch.from_pylist(events[start : start + size], schema=columns)
@@ -202,15 +179,15 @@ def test_columns_parts_and_single_plans_give_what_the_slow_way_gives(
     by_plans, by_batches, summed = Replay(limits), Replay(limits), Replay(limits)
     for plan in plans:
         by_plans.add(plan)
-    assert found(by_plans) == wanted
+    assert slowly.found(by_plans) == wanted
     parts = [Replay(), Replay()]
     for place, batch in enumerate(held):
         for replay in (by_batches, parts[place >= cut]):
             replay.add_batch(engine.evaluate_batch(batch), batch)
-    assert found(by_batches) == wanted
+    assert slowly.found(by_batches) == wanted
     for part in parts:
         summed.add_part(pickle.loads(pickle.dumps(part.part())))
-    assert found(summed) == wanted
+    assert slowly.found(summed) == wanted
 
 
 ATTEMPTS = st.lists(
