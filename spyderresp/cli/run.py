@@ -44,7 +44,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--events",
         action="append",
         metavar="SOURCE",
-        help="a file, - (standard input, the default), unix:PATH, tcp:ADDRESS or http:ADDRESS; may be repeated",
+        help="a file, - (standard input, the default), unix:PATH, tcp:ADDRESS, http:ADDRESS or "
+        "kafka:HOST:PORT/TOPIC; may be repeated",
     )
     add("--follow", action="store_true", help="stay at the end of files and wait for more")
     add("--executor", action="append", metavar="NAME", help="what carries actions out; may be repeated")
@@ -62,7 +63,13 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
     add("--tls-certificate", metavar="PATH", help="for HTTP and TCP: the certificate chain, PEM")
     add("--tls-key", metavar="PATH", help="and its key")
     add("--tls-clients", metavar="PATH", help="and the authorities of clients, who must have a certificate then")
-    add("--plain", action="store_true", help="let tokens cross networks in the clear: something else encrypts")
+    add(
+        "--plain",
+        action="store_true",
+        help="let tokens and events cross networks in the clear: something else encrypts",
+    )
+    add("--group", metavar="NAME", help="for brokers: the consumer group (default: spyderresp)")
+    add("--dead-letters", metavar="TOPIC", help="for brokers: where what cannot be decided goes")
     add("--uid", action="append", metavar="NUMBER", help="a user who may send over Unix sockets; may be repeated")
     add("--monitor", metavar="ADDRESS", help="where to answer about health and metrics")
     add("--strict", action="store_true", help="make each lenient repair an error")

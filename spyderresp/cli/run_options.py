@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, Final
 
+from spyderresp.service.brokering import BROKERS
 from spyderresp.service.config import Catalogue, read_configuration, settings_of
 from spyderresp.service.settings import Settings
 from spyderresp.source import Source
@@ -62,6 +63,16 @@ def _source(word: str, args: argparse.Namespace) -> Iterator[str]:
         tls = {"certificate": args.tls_certificate, "key": args.tls_key, "clients": args.tls_clients}
         if any(value is not None for value in tls.values()):
             yield f"  tls: {_quoted({key: value for key, value in tls.items() if value is not None})}"
+        if args.plain:
+            yield "  plain: true"
+    elif found and kind in BROKERS and "/" in rest:
+        servers, _, names = rest.removeprefix("//").partition("/")
+        yield f"- {kind}: {_quoted(servers)}"
+        yield f"  topics: {_quoted(names.split(','))}"
+        if args.group is not None:
+            yield f"  group: {_quoted(args.group)}"
+        if args.dead_letters is not None:
+            yield f"  dead_letters: {_quoted(args.dead_letters)}"
         if args.plain:
             yield "  plain: true"
     elif found and kind == "unix":

@@ -22,7 +22,7 @@ from spyderresp.executors.dry_run import DryRun
 from spyderresp.journal import Journal, JournalError
 from spyderresp.policy import PolicySet
 from spyderresp.service.assembly import assembled
-from spyderresp.service.building import ends, executors_of, kills, refuse_distrusted
+from spyderresp.service.building import ends, executors_of, kills, refuse_distrusted, refuse_forgetful
 from spyderresp.service.config import ConfigurationError
 from spyderresp.service.counts import Counts
 from spyderresp.service.installed import Installed
@@ -50,6 +50,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         executors = _completed(executors_of(settings, installed), flags)
         if kills(executors):
             refuse_distrusted(settings)
+            refuse_forgetful(settings)
         args.policies, args.strict = list(settings.policies), settings.strict
         policies = read_policies(args, streams)
         if policies is None:

@@ -15,11 +15,13 @@ from spyderresp.extras import needed, optional
 from spyderresp.findings import Findings
 from spyderresp.guards import Guard
 from spyderresp.service.config import ConfigurationError
+from spyderresp.service.connecting import broker_of
 from spyderresp.service.counts import Counts
 from spyderresp.service.installed import Installed
 from spyderresp.service.intake import Intake
 from spyderresp.service.secrets import LEAST, SecretError, read_secret
 from spyderresp.service.settings import (
+    BrokerSource,
     FileSource,
     Monitor,
     NetworkSource,
@@ -119,6 +121,8 @@ def refuse_distrusted(settings: Settings) -> None:
         elif isinstance(source, NetworkSource):
             files += [source.token.file if source.token else None]
             files += [source.tls.certificate, source.tls.key, source.tls.clients] if source.tls else []
+        elif isinstance(source, BrokerSource):
+            files += _files_of(source)
     reasons += [reason for path in files if path is not None and (reason := distrust_place(path)) is not None]
     help = "make root or this user its owner, and `chmod go-w` it"  # noqa: A001 - the field's name
     found = [diagnosed("SR613", reason, help) for reason in reasons]
@@ -126,8 +130,40 @@ def refuse_distrusted(settings: Settings) -> None:
         if isinstance(source, NetworkSource) and not source.authenticated:
             said = f"{source.protocol} {source.host}:{source.port}: senders need not show who they are"
             found.append(diagnosed("SR610", said, "give it a `token`, or `tls` with `clients`"))
+        elif isinstance(source, BrokerSource) and not source.authenticated:
+            said = f"{source.kind} {source.servers[0]}: the broker does not ask who connects: anybody may send events"
+            help = "log in, or give `tls` a `certificate`; `plain: true` where something else sees to it"  # noqa: A001
+            found.append(diagnosed("SR610", said, help))
     if found:
         raise ConfigurationError(tuple(found))
+
+
+def refuse_forgetful(settings: Settings) -> None:
+    """See that what a broker delivers again is known: a service that kills remembers in a journal what it did.
+
+    Raises:
+        ConfigurationError: it would not.
+    """
+    if settings.journal is None:
+        help = "name one by `journal`, or `--journal PATH`"  # noqa: A001 - the field's name
+        found = [
+            diagnosed("SR602", f"{source.kind}: there is no journal, and a broker delivers events again", help)
+            for source in settings.sources
+            if isinstance(source, BrokerSource)
+        ]
+        if found:
+            raise ConfigurationError(tuple(found))
+
+
+def _files_of(source: BrokerSource) -> list[str | None]:
+    """Return the files that say who a broker is, and who we are."""
+    login, tls = source.login, source.tls
+    secrets = [login.password, login.token] if login else []
+    return [
+        *(secret.file for secret in secrets if secret),
+        *([login.credentials] if login else []),
+        *([tls.authorities, tls.certificate, tls.key] if tls else []),
+    ]
 
 
 def distrust_place(path: str) -> str | None:
@@ -184,6 +220,8 @@ class Making:
             return Stream(said.path)
         if isinstance(said, UnixSource):
             return self._listener(f"unix {said.path}", UnixPlace(said.path, said.mode), "unix", uids=said.uids)
+        if isinstance(said, BrokerSource):
+            return self._broker(said)
         token = None
         if said.token is not None:
             try:
@@ -194,6 +232,15 @@ class Making:
             return self._http(said.host, said.port, "http {}", token=token, source=said)
         place = NetworkPlace(said.host, said.port)
         return self._listener("tcp {}", place, "tcp", token=token, source=said)
+
+    def _broker(self, said: BrokerSource) -> Source:
+        where = f"{said.kind} {said.servers[0]}"
+        try:
+            return broker_of(said, self.settings, self.teller, self.counts)
+        except ImportError as error:
+            raise ConfigurationError((diagnosed("SR608", f"{where}: {error}"),)) from None
+        except SecretError as error:
+            raise ConfigurationError((diagnosed("SR612", f"{where}: {error}"),)) from None
 
     def _listener(
         self,

@@ -13,11 +13,12 @@ from spyderresp.errors import Diagnostic
 from spyderresp.executors.found import ExecutorError
 from spyderresp.findings import Findings, TooManyFindingsError, quoted, suggestion
 from spyderresp.loading import read_source, trees
+from spyderresp.service.credentials import in_plain_sight
 from spyderresp.service.guarding import read_guard
 from spyderresp.service.installed import SECRETS
 from spyderresp.service.reading import Keys, Node, Reader
 from spyderresp.service.settings import Bare, ExecutorSettings, Monitor, Origin, Settings
-from spyderresp.service.sourcing import in_plain_sight, read_address, read_sources
+from spyderresp.service.sourcing import read_address, read_sources
 from spyderresp.source import Source
 
 KEYS: Final = (

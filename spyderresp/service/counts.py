@@ -22,6 +22,7 @@ class Counts:
         decided: events that have a plan.
         bad: events that could not be decided, by source.
         turned_away: requests and connections that were refused, by reason.
+        dead_letters: messages of brokers that could not be decided and were put aside, by source.
         steps: what became of steps, by action and outcome.
         reloads: loads of policies after the first, by result: ``ok``, ``failed``, ``unchanged``.
         latency: how many deliveries were answered within each of ``BUCKETS``, and beyond the last.
@@ -32,6 +33,7 @@ class Counts:
     decided: int = 0
     bad: Counter[str] = field(default_factory=Counter)
     turned_away: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
     steps: Counter[tuple[str, str]] = field(default_factory=Counter)
     reloads: Counter[str] = field(default_factory=Counter)
     latency: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
@@ -61,6 +63,11 @@ class Counts:
         """Count a request or a connection that was refused."""
         with self.lock:
             self.turned_away[reason] += 1
+
+    def bury(self, source: str) -> None:
+        """Count a dead letter that has arrived."""
+        with self.lock:
+            self.dead_letters[source] += 1
 
     def reloaded(self, result: str) -> None:
         """Count a load of policies."""

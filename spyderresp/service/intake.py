@@ -55,7 +55,7 @@ class Delivery:
     Attributes:
         source: what messages call the place they came from.
         data: JSON lines; or, where ``whole``, one JSON value: an object, or a list of objects.
-        arrived: when they came, in epoch seconds.
+        arrived: when they came, in epoch seconds; to the broker, for those out of one.
         done: told what became of them, once, after everything about them is in the journal; from another thread.
         first: the number of the first line.
         long: the numbers of lines that were too long to be kept.
@@ -106,6 +106,11 @@ class Intake:
     def full(self) -> bool:
         """Whether more is turned away now."""
         return self._events >= self.max_events or self._bytes >= self.max_bytes
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is accepted. While a source still runs it means that nothing will be answered either."""
+        return self._closed
 
     def offer(self, delivery: Delivery) -> bool:
         """Accept a delivery, or return False where there is no room.

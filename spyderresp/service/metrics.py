@@ -44,6 +44,7 @@ class _Figures(Collector):
             yield _counter("events_decided", "Events that have a plan.", (), {(): counts.decided})
             yield _counter("events_bad", "Events that could not be decided.", ("source",), counts.bad)
             yield _counter("turned_away", "Requests and connections refused.", ("reason",), counts.turned_away)
+            yield _counter("dead_letters", "Messages of brokers put aside.", ("source",), counts.dead_letters)
             yield _counter("steps", "What became of planned actions.", ("action", "outcome"), counts.steps)
             yield _counter("reloads", "Loads of policies after the first.", ("result",), counts.reloads)
             bounds = [*map(str, BUCKETS), "+Inf"]

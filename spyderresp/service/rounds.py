@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
@@ -34,6 +34,8 @@ from spyderresp.service.unpacking import unpacked
 ROUND: Final = 2000
 # Every target of one call is held open at once, by a descriptor each.
 _PLANS_AT_ONCE: Final = 200
+# How far apart in time what one call carries out may have come, in seconds.
+_AT_ONCE: Final = 5.0
 # How often to look whether whoever carries out is still there.
 _LOOK: Final = 0.5
 
@@ -182,9 +184,24 @@ def carry_out(decided: Decided, hands: Hands) -> None:
     """Carry out what was decided, and answer each delivery."""
     deliveries, told, planned, events, digest = decided
     with (hands.tracer or _Untold()).round(len(deliveries), events) as heard:
-        for start in range(0, len(planned), _PLANS_AT_ONCE):
-            heard.extend(_carry_out(planned[start : start + _PLANS_AT_ONCE], deliveries, told, hands))
+        for together in _together(planned, deliveries):
+            heard.extend(_carry_out(together, deliveries, told, hands))
     _answer(deliveries, told, digest, hands)
+
+
+def _together(planned: Sequence[_Planned], deliveries: Sequence[Delivery]) -> Iterator[Sequence[_Planned]]:
+    """Yield in their order what is carried out by one call: not too many, and what came at about the same time."""
+    start, first, last = 0, 0.0, 0.0
+    for place, item in enumerate(planned):
+        arrived = deliveries[item.delivery].arrived
+        first, last = min(first, arrived), max(last, arrived)
+        # What lay in a broker for long must not make what has just come as old as it is.
+        if place == start or place - start == _PLANS_AT_ONCE or last - first > _AT_ONCE:
+            if place > start:
+                yield planned[start:place]
+            start, first, last = place, arrived, arrived
+    if planned:
+        yield planned[start:]
 
 
 def _carry_out(

@@ -110,7 +110,78 @@ class NetworkSource:
         return self.token is not None or (self.tls is not None and self.tls.clients is not None)
 
 
-SourceSettings = StdinSource | FileSource | UnixSource | NetworkSource
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What is shown to a broker.
+
+    Attributes:
+        user: a name, with ``password``; None: there is none.
+        password: goes with it.
+        mechanism: how both are shown: Kafka's SASL mechanism.
+        token: instead of both.
+        credentials: a file of NATS credentials, instead of both.
+    """
+
+    user: str | None = None
+    password: Secret | None = None
+    mechanism: str = "SCRAM-SHA-512"
+    token: Secret | None = None
+    credentials: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerTls:
+    """Files of a TLS connection to a broker.
+
+    Attributes:
+        authorities: certificates of authorities, PEM, one of which signed the broker's; None: those of the system.
+        certificate: our own chain, PEM; None: we show none.
+        key: its private key, PEM.
+    """
+
+    authorities: str | None = None
+    certificate: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSource:
+    """Events out of a broker.
+
+    Attributes:
+        kind: of broker.
+        servers: where to find it, each ``HOST:PORT``.
+        names: Kafka: the topics; NATS: the stream, alone.
+        group: Kafka: the consumer group; NATS: the durable consumer.
+        dead_letters: the topic or subject that what cannot be decided goes to.
+        start: where to begin where the group is new.
+        patience: Kafka: for how many seconds the group waits for a member that is silent; NATS: for how many the server
+            waits for an acknowledgement; of a consumer that is there already its own.
+        subject: NATS: which subjects of the stream; None: all.
+        login: None: nothing is shown.
+        tls: None: in the clear.
+        plain: whether something else encrypts the connection, and knows who is at its ends.
+    """
+
+    kind: Literal["kafka", "nats"]
+    servers: tuple[str, ...]
+    names: tuple[str, ...]
+    dead_letters: str
+    group: str = "spyderresp"
+    start: Literal["beginning", "end"] = "beginning"
+    patience: float = 45.0
+    subject: str | None = None
+    login: Login | None = None
+    tls: BrokerTls | None = None
+    plain: bool = False
+
+    @property
+    def authenticated(self) -> bool:
+        """Whether the broker is shown who connects, or something else knows it."""
+        return self.login is not None or (self.tls is not None and self.tls.certificate is not None) or self.plain
+
+
+SourceSettings = StdinSource | FileSource | UnixSource | NetworkSource | BrokerSource
 
 
 @dataclass(frozen=True, slots=True)

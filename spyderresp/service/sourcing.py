@@ -7,11 +7,12 @@ from typing import Final, Literal, cast
 
 from spyderresp.findings import quoted
 from spyderresp.service.addresses import address_of, is_loopback
+from spyderresp.service.brokering import BROKERS, read_kafka
+from spyderresp.service.credentials import read_place
 from spyderresp.service.reading import Keys, Node, Reader
 from spyderresp.service.settings import (
     FileSource,
     NetworkSource,
-    Secret,
     SourceSettings,
     StdinSource,
     Tls,
@@ -25,6 +26,7 @@ SOURCES: Final[dict[str, tuple[str, ...]]] = {
     "unix": ("uids", "mode"),
     "tcp": ("token", "tls", "plain"),
     "http": ("token", "tls", "plain"),
+    **BROKERS,
 }
 
 
@@ -49,6 +51,7 @@ def _source(node: Node, reader: Reader) -> SourceSettings | None:
         "unix": _unix,
         "tcp": _network,
         "http": _network,
+        "kafka": read_kafka,
     }
     return makers[kind](keys, reader)
 
@@ -95,7 +98,7 @@ def _network(keys: Keys, reader: Reader) -> NetworkSource | None:
     protocol: Literal["http", "tcp"] = "http" if "http" in keys else "tcp"
     node = cast("Node", keys.get(protocol))
     address = read_address(node, protocol, reader)
-    token = reader.given(keys, "token", lambda node, what: _secret(node, what, reader))
+    token = reader.given(keys, "token", lambda node, what: read_place(node, what, reader))
     tls = reader.given(keys, "tls", lambda node, what: _tls(node, what, reader))
     plain = reader.boolean(keys, "plain", False)
     if address is None:
@@ -121,12 +124,6 @@ def exposed(source: NetworkSource) -> tuple[str, str] | None:
     return None
 
 
-def in_plain_sight(node: Node, what: str, reader: Reader) -> None:
-    """Record that a secret is written down."""
-    hint = f"write `{what}: {{file: PATH}}` or `{what}: {{env: NAME}}`"
-    reader.wrong("SR611", node, f"`{what}` stands here for everybody to read", hint)
-
-
 def read_address(node: Node, what: str, reader: Reader) -> tuple[str, int] | None:
     """Return an address that is listened on."""
     text = reader.text(node, what)
@@ -136,21 +133,6 @@ def read_address(node: Node, what: str, reader: Reader) -> tuple[str, int] | Non
     if address is None:
         reader.wrong("SR607", node, f"{quoted(text)} is no address", "write `8080`, `127.0.0.1:8080` or `[::1]:8080`")
     return address
-
-
-def _secret(node: Node, what: str, reader: Reader) -> Secret | None:
-    if isinstance(node.value, str):
-        in_plain_sight(node, what, reader)
-        return None
-    keys = reader.keys(node, f"`{what}`", ("file", "env"))
-    if keys is None:
-        return None
-    file, env = reader.given(keys, "file", reader.path), reader.given(keys, "env", reader.text)
-    if (file is None) == (env is None):
-        if (keys.get("file") is None) == (keys.get("env") is None):
-            reader.wrong("SR606", node, f"`{what}` is one of `file`, `env`")
-        return None
-    return Secret(file, env)
 
 
 def _tls(node: Node, what: str, reader: Reader) -> Tls | None:

@@ -14,8 +14,11 @@ from spyderresp.guards import Limits, Protection, Silence
 from spyderresp.service.config import ConfigurationError, read_configuration
 from spyderresp.service.installed import Installed
 from spyderresp.service.settings import (
+    BrokerSource,
+    BrokerTls,
     FileSource,
     GuardSettings,
+    Login,
     Monitor,
     NetworkSource,
     Secret,
@@ -56,6 +59,20 @@ def test_everything_that_can_be_said(here):
             NetworkSource("http", "::1", 8080, Secret("token")),
             NetworkSource("http", "0.0.0.0", 8443, None, Tls("chain.pem", "key.pem", "authorities.pem")),
             NetworkSource("http", "10.0.0.1", 80, Secret(env="TOKEN"), plain=True),
+            BrokerSource("kafka", ("localhost:9092",), ("deviations",), "deviations.dead-letters"),
+            BrokerSource(
+                "kafka",
+                ("broker-1.example.net:9092", "broker-2.example.net:9093", "[::1]:9094"),
+                ("a.b", "c-d_e"),
+                "dead",
+                "response",
+                "end",
+                10.0,
+                login=Login("spyderresp", Secret(env="KAFKA_PASSWORD"), "PLAIN"),
+                tls=BrokerTls("ca.pem", "chain.pem", "key.pem"),
+            ),
+            BrokerSource("kafka", ("10.0.0.2:9092",), ("a",), "a.dead-letters", plain=True),
+            BrokerSource("kafka", ("10.0.0.2:9092",), ("a",), "a.dead-letters", tls=BrokerTls()),
         ),
         guard=GuardSettings(
             Protection().including(

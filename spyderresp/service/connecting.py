@@ -1,0 +1,58 @@
+"""Settings of brokers into sources: what each client library is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spyderresp.extras import needed
+from spyderresp.service.counts import Counts
+from spyderresp.service.secrets import read_secret
+from spyderresp.service.settings import BrokerSource, Secret, Settings
+from spyderresp.service.sources.base import Source
+from spyderresp.service.telling import Teller
+
+
+def broker_of(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
+    """Return a source out of a broker.
+
+    Raises:
+        ImportError: its extra is not installed.
+        SecretError: a secret cannot be read.
+    """
+    module = needed("spyderresp.service.sources.kafka", "kafka", "reading from Kafka")
+    made: Source = module.Kafka(
+        f"kafka {','.join(said.servers)}/{','.join(said.names)}",
+        said.names,
+        _connection(said),
+        teller,
+        counts,
+        group=said.group,
+        start="earliest" if said.start == "beginning" else "latest",
+        dead_letters=said.dead_letters,
+        session=said.patience,
+        max_size=settings.max_body,
+        max_events=settings.max_events,
+        max_bytes=settings.max_bytes,
+    )
+    return made
+
+
+def _connection(said: BrokerSource) -> dict[str, Any]:
+    """Return librdkafka's settings of a connection."""
+    login, tls = said.login, said.tls
+    told: dict[str, Any] = {"bootstrap.servers": ",".join(said.servers)}
+    told["security.protocol"] = f"{'SASL_' if login else ''}{'SSL' if tls else 'PLAINTEXT'}"
+    if login is not None:
+        told |= {"sasl.mechanism": login.mechanism, "sasl.username": login.user, "sasl.password": _read(login.password)}
+    if tls is not None:
+        files = {
+            "ssl.ca.location": tls.authorities,
+            "ssl.certificate.location": tls.certificate,
+            "ssl.key.location": tls.key,
+        }
+        told |= {key: path for key, path in files.items() if path is not None}
+    return told
+
+
+def _read(secret: Secret | None) -> str:
+    return "" if secret is None else read_secret(secret).decode("utf-8", "surrogateescape")

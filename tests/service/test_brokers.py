@@ -1,0 +1,104 @@
+"""What all brokers share: what is refused, what is missing, and how old a message is."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from service.conftest import Heard, line
+
+import spyderresp
+from spyderresp.guards import Guard
+from spyderresp.service.intake import Answer, Bad, Delivery
+from spyderresp.service.rounds import carry_out, decide
+from spyderresp.service.sources.broker import Trouble, fault_of
+
+LOCAL = ("--executor", "local-host", "--set", "local-host.machine=m")
+SOURCES = {"kafka": "kafka:127.0.0.1:9/events"}
+ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root is held to this")
+
+
+@pytest.mark.parametrize(("extra", "source"), SOURCES.items())
+def test_a_missing_extra_is_told(start, tmp_path, extra, source):
+    module = {"kafka": "confluent_kafka", "nats": "nats"}[extra]
+    (tmp_path / f"{module}.py").write_text("raise ImportError('there is none')\n")
+    path = os.pathsep.join([str(tmp_path), str(Path(spyderresp.__file__).parents[1])])
+    program = start("--policies", "policy.yaml", "--events", source, PYTHONPATH=path)
+    assert program.end() == 3
+    said = "\n".join(program.err)
+    assert (
+        f"error[SR608]: reading from {extra.upper() if extra == 'nats' else 'Kafka'} needs the extra `{extra}`" in said
+    )
+    assert f"pip install 'spyderresp[{extra}]'" in said
+
+
+@pytest.mark.parametrize(("kind", "source"), SOURCES.items())
+def test_a_service_that_kills_has_a_journal(start, tmp_path, kind, source):
+    program = start("--policies", "policy.yaml", "--events", source, *LOCAL, "--plain")
+    assert program.end() == 3
+    assert f"{kind}: error[SR602]: there is no journal, and a broker delivers events again" in "\n".join(program.err)
+    # With nothing to kill by it may be tried without.
+    program = start("--policies", "policy.yaml", "--events", source, "--check")
+    assert program.end() == 0, program.err
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize(("kind", "source"), SOURCES.items())
+def test_a_service_that_kills_believes_no_open_broker(start, kind, source):
+    arguments = ("--policies", "policy.yaml", "--events", source, *LOCAL, "--journal", "j.sqlite", "--check")
+    program = start(*arguments)
+    assert program.end() == 3
+    assert "error[SR610]: the broker does not ask who connects: anybody may send events" in "\n".join(program.err)
+    program = start(*arguments, "--plain")
+    assert program.end() == 0, program.err
+
+
+def test_what_came_long_ago_expires_alone(hands, heard):
+    """An event without a time is as old as its delivery; those that came with it are not."""
+    hands = replace(hands, guard=Guard(kill_switch=None, expiry=60.0))
+    now = time.time()
+    arrivals = [now, now - 600, now - 599, now, now - 3]
+    deliveries = [Delivery("kafka", line(n), arrived, whole=True) for n, arrived in enumerate(arrivals)]
+    carry_out(decide(deliveries, hands), hands)
+    said = [outcome.status for _, _, outcome in heard.outcomes if outcome.action == "agentKillProcess"]
+    assert said == ["done", "expired", "expired", "done", "done"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 200, 201, 450])
+def test_what_is_carried_out_together(hands, recording, count):
+    hands = replace(hands, guard=Guard(kill_switch=None))
+    deliveries = [Delivery("kafka", line(n), 100.0 * (n // 150), whole=True) for n in range(count)]
+    carry_out(decide(deliveries, hands), hands)
+    assert [step.event for step in recording.acted if step.is_flag and step.event] == [f"e{n}" for n in range(count)]
+
+
+def answer(events: int, *bad: str) -> Answer:
+    return Answer(events, tuple(Bad(number, ValueError(text)) for number, text in enumerate(bad, 1)), {}, "")
+
+
+def test_what_is_a_dead_letter():
+    assert fault_of(answer(1)) is None
+    assert fault_of(answer(0)) == "no event is in it"
+    assert fault_of(answer(1, "wrong")) == "wrong"
+    assert fault_of(answer(0, "wrong\r\n\x1b[31m", "so", "so")) == "wrong\ufffd\ufffd\ufffd[31m (and 2 more)"
+    assert len(fault_of(answer(0, "x" * 5000))) == 1000
+
+
+def test_trouble_is_told_once_and_then_seldom():
+    heard, now = Heard(), 0.0
+    trouble = Trouble("kafka", heard, lambda: now)
+    trouble.over("down")
+    for now in (0.0, 10.0, 299.0, 300.0):  # noqa: B007 - the clock above
+        trouble.say("down", "cannot be reached")
+    trouble.say("commit", "refused")
+    trouble.over("down")
+    trouble.over("down")
+    trouble.say("down", "cannot be reached")
+    said = [text for _, text in heard.said]
+    assert said == [
+        f"kafka: {text}"
+        for text in ("cannot be reached", "cannot be reached", "refused", "goes on", "cannot be reached")
+    ]
