@@ -207,14 +207,18 @@ class Analysis:
     def _fires(self, place: Place) -> Answer | None:
         if not place.box.empty:
             return None
+        if not place.attributed.empty:
+            # Only where the policy's own selectors contradict each other: an entry's own need what they name.
+            message = (
+                "the policy's own selectors contradict each other: it fires only for events attributed to the policy "
+                "that lack what these name"
+            )
+            event = {**place.attribution(), **place.attributed.example(place.needs)}
+            return _answer("attributed-only", message, place, event=event)
         if place.scope.empty:
-            message = "no event is in the policy's scope: its own selectors contradict each other"
+            message = "no event can match it: the policy's own selectors contradict each other"
             return _answer("never-in-scope", message, place)
-        if place.attributed.empty:
-            return _answer("never-fires", "no event can match both its selectors and the policy's", place)
-        message = "it fires only for events attributed to its policy that lack what the policy's own selectors name"
-        event = {**place.attribution(), **place.attributed.example(place.needs)}
-        return _answer("attributed-only", message, place, event=event)
+        return _answer("never-fires", "no event can match both its selectors and the policy's", place)
 
     def _needless(self, place: Place, dead: set[int]) -> Iterator[Answer]:
         """Yield what makes an entry needless: entries that do the same, or more, whenever it fires."""
@@ -363,7 +367,7 @@ class Analysis:
                     if not both.empty:
                         event = {**attribution, **both.example(place.needs)}
                         how = " when attributed to its policy" if attribution else ""
-                        message = f"it can fire for such an event{how}, and is then `{place.live}`"
+                        message = f"it can fire for such an event{how}; its policy is in mode `{place.policy.mode}`"
                         yield _answer("reaches", message, place, event=event)
                         break
             except NotDecidedError as error:

@@ -11,6 +11,7 @@ from spyderresp.findings import Findings
 from spyderresp.linting import kills, portability, responses, texts, together
 from spyderresp.linting.documents import Documents
 from spyderresp.linting.ignores import ignores, kept
+from spyderresp.linting.quoting import with_quotes
 from spyderresp.linting.repairs import with_repair
 from spyderresp.linting.subject import Remark, Rule, Subject
 from spyderresp.loading import Reading
@@ -51,7 +52,7 @@ def lint(
     found: dict[str, list[Diagnostic]] = defaultdict(list)
     for item in reading.findings.items:
         held = documents.get(item.location.path)
-        found[item.location.path].append(item if held is None else with_repair(item, held))
+        found[item.location.path].append(item if held is None else _with_fix(item, held))
     remarks: dict[str, list[Remark]] = defaultdict(list)
     rules = (*RULES, *(PORTABLE if portable else ()))
     for policy in reading.policies:
@@ -66,6 +67,10 @@ def lint(
             items = _of_file(items, remarks[path], documents[path])
         said += [item for item in items if item.level == "error" or not ignored(path, item.code)]
     return said
+
+
+def _with_fix(item: Diagnostic, documents: Documents) -> Diagnostic:
+    return with_quotes(with_repair(item, documents), documents.source)
 
 
 def _order(sources: tuple[Source, ...]) -> Callable[[str], tuple[bool, int]]:

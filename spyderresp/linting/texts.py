@@ -13,7 +13,9 @@ from spyderresp.linting.subject import Remark, Subject
 from spyderresp.vocabulary import FLAG_TEXTS
 
 _BLOCK: Final = re.compile(r"(#{1,6} |[-*+] |\d{1,3}[.)] |> |```)")
-_CLASS: Final = re.compile(r"\[!?[^\s,'\"\[\]{}]-[^\s,'\"\[\]{}]\]|\[![^\s,'\"\[\]{}]+\]")
+_HEADING: Final = re.compile(r"#{1,6} ")
+_ITEM: Final = re.compile(r"([-*+]|\d{1,3}[.)]) ")
+_CLASS: Final = re.compile(r"\[!?(?:[a-z]-[a-z]|[A-Z]-[A-Z]|\d-\d)+\]|\[![^\s,'\"\[\]{}]+\]")
 
 
 def folded_markdown(subject: Subject) -> Iterator[Remark]:
@@ -46,11 +48,25 @@ def _lost(typed: str, text: str) -> str | None:
     if lines[0].startswith(">"):
         lines = lines[1:]
     got = {line.strip() for line in text.splitlines()}
-    for i, line in enumerate(lines):
-        marked = i > 0 and (_BLOCK.match(line) or (line and lines[i - 1].startswith("#")))
-        if marked and line not in got and not any(item.startswith(line) for item in got):
-            return line
-    return None
+    lost = [
+        i
+        for i, line in enumerate(lines)
+        if line and line not in got and not any(item.startswith(line) for item in got) and _begins(lines, i)
+    ]
+    # One dash or number may well stand where the author's editor broke a line of prose.
+    sure = [i for i in lost if not _ITEM.match(lines[i]) or _leads_on(lines, i)]
+    if sure:
+        return lines[min(lost)]
+    return lines[lost[0]] if sum(1 for line in lines if _ITEM.match(line)) > 1 and lost else None
+
+
+def _begins(lines: list[str], i: int) -> bool:
+    return i > 0 and (_BLOCK.match(lines[i]) is not None or _HEADING.match(lines[i - 1]) is not None)
+
+
+def _leads_on(lines: list[str], i: int) -> bool:
+    """Tell whether what stands before a line ends there."""
+    return i > 0 and (not lines[i - 1] or lines[i - 1].endswith(":") or _HEADING.match(lines[i - 1]) is not None)
 
 
 def _unfolded(subject: Subject, node: Node, key: int) -> Fix | None:

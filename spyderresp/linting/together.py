@@ -19,13 +19,13 @@ from spyderresp.vocabulary import TARGET_SCOPE
 _KINDS = {
     "never-in-scope": "SR807",
     "never-fires": "SR806",
-    "attributed-only": "SR806",
+    "attributed-only": "SR807",
     "covered": "SR809",
     "always-superseded": "SR809",
 }
 _HELP = {
     "SR806": "take one of the two away: while both stand it is never carried out",
-    "SR807": "take one of the two away: while both stand the policy does nothing",
+    "SR807": "take one of the two away: while both stand it decides no event that does not name the policy",
     "SR809": "take it away, or make it say what the other does not",
 }
 
@@ -48,7 +48,11 @@ def certain(subject: Subject) -> Iterator[Remark]:
         said.add((code, location))
         message = answer.message
         if code in ("SR806", "SR807"):
-            # `never-in-scope` is said of every entry; once is enough.
+            if code == "SR807":
+                message = (
+                    "no event is in the policy's scope, but those that name the policy and lack what it selects by"
+                )
+            # It is said of every entry; once is enough.
             entry = None if code == "SR807" else next(item for item in enabled if item.location == location)
             if code == "SR807" and any(other == "SR807" for other, _ in said - {(code, location)}):
                 continue

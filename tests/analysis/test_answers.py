@@ -215,3 +215,17 @@ def test_a_renice_and_a_kill_of_the_same_contradict_each_other() -> None:
     )
     assert [(item.kind, item.others) for item in found] == [("contradictory", ("p: actions[0] agentReniceProcess",))]
     assert found[0].event == {"cluster": {"name": "c"}, "process": {"name": "ab"}}
+
+
+def test_what_is_reached_is_said_with_its_policys_mode_for_others_may_ask_for_the_same() -> None:
+    policies = spyderresp.from_documents(
+        [
+            policy("p", "audit", "c", None, [{"agentKillProcess": {"processSelector": {"name": "a"}}}]),
+            policy("q", "enforce", "c", None, [{"agentKillProcess": {"processSelector": {"exe": "*"}}}]),
+        ]
+    )
+    first, _ = Analysis(policies).reaching(of_text("process.exe=x"), {"agentKillProcess"})
+    assert first.message == "it can fire for such an event; its policy is in mode `audit`"
+    assert first.event is not None
+    # What is planned is executed, as the other policy says.
+    assert spyderresp.Engine(policies).evaluate(dict(first.event))[0].disposition == "execute"

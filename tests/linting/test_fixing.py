@@ -123,6 +123,14 @@ spec:
         ("matchFields:\n            name: */bin/* # all of them", "*/bin/*"),
         ("matchFieldsExpressions: [{key: exe, operator: In, values: [*a*, *b]}]", "*a*"),
         ("name:\n          - *x.y", "*x.y"),
+        ("name: *", "*"),
+        ("{name: [*]}", "*"),
+        ("matchFields: {name: *[ab]*, exe: [a, b]}", "*[ab]*"),
+        ("name: *[0-9].sh  # numbered", "*[0-9].sh"),
+        ("name: [a-z]*", "[a-z]*"),
+        ("name: [!a]", "[!a]"),
+        ("matchFields: {name: [!a-f]*}", "[!a-f]*"),
+        ("name:\n          - [!a].sh", "[!a].sh"),
     ],
 )
 def test_a_glob_that_yaml_takes_for_an_alias_is_quoted(selector: str, glob: str) -> None:
@@ -132,6 +140,16 @@ def test_a_glob_that_yaml_takes_for_an_alias_is_quoted(selector: str, glob: str)
     (policy,) = spyderresp.loads(fixed.text, strict=True)
     assert policy.entries[0].selectors[0].clauses[0].values[0] == glob
     assert fixed.text.replace("'", "") == text
+
+
+def test_a_finding_says_how_a_glob_is_quoted_where_that_mends_it() -> None:
+    text = f"{POLICY}        processSelector: {{name: *.sh}}\n"
+    # What else is wrong comes to light only then, further up.
+    (found,) = lint(read_text(text.replace("makeRedFlag", "makeRedFlags")))
+    assert found.fix is not None
+    assert [edit.text for edit in found.fix.edits] == ["'*.sh'"]
+    (found,) = lint(read_text(f"{POLICY}        processSelector: *shells\n"))
+    assert found.fix is None
 
 
 def test_an_alias_of_a_mapping_is_no_glob() -> None:

@@ -51,6 +51,18 @@ def kill(selector: str, action: str = "agentKillProcess") -> str:
         ("processSelector: {matchFields: {name: nc, exe: '*'}}", ["SR804"]),
         ("processSelector: {matchFieldsExpressions: [{key: exe, operator: NotIn, values: [a]}]}", ["SR805"]),
         ("podSelector: {matchExpressions: [{key: a, operator: DoesNotExist}]}", []),
+        # What every exe and every cgroup looks like is known.
+        ("processSelector: {matchFields: {exe: '/*'}}", ["SR803"]),
+        ("processSelector: {matchFields: {name: '/*'}}", []),
+        ("processSelector: {matchFields: {exe: '/*/nc'}}", []),
+        ("processSelector: {matchFields: {name: nc, exe: ['/usr/*', '/[!u]*', '/u*', '/']}}", ["SR804"]),
+        ("machineSelector: {matchFields: {hostname: ['[!a]*', 'a*']}}", ["SR803"]),
+        # Nor does it narrow anything to say again what the policy says.
+        ("clusterSelector: {matchFields: {name: demo-cluster}}", ["SR803"]),
+        ("clusterSelector: {matchFields: {name: 'demo-*'}}", ["SR803"]),
+        ("clusterSelector: {matchFields: {name: demo-cluster, uid: u}}", []),
+        ("clusterSelector: {name: demo-cluster}\n        processSelector: {name: nc}", []),
+        ("clusterSelector: {name: demo-cluster}\n        processSelector: {name: '*'}", ["SR803"]),
     ],
 )
 def test_kills(selector: str, expected: list[str]) -> None:
@@ -65,6 +77,15 @@ def test_not_in_is_fine_where_the_policy_asks_for_the_key() -> None:
     head = HEAD.replace("{matchFields: {name: demo-cluster}}", "{matchFields: {name: '*', uid: u}}")
     selector = "clusterSelector: {matchFieldsExpressions: [{key: name, operator: NotIn, values: [a]}]}"
     assert codes(kill(selector), head) == []
+
+
+def test_a_kill_that_says_its_policys_selectors_again_is_wide_and_one_that_narrows_them_is_not() -> None:
+    head = HEAD.replace("demo-cluster}}", "'demo-*'}}")
+    assert codes(kill("clusterSelector: {name: 'demo-*'}"), head) == ["SR803"]
+    assert codes(kill("clusterSelector: {name: demo-test}"), head) == []
+    narrower = "clusterSelector: {matchFieldsExpressions: [{key: name, operator: NotIn, values: [demo-a]}]}"
+    assert codes(kill(narrower), head) == []
+    assert codes(kill(narrower.replace("demo-a", "staging")), head) == ["SR803"]
 
 
 def test_what_is_not_in_force_is_left_alone() -> None:
@@ -112,6 +133,20 @@ def test_a_service_of_the_policy_and_a_pod_of_the_action() -> None:
     assert [code for code in found if code > "SR800"] == ["SR808"]
 
 
+def test_a_policy_whose_selectors_contradict_each_other_still_decides_what_names_it() -> None:
+    head = HEAD.replace(
+        "{matchFields: {name: demo-cluster}}",
+        "{matchFields: {name: a}, matchFieldsExpressions: [{key: name, operator: NotIn, values: [a]}]}",
+    )
+    flag = "    - makeRedFlag: {severity: low, processSelector: {name: nc}}\n"
+    (found,) = lint(read_text(head + flag))
+    assert (found.code, "but those that name the policy" in found.message) == ("SR807", True)
+    policies = spyderresp.loads(head + flag)
+    (answer,) = answers.Analysis(policies).idle()
+    assert (answer.kind, answer.event) == ("attributed-only", {"policy_name": "demo", "process": {"name": "nc"}})
+    assert len(spyderresp.Engine(policies).evaluate(answer.event)) == 1
+
+
 @pytest.mark.parametrize("quote", ["'", '"', ""])
 def test_markdown_over_several_lines_is_folded_however_it_is_quoted(quote: str) -> None:
     text = f"{quote}Do this\n          1. ask\n          2. wait{quote}"
@@ -128,6 +163,10 @@ def test_markdown_over_several_lines_is_folded_however_it_is_quoted(quote: str) 
         "one line - no list",
         "'a\n\n          1. b'",
         "folded prose\n          goes on",
+        # A dash, a number or a channel's name where a line of prose was broken.
+        "a shell of a server\n          - which never does so - and was\n          stopped",
+        ">\n          ask in the channel\n          #security or\n          call",
+        ">\n          they had seen it before, in the year\n          12. It was not nice",
     ],
 )
 def test_what_keeps_its_lines_or_needs_none_is_fine(text: str) -> None:
@@ -135,6 +174,34 @@ def test_what_keeps_its_lines_or_needs_none_is_fine(text: str) -> None:
         f"        severity: low\n        content: {text}\n"
     )
     assert codes(actions) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [">\n          Steps:\n          - one", "Ask\n          - a\n          - b", ">\n          # A\n          b"],
+)
+def test_markdown_needs_two_items_or_what_leads_on_to_one(text: str) -> None:
+    actions = kill("processSelector: {matchFields: {name: nc}}", "makeRedFlag") + (
+        f"        severity: low\n        content: {text}\n"
+    )
+    assert codes(actions) == ["SR812"]
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("[a-z]", ["SR815"]),
+        ("[0-9a-f]", ["SR815"]),
+        ("[x-1]", []),
+        ("[kube-proxy]", []),
+        ("[a]", []),
+    ],
+)
+def test_a_list_that_looks_like_a_glob(value: str, expected: list[str]) -> None:
+    assert (
+        codes(f"    - makeRedFlag: {{severity: low, processSelector: {{matchFields: {{name: {value}}}}}}}\n")
+        == expected
+    )
 
 
 def test_errors_do_not_hide_what_else_there_is_to_say(tmp_path: Path) -> None:
