@@ -44,8 +44,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         "--events",
         action="append",
         metavar="SOURCE",
-        help="a file, - (standard input, the default), unix:PATH, tcp:ADDRESS, http:ADDRESS or "
-        "kafka:HOST:PORT/TOPIC; may be repeated",
+        help="a file, - (standard input, the default), unix:PATH, tcp:ADDRESS, http:ADDRESS, "
+        "kafka:HOST:PORT/TOPIC or nats:HOST:PORT/STREAM; may be repeated",
     )
     add("--follow", action="store_true", help="stay at the end of files and wait for more")
     add("--executor", action="append", metavar="NAME", help="what carries actions out; may be repeated")
@@ -68,8 +68,8 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="let tokens and events cross networks in the clear: something else encrypts",
     )
-    add("--group", metavar="NAME", help="for brokers: the consumer group (default: spyderresp)")
-    add("--dead-letters", metavar="TOPIC", help="for brokers: where what cannot be decided goes")
+    add("--group", metavar="NAME", help="for brokers: the consumer group, or durable consumer (default: spyderresp)")
+    add("--dead-letters", metavar="NAME", help="for brokers: where what cannot be decided goes")
     add("--uid", action="append", metavar="NUMBER", help="a user who may send over Unix sockets; may be repeated")
     add("--monitor", metavar="ADDRESS", help="where to answer about health and metrics")
     add("--strict", action="store_true", help="make each lenient repair an error")

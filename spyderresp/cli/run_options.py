@@ -68,9 +68,9 @@ def _source(word: str, args: argparse.Namespace) -> Iterator[str]:
     elif found and kind in BROKERS and "/" in rest:
         servers, _, names = rest.removeprefix("//").partition("/")
         yield f"- {kind}: {_quoted(servers)}"
-        yield f"  topics: {_quoted(names.split(','))}"
+        yield f"  topics: {_quoted(names.split(','))}" if kind == "kafka" else f"  stream: {_quoted(names)}"
         if args.group is not None:
-            yield f"  group: {_quoted(args.group)}"
+            yield f"  {'group' if kind == 'kafka' else 'consumer'}: {_quoted(args.group)}"
         if args.dead_letters is not None:
             yield f"  dead_letters: {_quoted(args.dead_letters)}"
         if args.plain:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, cast
 
-from spyderresp.findings import quoted
+from spyderresp.findings import listed, quoted
 from spyderresp.service.addresses import address_of, is_loopback
 from spyderresp.service.credentials import read_place
 from spyderresp.service.reading import Keys, Node, Reader
@@ -25,11 +25,28 @@ BROKERS: Final[dict[str, tuple[str, ...]]] = {
         "tls",
         "plain",
     ),
+    "nats": (
+        "stream",
+        "subject",
+        "consumer",
+        "dead_letters",
+        "start",
+        "ack_wait",
+        "user",
+        "password",
+        "token",
+        "credentials",
+        "tls",
+        "plain",
+    ),
 }
 MECHANISMS: Final = ("SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN")
 _TOPIC: Final = re.compile(r"[A-Za-z0-9._\-]{1,249}", re.ASCII)
 #: Appended to the name of a topic, to give that of its dead letters where none is said.
 DEAD: Final = ".dead-letters"
+# The same for NATS, before the name of the stream.
+_DEAD_SUBJECT: Final = "dead-letters"
+_ACK_WAIT: Final = 30.0
 _UNSET: Final = BrokerSource("kafka", (), (), "")
 
 
@@ -64,6 +81,65 @@ def read_kafka(keys: Keys, reader: Reader) -> BrokerSource | None:
         keys,
         reader,
     )
+
+
+def read_nats(keys: Keys, reader: Reader) -> BrokerSource | None:
+    """Return a source out of a JetStream stream."""
+    servers = _servers(cast("Node", keys.get("nats")), "nats", 4222, reader)
+    stream = reader.needed(keys, "stream", lambda node, what: _name(node, what, reader))
+    dead = reader.given(keys, "dead_letters", lambda node, what: _subject(node, what, reader, wild=False))
+    return _checked(
+        BrokerSource(
+            "nats",
+            servers,
+            () if stream is None else (stream,),
+            dead or f"{_DEAD_SUBJECT}.{stream}",
+            reader.given(keys, "consumer", lambda node, what: _name(node, what, reader)) or _UNSET.group,
+            _start(keys, reader),
+            reader.seconds(keys, "ack_wait", _ACK_WAIT, least=1.0),
+            reader.given(keys, "subject", lambda node, what: _subject(node, what, reader, wild=True)),
+            _nats_login(keys, reader),
+            _tls(keys, reader),
+            reader.boolean(keys, "plain", False),
+        ),
+        keys,
+        reader,
+    )
+
+
+def _nats_login(keys: Keys, reader: Reader) -> Login | None:
+    """Return a user, a token or credentials: one of these, or none."""
+    given = [key for key in ("user", "token", "credentials") if keys.get(key) is not None]
+    if len(given) > 1:
+        node = keys.key(given[1])
+        reader.wrong("SR606", node, f"who connects is shown by one of {listed(given)}, not several")
+        return None
+    token = reader.given(keys, "token", lambda node, what: read_place(node, what, reader))
+    credentials = reader.given(keys, "credentials", reader.path)
+    login = _login(keys, reader)
+    return Login(token=token, credentials=credentials) if token or credentials else login
+
+
+def _name(node: Node, what: str, reader: Reader) -> str | None:
+    text = reader.text(node, what)
+    if text is None or (text.isprintable() and text and not set(text) & set(" .*>/\\")):
+        return text
+    reader.wrong("SR605", node, f"{quoted(text)} is no name of a {what}", "no spaces, dots, wildcards or slashes")
+    return None
+
+
+def _subject(node: Node, what: str, reader: Reader, *, wild: bool) -> str | None:
+    text = reader.text(node, what)
+    if text is None:
+        return None
+    parts = text.split(".")
+    if wild:
+        parts = [part for part in (parts[:-1] if parts[-1] == ">" else parts) if part != "*"]
+    if all(part and part.isprintable() and not set(part) & set(" *>") for part in parts):
+        return text
+    hint = "write `events.dead`, or `events.>` for several" if wild else "write one, such as `events.dead`"
+    reader.wrong("SR605", node, f"{quoted(text)} is no subject", hint)
+    return None
 
 
 def _checked(source: BrokerSource, keys: Keys, reader: Reader) -> BrokerSource | None:

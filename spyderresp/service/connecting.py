@@ -6,7 +6,7 @@ from typing import Any
 
 from spyderresp.extras import needed
 from spyderresp.service.counts import Counts
-from spyderresp.service.secrets import read_secret
+from spyderresp.service.secrets import SecretError, read_secret
 from spyderresp.service.settings import BrokerSource, Secret, Settings
 from spyderresp.service.sources.base import Source
 from spyderresp.service.telling import Teller
@@ -17,13 +17,17 @@ def broker_of(said: BrokerSource, settings: Settings, teller: Teller, counts: Co
 
     Raises:
         ImportError: its extra is not installed.
-        SecretError: a secret cannot be read.
+        SecretError: a secret or a certificate cannot be read.
     """
+    return (_kafka if said.kind == "kafka" else _nats)(said, settings, teller, counts)
+
+
+def _kafka(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
     module = needed("spyderresp.service.sources.kafka", "kafka", "reading from Kafka")
     made: Source = module.Kafka(
         f"kafka {','.join(said.servers)}/{','.join(said.names)}",
         said.names,
-        _connection(said),
+        _librdkafka(said),
         teller,
         counts,
         group=said.group,
@@ -37,7 +41,7 @@ def broker_of(said: BrokerSource, settings: Settings, teller: Teller, counts: Co
     return made
 
 
-def _connection(said: BrokerSource) -> dict[str, Any]:
+def _librdkafka(said: BrokerSource) -> dict[str, Any]:
     """Return librdkafka's settings of a connection."""
     login, tls = said.login, said.tls
     told: dict[str, Any] = {"bootstrap.servers": ",".join(said.servers)}
@@ -52,6 +56,39 @@ def _connection(said: BrokerSource) -> dict[str, Any]:
         }
         told |= {key: path for key, path in files.items() if path is not None}
     return told
+
+
+def _nats(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
+    module = needed("spyderresp.service.sources.nats", "nats", "reading from NATS")
+    login, tls = said.login, said.tls
+    told: dict[str, Any] = {"servers": [f"{'tls' if tls else 'nats'}://{server}" for server in said.servers]}
+    if login is not None:
+        given = {"user": login.user, "password": _read(login.password), "token": _read(login.token)}
+        told |= {key: value for key, value in given.items() if value}
+        if login.credentials is not None:
+            told["user_credentials"] = login.credentials
+    if tls is not None:
+        try:
+            told["tls"] = module.context_of(tls.authorities, tls.certificate, tls.key)
+        except OSError as error:
+            raise SecretError(f"`tls`: {(error.strerror or str(error)).lower()}") from None
+    (stream,) = said.names
+    made: Source = module.Nats(
+        f"nats {','.join(said.servers)}/{stream}",
+        stream,
+        told,
+        teller,
+        counts,
+        consumer=said.group,
+        subject=said.subject,
+        start=said.start,
+        dead_letters=said.dead_letters,
+        wait=said.patience,
+        max_size=settings.max_body,
+        max_events=settings.max_events,
+        max_bytes=settings.max_bytes,
+    )
+    return made
 
 
 def _read(secret: Secret | None) -> str:

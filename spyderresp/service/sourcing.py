@@ -7,7 +7,7 @@ from typing import Final, Literal, cast
 
 from spyderresp.findings import quoted
 from spyderresp.service.addresses import address_of, is_loopback
-from spyderresp.service.brokering import BROKERS, read_kafka
+from spyderresp.service.brokering import BROKERS, read_kafka, read_nats
 from spyderresp.service.credentials import read_place
 from spyderresp.service.reading import Keys, Node, Reader
 from spyderresp.service.settings import (
@@ -52,6 +52,7 @@ def _source(node: Node, reader: Reader) -> SourceSettings | None:
         "tcp": _network,
         "http": _network,
         "kafka": read_kafka,
+        "nats": read_nats,
     }
     return makers[kind](keys, reader)
 

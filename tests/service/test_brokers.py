@@ -17,7 +17,7 @@ from spyderresp.service.rounds import carry_out, decide
 from spyderresp.service.sources.broker import Trouble, fault_of
 
 LOCAL = ("--executor", "local-host", "--set", "local-host.machine=m")
-SOURCES = {"kafka": "kafka:127.0.0.1:9/events"}
+SOURCES = {"kafka": "kafka:127.0.0.1:9/events", "nats": "nats:127.0.0.1:9/events"}
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root is held to this")
 
 

@@ -73,6 +73,26 @@ def test_everything_that_can_be_said(here):
             ),
             BrokerSource("kafka", ("10.0.0.2:9092",), ("a",), "a.dead-letters", plain=True),
             BrokerSource("kafka", ("10.0.0.2:9092",), ("a",), "a.dead-letters", tls=BrokerTls()),
+            BrokerSource(
+                "nats",
+                ("nats-1.example.net:4222",),
+                ("deviations",),
+                "dead.response",
+                "response",
+                "end",
+                60.0,
+                "deviations.*.prod.>",
+                Login(token=Secret(env="NATS_TOKEN")),
+                BrokerTls(),
+            ),
+            BrokerSource(
+                "nats",
+                ("localhost:4222", "localhost:4223"),
+                ("deviations",),
+                "dead-letters.deviations",
+                patience=30.0,
+                login=Login(credentials="nats.creds"),
+            ),
         ),
         guard=GuardSettings(
             Protection().including(

@@ -1,0 +1,381 @@
+"""Events out of NATS JetStream: against a real nats-server, where there is one."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from nats.js.api import AckPolicy, ConsumerConfig
+from nats_server import PROGRAM, Server, server
+from service.conftest import line
+
+from spyderresp.executors import Recording
+from spyderresp.service.building import Making
+from spyderresp.service.config import ConfigurationError
+from spyderresp.service.counts import Counts
+from spyderresp.service.intake import Intake
+from spyderresp.service.rounds import Hands
+from spyderresp.service.service import Ending, Service
+from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret, Settings
+from spyderresp.service.sources.nats import covers
+from spyderresp.service.sources.positions import Positions
+from spyderresp.service.state import Watch
+
+NEEDED = pytest.mark.skipif(PROGRAM is None, reason="no nats-server is installed")
+
+
+@pytest.fixture
+def nats(tmp_path: Path) -> Iterator[Server]:
+    with server(tmp_path) as held:
+        held.stream("events", "events.>")
+        held.stream("dead", "dead-letters.>")
+        yield held
+
+
+class Reader:
+    """A service that reads a stream."""
+
+    def __init__(self, said: BrokerSource, hands: Hands, **more: Any) -> None:
+        settings = Settings(sources=(said,), **more)
+        intake = Intake(settings.max_events, settings.max_bytes)
+        watch = Watch(hands.engine, hands.guard, intake)
+        self.sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
+        self.service = Service(self.sources, intake, hands)
+        self.ending: list[Ending] = []
+        self.thread = threading.Thread(target=lambda: self.ending.append(self.service.run()), daemon=True)
+        self.thread.start()
+
+    def stop(self) -> Ending:
+        self.service.stop(15)
+        self.thread.join(40)
+        return self.ending[0]
+
+
+@pytest.fixture
+def reader(hands: Hands) -> Iterator[Callable[..., Reader]]:
+    started: list[Reader] = []
+
+    def reader(nats: Server, hands: Hands = hands, source: dict[str, Any] | None = None, **more: Any) -> Reader:
+        said = BrokerSource("nats", (nats.address,), ("events",), "dead-letters.events", patience=30.0)
+        started.append(Reader(replace(said, **(source or {})), hands, **more))
+        return started[-1]
+
+    yield reader
+    for each in started:
+        each.service.stop()
+        each.thread.join(40)
+
+
+def flagged(recording: Recording) -> list[str]:
+    # Beside an ops flag, that nobody's event caused: a breaker opens.
+    return sorted(step.event for step in recording.acted if step.is_flag and step.event is not None)
+
+
+@NEEDED
+def test_what_is_decided_is_acknowledged(nats, reader, recording, until):
+    nats.send("events.a", *(line(n).strip() for n in range(100)))
+    running = reader(nats)
+    until(lambda: len(flagged(recording)) == 100)
+    until(lambda: nats.left("events") == 0)
+    ending = running.stop()
+    assert (ending.signal, ending.failures, ending.undecided) == (15, (), 0)
+    assert flagged(recording) == sorted(f"e{n}" for n in range(100))
+    # Another one goes on where this one ended.
+    nats.send("events.b", line(100))
+    reader(nats)
+    until(lambda: len(flagged(recording)) == 101)
+
+
+@NEEDED
+def test_where_a_new_consumer_begins_and_what_it_is_for(nats, reader, recording, until):
+    nats.send("events.a", line(1))
+    reader(nats, source={"start": "end", "subject": "events.a.*"})
+    until(lambda: nats.left("events") is not None)
+    nats.send("events.a", line(2))
+    nats.send("events.a.b", line(3))
+    until(lambda: flagged(recording))
+    until(lambda: nats.left("events") == 0)
+    assert flagged(recording) == ["e3"]
+
+
+POISON = {
+    b"{": "not valid JSON",
+    b'{"process": {"name": 5}}': "process.name",
+    b"": "not valid JSON",
+    b"[]": "no event is in it",
+    b"\xff\x00": "not valid UTF-8",
+    line(7) + b"[7]\n" + b"{\n": "(and 1 more)",
+    b"x" * 5000: "longer than 4,096 bytes",
+}
+
+
+@NEEDED
+def test_what_cannot_be_decided_goes_to_the_dead_letters(nats, reader, hands, recording, until):
+    nats.send("events.a", line(1))
+    nats.send("events.a", *POISON, headers={"Trace": "t", "Nats-Expected-Stream": "events"})
+    nats.send("events.a", line(2))
+    reader(nats, max_body=4096)
+    until(lambda: nats.left("events") == 0)
+    letters = nats.read("dead")
+    assert [letter.data or b"" for letter in letters] == list(POISON)
+    for number, (letter, said) in enumerate(zip(letters, POISON.values(), strict=True)):
+        assert letter.headers["Trace"] == "t"
+        assert said in letter.headers["Spyderresp-Reason"]
+        assert letter.headers["Spyderresp-Stream"] == "events"
+        assert letter.headers["Spyderresp-Subject"] == "events.a"
+        assert letter.headers["Spyderresp-Sequence"] == str(number + 2)
+        assert len(letter.headers["Nats-Msg-Id"]) == 64
+    assert len({letter.headers["Nats-Msg-Id"] for letter in letters}) == len(POISON)
+    assert flagged(recording) == ["e1", "e2", "e7"]
+    assert hands.counts.dead_letters == {"nats": len(POISON)}
+
+
+@NEEDED
+def test_a_dead_letter_that_comes_again_is_one(nats, reader, until):
+    nats.send("events.a", b"{")
+    reader(nats)
+    until(lambda: nats.left("events") == 0)
+    reader(nats, source={"group": "another"})
+    until(lambda: nats.left("events", "another") == 0)
+    assert len(nats.read("dead")) == 1
+
+
+@NEEDED
+def test_nothing_is_acknowledged_before_its_dead_letter_has_arrived(tmp_path, reader, hands, heard, until):
+    with server(tmp_path) as nats:
+        nats.stream("events", "events.>")
+        nats.send("events.a", line(1), b"{", line(2))
+        running = reader(nats)
+        until(lambda: nats.left("events") == 1 and hands.counts.decided == 2)
+        assert any("no stream takes `dead-letters.events`" in said for _, said in heard.said)
+        assert running.stop().failures == ()
+        assert nats.left("events") == 1
+        nats.stream("dead", "dead-letters.>")
+        nats.ask(lambda jetstream: jetstream.delete_consumer("events", "spyderresp"))
+        reader(nats)
+        until(lambda: nats.left("events") == 0)
+        assert len(nats.read("dead")) == 1
+
+
+@NEEDED
+def test_a_message_larger_than_the_server_takes_back_says_where_it_stands(tmp_path, reader, until):
+    with server(tmp_path) as nats:
+        nats.stream("events", "events.>")
+        nats.stream("dead", "dead-letters.>")
+        # The headers that a dead letter adds make it larger than its message.
+        nats.send("events.a", b"{" * (1024 * 1024 - 100))
+        reader(nats)
+        until(lambda: nats.left("events") == 0)
+        (letter,) = nats.read("dead")
+        assert not letter.data
+        assert letter.headers["Spyderresp-Left-Out"] == "1048476 bytes are more than the server takes"
+
+
+@NEEDED
+def test_a_server_that_dies_and_returns(nats, reader, heard, recording, until):
+    nats.send("events.a", *(line(n) for n in range(50)))
+    # What it did not hear of before it died it delivers again, after this time.
+    reader(nats, source={"patience": 3.0})
+    until(lambda: len(flagged(recording)) == 50)
+    nats.kill()
+    until(lambda: any("cannot be read" in said for _, said in heard.said))
+    time.sleep(1.0)
+    nats.start()
+    nats.send("events.a", *(line(n) for n in range(50, 100)))
+    until(lambda: set(flagged(recording)) == {f"e{n}" for n in range(100)})
+    until(lambda: nats.left("events") == 0)
+    # Told once, however often it was tried.
+    assert [said.partition(": ")[2] for _, said in heard.said].count("goes on") == 1
+    assert sum("cannot be read" in said for _, said in heard.said) == 1
+
+
+@NEEDED
+def test_a_server_that_is_not_there_does_not_keep_it_from_ending(tmp_path, reader, heard, until):
+    running = reader(Server(tmp_path))
+    until(lambda: any("cannot be read: connection refused" in said for _, said in heard.said))
+    assert running.stop().failures == ()
+
+
+class Slow(Recording):
+    """Takes its time, or waits until it is let."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+        self.let = threading.Event()
+        self.attempted = False
+
+    def note(self, step: Any) -> Any:
+        self.attempted = True
+        self.let.wait(self.seconds)
+        return super().note(step)
+
+
+@NEEDED
+def test_what_takes_longer_than_the_server_waits_is_not_done_twice(nats, reader, hands, until):
+    nats.send("events.a", line(1))
+    slow = Slow(60.0)
+    reader(nats, replace(hands, executors=(slow,)), source={"patience": 1.0})
+    until(lambda: slow.attempted)
+    time.sleep(3.5)
+
+    async def delivered(jetstream: Any) -> int:
+        return (await jetstream.consumer_info("events", "spyderresp")).num_redelivered
+
+    assert nats.ask(delivered) == 0
+    slow.let.set()
+    until(lambda: nats.left("events") == 0)
+    assert flagged(slow) == ["e1"]
+
+
+@NEEDED
+def test_what_is_done_while_the_server_is_away_is_acknowledged_later(nats, reader, hands, until):
+    nats.send("events.a", *(line(n) for n in range(20)))
+    slow = Slow(60.0)
+    reader(nats, replace(hands, executors=(slow,)), source={"patience": 2.0})
+    until(lambda: slow.attempted)
+    nats.kill()
+    slow.let.set()
+    until(lambda: len(flagged(slow)) == 20)
+    nats.start()
+    until(lambda: nats.left("events") == 0)
+    # It was delivered again meanwhile, and known.
+    assert flagged(slow) == sorted(f"e{n}" for n in range(20))
+
+
+@NEEDED
+def test_no_more_is_read_than_there_is_room_for(nats, reader, hands, until):
+    nats.send("events.a", *(line(n) for n in range(1000)))
+    slow = Slow(60.0)
+    running = reader(nats, replace(hands, executors=(slow,)), max_events=50)
+    until(lambda: slow.attempted)
+    time.sleep(1.0)
+    assert len(running.sources[0]._held) <= 52
+    slow.let.set()
+    until(lambda: nats.left("events") == 0)
+    assert len(flagged(slow)) == 1000
+
+
+@NEEDED
+def test_what_was_not_handed_in_is_given_back_at_the_end(nats, reader, hands, recording, until):
+    nats.send("events.a", *(line(n) for n in range(200)))
+    slow = Slow(60.0)
+    running = reader(nats, replace(hands, executors=(slow,), counts=Counts()), max_events=50)
+    until(lambda: slow.attempted)
+    threading.Timer(0.5, slow.let.set).start()
+    running.stop()
+    done = len(flagged(slow))
+    assert 0 < done < 200
+    # At once, not when the server has waited for 30 seconds.
+    reader(nats)
+    until(lambda: len(flagged(recording)) == 200 - done, 15)
+
+
+@NEEDED
+@pytest.mark.parametrize(
+    ("consumer", "said"),
+    [
+        ({"ack_policy": AckPolicy.NONE}, "must be a pull consumer with explicit acks"),
+        ({"deliver_subject": "push"}, "must be a pull consumer with explicit acks"),
+        ({"max_deliver": 3}, "gives a message up after 3 deliveries"),
+    ],
+)
+def test_a_consumer_that_would_lose_events(nats, reader, consumer, said):
+    config = ConsumerConfig(**{"durable_name": "spyderresp", "ack_policy": AckPolicy.EXPLICIT, **consumer})
+    nats.ask(lambda jetstream: jetstream.add_consumer("events", config))
+    running = reader(nats)
+    running.thread.join(20)
+    assert said in running.ending[0].failures[0]
+
+
+@NEEDED
+def test_dead_letters_that_would_be_read_again(nats, reader):
+    running = reader(nats, source={"dead_letters": "events.dead"})
+    running.thread.join(20)
+    assert running.ending[0].failures[0].endswith("dead letters in `events.dead` would be read again")
+
+
+@NEEDED
+def test_a_stream_that_is_not_there_yet(nats, reader, heard, recording, until):
+    reader(nats, source={"names": ("later",)})
+    until(lambda: any("cannot be read: stream not found; trying again" in said for _, said in heard.said))
+    nats.stream("later", "later")
+    nats.send("later", line(1))
+    until(lambda: flagged(recording) == ["e1"])
+
+
+@NEEDED
+@pytest.mark.parametrize("shown", ["token", "user"])
+def test_a_login(tmp_path, reader, heard, recording, until, shown, monkeypatch):
+    monkeypatch.setenv("NATS_SECRET", "correct-horse")
+    options = ("--auth", "correct-horse") if shown == "token" else ("--user", "u", "--pass", "correct-horse")
+    with server(tmp_path, *options) as nats:
+        nats.login = {"token": "correct-horse"} if shown == "token" else {"user": "u", "password": "correct-horse"}
+        nats.stream("events", "events.>")
+        nats.send("events.a", line(1))
+        reader(nats)
+        until(lambda: any("cannot be read: authorization" in said for _, said in heard.said))
+        secret = Secret(env="NATS_SECRET")
+        login = Login(token=secret) if shown == "token" else Login("u", secret)
+        reader(nats, source={"login": login})
+        until(lambda: flagged(recording) == ["e1"])
+
+
+@NEEDED
+def test_tls_and_a_server_without_it(tmp_path, nats, reader, heard, recording, until, monkeypatch):
+    monkeypatch.setenv("NATS_SECRET", "correct-horse")
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    for number, blob in enumerate(issued.cert_chain_pems):
+        blob.write_to_path(str(tmp_path / "chain.pem"), append=number > 0)
+    told = {"login": Login(token=Secret(env="NATS_SECRET")), "tls": BrokerTls(str(tmp_path / "ca.pem"))}
+    # This one speaks none: it is not shown the token, in the clear.
+    reader(nats, source=told)
+    until(lambda: any("the server does not speak TLS" in said for _, said in heard.said))
+    (tmp_path / "tls").mkdir()
+    files = ("--tls", "--tlscert", str(tmp_path / "chain.pem"), "--tlskey", str(tmp_path / "key.pem"))
+    with server(tmp_path / "tls", *files, "--auth", "correct-horse") as other:
+        other.login = {"token": "correct-horse", "tls": ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))}
+        other.stream("events", "events.>")
+        other.send("events.a", line(1))
+        reader(other, source=told)
+        until(lambda: flagged(recording) == ["e1"])
+        # An authority that did not sign it.
+        trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
+        reader(other, source={**told, "group": "x", "tls": BrokerTls(str(tmp_path / "other.pem"))})
+        until(lambda: any("certificate verify failed" in said for _, said in heard.said))
+
+
+def test_certificates_that_cannot_be_read(reader, tmp_path):
+    with pytest.raises(ConfigurationError, match=r"SR612.*`tls`: no such file"):
+        reader(Server(tmp_path), source={"tls": BrokerTls("gone.pem")})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "subject", "expected"),
+    [
+        ("a.b", "a.b", True),
+        ("a.b", "a.c", False),
+        ("a.b", "a", False),
+        ("a", "a.b", False),
+        ("a.*", "a.b", True),
+        ("a.*", "a.b.c", False),
+        ("*", "a", True),
+        ("a.>", "a.b.c", True),
+        ("a.>", "a", False),
+        (">", "a", True),
+        ("*.>", "a.b", True),
+        ("*.c", "a.b", False),
+    ],
+)
+def test_what_a_pattern_covers(pattern, subject, expected):
+    assert covers(pattern, subject) is expected
