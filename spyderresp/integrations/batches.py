@@ -18,6 +18,7 @@ from spyderresp.compiler import Defaults, NotIn
 from spyderresp.errors import EventError
 from spyderresp.integrations.shipped import Shipped, engine_of
 from spyderresp.policy import PolicySet
+from spyderresp.vocabulary import LABEL_SCOPES, SCOPES
 
 _TEXT: Final = pa.string()
 #: The columns of an action: those of ``BatchResult.table`` without ``row``, texts plain; ``place`` is its place in the
@@ -50,6 +51,8 @@ ACTIONS: Final = pa.schema([*_ACTION, _ERROR])
 #: Nested: a row for each event, ``actions`` null where there is an ``error``.
 PLANS: Final = pa.schema([pa.field("actions", pa.list_(pa.struct(_ACTION))), _ERROR])
 
+#: The columns of an event that can decide.
+COLUMNS: Final = (*SCOPES, "policy_uid", "policy_name")
 #: So many numbers are counted up once: more than most batches have actions.
 _SOME: Final = 1 << 17
 
@@ -111,6 +114,24 @@ class Decide:
             if name not in names:
                 raise ValueError(f"the events have no column `{name}` to keep")
         return self._keep
+
+    def reads(self, events: pa.Schema) -> dict[str, tuple[str, ...] | None]:
+        """Return the columns that decide or are kept, each with those of its fields that do; None for all of it.
+
+        Without all others every decision is the same: tests/integrations/test_batches.py.
+
+        Raises:
+            ValueError: one that is to be kept is missing.
+        """
+        kept = self.kept(events.names)
+        named = _named(self._engine.policies)
+        found: dict[str, tuple[str, ...] | None] = {}
+        for field in events:
+            if field.name in named and field.name not in kept:
+                found[field.name] = _fields(field.type, named[field.name])
+            elif field.name in kept or field.name in COLUMNS:
+                found[field.name] = None
+        return found
 
     def schema(self, events: pa.Schema) -> pa.Schema:
         """Return the schema of the result.
@@ -193,6 +214,29 @@ class Decide:
 
     def __reduce__(self) -> tuple[Callable[..., Decide], tuple[Any, ...]]:
         return _rebuild, (self._shipped, self._explode, self._keep)
+
+
+def _named(policies: PolicySet) -> dict[str, set[str]]:
+    """Return what the policies name of each scope."""
+    named = {scope: set[str]() for scope in SCOPES}
+    # Where its label of the name is missing, the name itself stands for it.
+    named["namespace"].add("name")
+    for policy in policies:
+        for selector in (*policy.selectors, *(one for entry in policy.entries for one in entry.selectors)):
+            labelled = selector.scope in LABEL_SCOPES
+            named[selector.scope] |= {"labels"} if labelled else {clause.key for clause in selector.clauses}
+    return named
+
+
+def _fields(kind: pa.DataType, named: set[str]) -> tuple[str, ...] | None:
+    """Return which fields of an object are named; any one where none is, for whether it is there may decide."""
+    if not pa.types.is_struct(kind) or not kind.num_fields:
+        return None
+    names = tuple(field.name for field in kind)
+    # Of a field that stands twice it has to be said.
+    if len(set(names)) < len(names):
+        return None
+    return tuple(name for name in names if name in named) or names[:1]
 
 
 def _rebuild(shipped: Shipped, explode: bool, keep: tuple[str, ...] | None) -> Decide:

@@ -7,9 +7,10 @@ package must be installed on the workers. Nothing is executed there, and no row 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
+from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
@@ -21,15 +22,11 @@ from pyspark.sql.types import (
 )
 
 from spyderresp.compiler import Defaults, NotIn
-from spyderresp.integrations.batches import ACTIONS, PLANS, Decide
+from spyderresp.integrations.batches import ACTIONS, COLUMNS, PLANS, Decide
 from spyderresp.policy import PolicySet
-from spyderresp.vocabulary import SCOPES
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame
-
-#: The columns that say what an event is; no others go to the workers, but for those that are kept.
-_READ: Final = (*SCOPES, "policy_uid", "policy_name")
+    from pyspark.sql import Column, DataFrame
 
 
 def decide(
@@ -60,11 +57,27 @@ def decide(
     """
     function = Decide(policies, explode=explode, keep=keep, defaults=defaults, not_in=not_in, mode=mode)
     kept = function.kept(events.columns)
-    sent = events.select(*(name for name in events.columns if name in _READ or name in kept))
-    function.schema(to_arrow_schema(sent.schema))
-    fields = [events.schema[name] for name in kept]
+    # What nobody looks at is not read, nor sent to where it would be dropped; it may have any type.
+    schema = StructType([field for field in events.schema if field.name in COLUMNS or field.name in kept])
+    said = to_arrow_schema(schema)
+    function.schema(said)
+    sent = events.select(*(_part(events, schema, *item) for item in function.reads(said).items()))
+    fields = [schema[name] for name in kept]
     fields += [_field(field) for field in (ACTIONS if explode else PLANS)]
     return sent.mapInArrow(_each(function), StructType(fields))
+
+
+def _part(events: DataFrame, schema: StructType, name: str, fields: tuple[str, ...] | None) -> Column:
+    column, kind = events[_quoted(name)], schema[name].dataType
+    if fields is None or not isinstance(kind, StructType) or len(fields) == len(kind.names):
+        return column
+    # An object that is not there stays so, though none of its fields is there.
+    return F.when(column.isNotNull(), F.struct(*(column.getField(field).alias(field) for field in fields))).alias(name)
+
+
+def _quoted(name: str) -> str:
+    escaped = name.replace("`", "``")
+    return f"`{escaped}`"
 
 
 def _each(function: Decide) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -79,8 +79,34 @@ def test_every_row_is_decided_as_evaluate_decides_its_event(
         assert exploded(part).schema == exploded.schema(batch.schema)
         assert nested(part).to_pylist() == [{"actions": plan, "error": None} for plan in plans[start:]]
         assert nested(part).schema == nested.schema(batch.schema) == PLANS
+    assert exploded(narrowed(batch, exploded)).to_pylist() == exploded(batch).to_pylist()
     table = pa.Table.from_batches([batch.slice(0, 2), batch.slice(2), batch.slice(0, 0)])
     assert nested(table).to_pylist() == nested(batch).to_pylist()
+
+
+def narrowed(batch: pa.RecordBatch, decide: Decide) -> pa.RecordBatch:
+    """Return a batch with nothing but what a decision reads."""
+    columns = {}
+    for name, fields in decide.reads(batch.schema).items():
+        column = batch.column(name)
+        if fields is not None:
+            held = [column.field(field) for field in fields]
+            column = pa.StructArray.from_arrays(held, list(fields), mask=column.is_null())
+        columns[name] = column
+    return pa.record_batch(columns)
+
+
+def test_what_is_read_is_what_policies_name_and_whether_objects_are_there() -> None:
+    kind = [(name, pa.struct([("name", pa.string()), ("uid", pa.string())])) for name in ("cluster", "pod", "nobody")]
+    events = pa.schema([("id", pa.string()), ("time", pa.string()), ("policy_uid", pa.string()), *kind])
+    wanted = {"id": None, "policy_uid": None, "cluster": ("name",), "pod": ("name",)}
+    assert Decide(policies()).reads(events) == wanted
+    assert Decide(policies(), keep=["time", "pod"]).reads(events) == {
+        "time": None,
+        "policy_uid": None,
+        "cluster": ("name",),
+        "pod": None,
+    }
 
 
 def clusters(*names: bytes | None, encoded: bool = False) -> pa.RecordBatch:
