@@ -7,25 +7,28 @@ import json
 from functools import partial
 from typing import Any, Final
 
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.plan import input_name
+from spyderresp.cli.output import Streams, safe
 from spyderresp.cli.policies import add_deciding_options, engine_of, read_paths
-from spyderresp.cli.records import numbered_lines, opened, to_event
+from spyderresp.cli.recorded_events import KINDS, Reading, meant
 from spyderresp.cli.render_diff import difference_dict, markdown, text
 from spyderresp.cli.render_meaning import meaning_dict, meaning_markdown, meaning_text
 from spyderresp.comparison.for_any_event import Options, compare_meanings
 from spyderresp.comparison.over_events import Comparison, Difference
 from spyderresp.engine import Engine
-from spyderresp.errors import EventError
+from spyderresp.policy import PolicySet
+from spyderresp.recorded.lines import is_surely_normal
+from spyderresp.service.lines import to_event
 
-_EPILOG: Final = """\
+_EPILOG: Final = f"""\
 examples:
   spyderresp diff main/policies/ policies/
-  spyderresp diff main/policies/ policies/ --events week.jsonl
+  spyderresp diff main/policies/ policies/ --events week.jsonl --events 'month/*.parquet'
   spyderresp diff main/policies/ policies/ --events week.jsonl --fail-on destructive --format markdown
 
 a change is destructive where a kill is newly planned, newly executed, or audited where it was superseded or did not
 apply
+
+{KINDS}
 
 without --events it says which entries fire for other events now, each with an event that shows it
 
@@ -47,9 +50,9 @@ def add_parser(verbs: Any) -> None:
     parser.add_argument(
         "--events",
         action="append",
-        metavar="FILE",
-        help="events, one JSON object a line, or - for standard input; may be repeated; without it, what is different "
-        "for any event",
+        metavar="EVENTS",
+        help="a file of events, a directory, a glob, or - for standard input; may be repeated; without it, what is "
+        "different for any event",
     )
     add_deciding_options(parser)
     parser.add_argument(
@@ -72,8 +75,7 @@ def _samples(word: str) -> int:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    if args.events and args.events.count("-") > 1:
-        raise CannotGoOnError("spyderresp diff: error: standard input can be read only once")
+    paths = meant(args.events or [], "spyderresp diff: error")
     sets = [read_paths([path], streams, strict=args.strict) for path in (args.old, args.new)]
     old, new = sets
     if old is None or new is None:
@@ -82,8 +84,10 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     if args.events is None:
         return _any_event(args, *engines, streams)
     comparison = Comparison(*engines, samples=args.samples)
-    bad = sum(_read(args, path, comparison, streams) for path in args.events)
-    found = comparison.result()
+    reading = Reading(_Comparing(comparison, (old, new), args.form), args.form, streams)
+    for path in paths:
+        reading.read(path)
+    found, bad = comparison.result(), reading.bad
     if args.format == "json":
         streams.write(json.dumps(difference_dict(found, bad=bad, old=old, new=new), indent=2))
     else:
@@ -108,24 +112,27 @@ def _fails(found: Difference, on: str) -> bool:
     return bool(found.destructive if on == "destructive" else found.different)
 
 
-def _read(args: argparse.Namespace, path: str, comparison: Comparison, streams: Streams) -> int:
-    """Compare the events of one file; return how many are bad."""
-    name = input_name(path)
-    bad = 0
-    progress = streams.progress("lines")
-    try:
-        with opened(path) as file:
-            for line, data in numbered_lines(file):
-                try:
-                    if isinstance(data, EventError):
-                        raise data
-                    again = partial(to_event, data.rstrip(b"\r\n"), args.form)
-                    comparison.add(again(), name, line, again)
-                except EventError as error:
-                    bad += 1
-                    progress.clear()
-                    streams.complain(f"{name}:{line}: error: {safe(str(error))}")
-                progress.update(line)
-    finally:
-        progress.clear()
-    return bad
+class _Comparing:
+    """Compares what is read."""
+
+    def __init__(self, comparison: Comparison, policies: tuple[PolicySet, PolicySet], form: str | None) -> None:
+        self.events = 0
+        self._comparison = comparison
+        self._policies = policies
+        self._form = form
+
+    def wanted(self, tables: Any) -> Any:
+        return tables.wanted(self._policies, ("id",), ())
+
+    def line(self, data: bytes, name: str, place: int) -> None:
+        again = partial(to_event, data, self._form)
+        self._comparison.add_line(data if is_surely_normal(data, self._form) else None, name, place, again)
+        self.events += 1
+
+    def record(self, event: Any, name: str, place: int) -> None:
+        self._comparison.add(event, name, place, lambda: event)
+        self.events += 1
+
+    def batch(self, batch: Any, name: str, first: int, tables: Any) -> None:
+        self._comparison.add_batch(batch, name, first, lambda row: next(tables.rows(batch.slice(row, 1))))
+        self.events += batch.num_rows

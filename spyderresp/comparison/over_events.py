@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from spyderresp._native.distinct import Distinct
+from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp.comparison.causes import Cause, Causes, Explained, Reason
 from spyderresp.comparison.changes import Change
 from spyderresp.comparison.tally import Sample, Tally
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
+from spyderresp.extras import needed
+
+if TYPE_CHECKING:
+    from spyderresp.arrow import BatchResult
 
 #: How many sample events are explained at most: each is a look at every policy.
 MOST_EXPLAINED: Final = 500
@@ -64,6 +71,27 @@ class Difference:
     findings: tuple[Finding, ...]
 
 
+def _held(event: Any) -> Any:
+    return event
+
+
+class _Shapes:
+    """The outcomes of one engine's batches, each the same object from one batch to the next."""
+
+    def __init__(self) -> None:
+        self._distinct = Distinct()
+        self._all: list[PlanShape] = []
+
+    def of(self, result: BatchResult) -> list[PlanShape]:
+        """Return the outcomes of a batch, by their numbers in it."""
+        numbers = memoryview(self._distinct.numbers(result.decided, self._told)).cast("i")
+        return [self._all[number] for number in numbers]
+
+    def _told(self, shape: PlanShape) -> int:
+        self._all.append(shape)
+        return len(self._all) - 1
+
+
 class Comparison:
     """Compares what two engines make of events, one after the other.
 
@@ -77,6 +105,8 @@ class Comparison:
         self._old, self._new = old, new
         self._causes = Causes(old, new)
         self._tally = Tally(self._causes, samples)
+        self._samples = samples
+        self._shapes = _Shapes(), _Shapes()
 
     def add(self, event: Any, source: str, place: int, again: Callable[[], Any]) -> None:
         """Compare one event.
@@ -90,7 +120,59 @@ class Comparison:
         Raises:
             EventError: it is malformed where one of the engines checks it; the message says which, if it is one only.
         """
-        old, new = self._decided(event)
+        self._count(*self._decided(event), source, place, again)
+
+    def add_line(self, data: bytes | None, source: str, place: int, again: Callable[[], Any]) -> None:
+        """Compare one event in JSON, decoded no further than the policies look.
+
+        Args:
+            data: its text, where it is known to be in the normal form; None: it is taken as ``again`` gives it.
+            source: the file that it stands in.
+            place: its line there, from 1.
+            again: gives the event.
+
+        Raises:
+            EventError: as of ``add``, and of ``again``.
+        """
+        if data is not None:
+            try:
+                plans = self._old.evaluate_json(data), self._new.evaluate_json(data)
+            except EventError:
+                pass  # the other way says what is wrong, and by which policies
+            else:
+                self._count(*plans, source, place, again)
+                return
+        self.add(again(), source, place, again)
+
+    def add_batch(self, batch: Any, source: str, first: int, event: Callable[[int], Any]) -> None:
+        """Compare a record batch's rows (extra: ``arrow``).
+
+        Args:
+            batch: its columns are those of ``Engine.evaluate_batch``.
+            source: the file that it stands in.
+            first: the place of its first row there, from 1.
+            event: gives the event of a row, from 0.
+
+        Raises:
+            EventError: a row or column is malformed where one of the engines checks it; no row is counted then.
+        """
+        columns = needed("spyderresp.comparison.columns", "arrow", "comparing Arrow batches")
+        results = self._old.evaluate_batch(batch), self._new.evaluate_batch(batch)
+        old, new = (self._shapes[side].of(result) for side, result in enumerate(results))
+        pairs = columns.Pairs(*results)
+        lacking = {}
+        for place, (left, right, count) in enumerate(pairs.counts):
+            pair = self._tally.pair(old[left], new[right])
+            pair.count += count
+            if pair.lacking:
+                lacking[place] = pair
+        for place, row in pairs.first_rows(list(lacking), self._samples):
+            pair = lacking[place]
+            if pair.lacking:
+                again = partial(_held, event(row))
+                self._tally.show(pair, Sample(results[0][row].event, source, first + row, again))
+
+    def _count(self, old: ActionPlan, new: ActionPlan, source: str, place: int, again: Callable[[], Any]) -> None:
         pair = self._tally.pair(old.outcome, new.outcome)
         pair.count += 1
         if pair.lacking:

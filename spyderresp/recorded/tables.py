@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import IO, Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from spyderresp.recorded.files import Kind, RecordedError
 from spyderresp.recorded.parquet import ParquetTable
 from spyderresp.recorded.wanted import Wanted, wanted
 
-__all__ = ["ROWS", "batches", "is_normal", "rows", "wanted"]
+__all__ = ["ROWS", "batches", "is_normal", "rows", "seconds_of", "wanted"]
 
 #: Rows of a batch: bounds the memory that one takes.
 ROWS: Final = 65_536
@@ -57,10 +58,19 @@ def is_normal(schema: pa.Schema) -> bool:
 
 
 def rows(batch: pa.RecordBatch) -> Iterator[Any]:
-    """Yield every row as a mapping, nulls left out of it, maps as dicts."""
+    """Yield every row as a mapping, nulls left out, maps as dicts; a time that is a timestamp in epoch seconds."""
+    place = batch.schema.get_field_index("time")
+    if place >= 0 and pa.types.is_timestamp(batch.schema.types[place]):
+        batch = batch.set_column(place, "time", seconds_of(batch.column(place)))
     kinds = {field.name: field.type for field in batch.schema}
     for row in batch.to_pylist():
         yield {name: _plain(value, kinds[name]) for name, value in row.items() if value is not None}
+
+
+def seconds_of(column: Any) -> Any:
+    """Return timestamps in epoch seconds, of microseconds each."""
+    micros = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
+    return pc.divide(pc.cast(micros, pa.float64(), safe=False), 1_000_000.0)
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:

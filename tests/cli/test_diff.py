@@ -6,7 +6,10 @@ import json
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from recorded_files import KINDS, write_every_kind
 
 EVENT = '{"id": "%s", "cluster": {"name": "prod-1"}, "namespace": {}, "pod": {}, "process": {"exe": "%s"}}\n'
 
@@ -46,6 +49,41 @@ production
     assert result.err == (
         "more.jsonl:2: error: process: must be a mapping or null\n"
         "more.jsonl:3: error: not valid JSON: expecting property name enclosed in double quotes, line 1 column 2\n"
+    )
+
+
+def test_every_kind_of_file_comes_to_the_same(run, changed):
+    write_every_kind()
+    # What of these events' bash is killed is killed no more.
+    Path("new/production.yaml").write_text(Path("policies/production.yaml").read_text().replace("/bin/bash", "/bin/sh"))
+    found = []
+    for kind in KINDS:
+        result = run("diff", "policies", "new", "--events", f"kinds/{kind}", "--format", "json")
+        assert (result.code, result.err) == (1, ""), kind
+        found.append(json.loads(result.out.replace(f"kinds/{kind}", "FILE")))
+    assert all(one == found[0] for one in found)
+    assert (found[0]["events"], found[0]["different"], found[0]["lost"]) == (20, 20, 20)
+    (change,) = found[0]["changes"]
+    assert [(sample["id"], sample["line"]) for sample in change["samples"]] == [("e0", 1), ("e1", 2), ("e2", 3)]
+    assert all("/bin/sh" in sample["reason"]["text"] for sample in change["samples"])
+    whole = run("diff", "policies", "new", "--events", "kinds", "--events", "kinds/*.gz", "--format", "json")
+    assert json.loads(whole.out)["events"] == 20 * (len(KINDS) + 1)
+
+
+def test_a_bad_row_of_a_table_does_not_cost_its_batch(run, changed):
+    names = pa.array([{"name": "prod-1"}] * 4)
+    process = pa.array([{"exe": "/bin/curl"}] * 4)
+    labels = pa.StructArray.from_arrays([pa.array([None, ["x"], None, ["y"]])], ["labels"])
+    pods = pa.array([{"name": "p"}] * 4)
+    columns = {"cluster": names, "process": process, "namespace": labels, "pod": pods, "id": pa.array(list("abcd"))}
+    pq.write_table(pa.table(columns), "bad.parquet")
+    result = run("diff", "policies", "new", "--events", "bad.parquet", "--format", "json")
+    assert result.code == 1
+    said = json.loads(result.out)
+    assert (said["events"], said["bad"], said["gained"]) == (2, 2, 2)
+    assert [sample["id"] for sample in said["changes"][0]["samples"]] == ["a", "c"]
+    assert result.err == "".join(
+        f"bad.parquet:{row}: error: namespace.labels: must be a mapping or null\n" for row in (2, 4)
     )
 
 

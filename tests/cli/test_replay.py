@@ -2,50 +2,20 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
-
-GOOD = [
-    {
-        "id": f"e{number}",
-        "time": f"2026-11-24T01:{number:02}:03Z",
-        "cluster": {"name": "prod-1"},
-        "namespace": {"name": "shop"},
-        "pod": {"name": f"pay-{number % 3}", "labels": {"app": "payments"}},
-        "process": {"exe": "/bin/bash", "name": "bash", "uid": f"proc:{number % 5}"},
-    }
-    for number in range(20)
-]
-
-
-def lines(events: list[dict[str, object]]) -> bytes:
-    return "".join(json.dumps(event) + "\n" for event in events).encode()
+from recorded_files import GOOD, KINDS, lines, write_every_kind
 
 
 @pytest.fixture
 def recorded(place: Path) -> Path:
     """The same events in every kind of file."""
-    table = pa.Table.from_pylist(GOOD)
-    Path("kinds").mkdir()
-    Path("kinds/a.jsonl").write_bytes(lines(GOOD))
-    Path("kinds/b.jsonl.gz").write_bytes(gzip.compress(lines(GOOD[:9])) + gzip.compress(lines(GOOD[9:])))
-    packer = zstandard.ZstdCompressor()
-    Path("kinds/c.jsonl.zst").write_bytes(packer.compress(lines(GOOD[:9])) + packer.compress(lines(GOOD[9:])))
-    pq.write_table(table, "kinds/d.parquet", row_group_size=7)
-    with pa.OSFile("kinds/e.arrow", "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=6)
-    with pa.OSFile("kinds/f.arrows", "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
-        writer.write_table(table, max_chunksize=6)
+    write_every_kind()
     return place
-
-
-KINDS = ("a.jsonl", "b.jsonl.gz", "c.jsonl.zst", "d.parquet", "e.arrow", "f.arrows")
 
 
 def test_every_kind_of_file_comes_to_the_same(run, recorded):
@@ -110,6 +80,18 @@ def test_a_bad_row_does_not_cost_its_batch(run, recorded):
     assert result.err == "".join(
         f"bad.parquet:{row}: error: namespace.labels: must be a mapping or null\n" for row in (2, 4)
     )
+
+
+def test_beside_a_bad_row_times_of_every_type_are_read(run, recorded):
+    moments = pa.array([1_800_000_000, 1_800_000_120, None], pa.int64())
+    labels = pa.StructArray.from_arrays([pa.array([None, ["x"], None])], ["labels"])
+    names = pa.array([{"name": "prod-1"}] * 3)
+    for kind in (pa.int64(), pa.timestamp("s"), pa.timestamp("ms", "Europe/Zurich"), pa.timestamp("ns", "UTC")):
+        table = {"cluster": names, "namespace": labels, "time": moments.cast(pa.timestamp("s")).cast(kind)}
+        pq.write_table(pa.table(table), "bad.parquet")
+        said = json.loads(run("replay", "--policies", "policies", "--format", "json", "bad.parquet").out)
+        assert (said["events"], said["bad"], said["timeless"]) == (2, 1, 1)
+        assert [bucket["time"] for bucket in said["timeline"]["buckets"]] == ["2027-01-15T08:00:00Z"]
 
 
 def test_tables_of_another_form_are_not_taken_for_empty_events(run, recorded):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections import Counter
 from functools import partial
 from typing import Any
 
+import arrow_events
+import pyarrow as pa
+import pytest
 import strategies as s
 from hypothesis import given
 from hypothesis import strategies as st
@@ -111,6 +115,70 @@ def test_counts_are_those_of_the_oracle(
             assert shown.reason is not None
             if finding.cause.flip == "asks":
                 assert fires(Explained(*engines, event), "new", finding.cause)
+
+
+@given(two_sets(), st.sampled_from(s.OPTIONS), st.booleans(), st.integers(1, 6), st.integers(0, 3))
+def test_by_batches_and_by_lines_what_is_found_is_the_same(
+    case: tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]],
+    options: dict[str, Any],
+    maps: bool,
+    size: int,
+    samples: int,
+) -> None:
+    old, new = (spyderresp.Engine(spyderresp.from_documents(documents), **options) for documents in case[:2])
+    events = [event for event in map(arrow_events.columns, case[2]) if arrow_events.is_text(event)] * 3
+    one_by_one, by_lines, by_batches = (Comparison(old, new, samples=samples) for _ in range(3))
+    for place, event in enumerate(events, 1):
+        one_by_one.add(event, "events", place, partial(copy.deepcopy, event))
+        by_lines.add_line(json.dumps(event).encode(), "events", place, partial(copy.deepcopy, event))
+    for start in range(0, len(events), size):
+        held = events[start : start + size]
+        by_batches.add_batch(arrow_events.batch(held, maps=maps), "events", start + 1, held.__getitem__)
+    wanted = one_by_one.result()
+    assert by_lines.result() == wanted
+    assert by_batches.result() == wanted
+
+
+@given(two_sets(), st.booleans(), st.integers(1, 6))
+def test_outcomes_of_a_batch_are_those_of_its_plans(
+    case: tuple[list[dict[str, Any]], list[dict[str, Any]], list[dict[str, Any]]], maps: bool, size: int
+) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents(case[0]))
+    events = [event for event in map(arrow_events.columns, case[2]) if arrow_events.is_text(event)] * 2
+    whole = arrow_events.batch(events, maps=maps)
+    chunks = [whole.slice(start, size) for start in range(0, len(events), size)]
+    result = engine.evaluate_batch(pa.Table.from_batches(chunks, whole.schema))
+    assert (result.outcomes.type, len(result.outcomes)) == (pa.int32(), len(events))
+    assert result.outcomes.null_count == 0
+    shapes = [result.shapes[number] for number in result.outcomes.to_pylist()]
+    for event, shape in zip(events, shapes, strict=True):
+        plan = engine.evaluate(event)
+        assert (shape.policies, shape.actions) == (plan.outcome.policies, plan.outcome.actions)
+    # Each number is some row's, and the first row of each comes before the first of the next.
+    assert list(dict.fromkeys(result.outcomes.to_pylist())) == list(range(len(result.shapes)))
+
+
+def test_a_batch_that_one_set_refuses_is_not_counted() -> None:
+    old, new = (
+        spyderresp.Engine(
+            spyderresp.from_documents(
+                [
+                    {
+                        "apiVersion": "spyderbat/v1",
+                        "kind": "SpyderbatPolicy",
+                        "metadata": {"name": "p", "type": "cluster"},
+                        "spec": {"clusterSelector": {key: "*"}, "response": {"default": [{"agentKillPod": None}]}},
+                    }
+                ]
+            )
+        )
+        for key in ("name", "uid")
+    )
+    comparison = Comparison(old, new)
+    table = pa.table({"cluster": pa.array([{"name": "a", "uid": 7}])})
+    with pytest.raises(spyderresp.EventError):
+        comparison.add_batch(table.to_batches()[0], "events", 1, lambda _: {})
+    assert comparison.result().events == 0
 
 
 def fires(explained: Explained, side: Any, cause: Any) -> bool:
