@@ -77,15 +77,19 @@ class Reading:
         self._streams = streams
         self._progress = streams.progress("events")
 
-    def read(self, path: str) -> None:
+    def read(self, path: str, where: str | None = None) -> None:
         """Read a file.
+
+        Args:
+            path: what messages call it.
+            where: its path, if that is another.
 
         Raises:
             CannotGoOnError: it cannot be opened or read.
         """
         name = input_name(path)
         try:
-            with opened(path) as (file, kind):
+            with opened(where or path) as (file, kind):
                 if kind == "lines":
                     self._lines(file, name)
                 else:

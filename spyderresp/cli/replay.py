@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,10 +13,11 @@ from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
 from spyderresp.cli.policies import add_options, make_engine
 from spyderresp.cli.recorded_events import KINDS, Reading, meant
 from spyderresp.cli.render_replay import report_text
+from spyderresp.cli.replay_reading import Replaying
+from spyderresp.cli.replay_sent import Work
 from spyderresp.engine import Engine
 from spyderresp.extras import needed
-from spyderresp.recorded.lines import decided
-from spyderresp.replaying.identity import whom
+from spyderresp.recorded.files import STDIN
 from spyderresp.replaying.replay import Replay
 from spyderresp.replaying.report import report_of
 
@@ -24,6 +27,7 @@ examples:
   spyderresp replay --policies policies/ --format json 'events/**/*.parquet'
   spyderresp replay --policies policies/ --html week.html week.parquet
   zcat week.jsonl.gz | spyderresp replay --policies policies/ -
+  spyderresp replay --engine dask --policies policies/ /shared/events/
 
 {KINDS}
 
@@ -42,7 +46,15 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
     )
     add_options(parser)
-    parser.add_argument("--engine", choices=("local",), default="local", help="where to decide (default: local)")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "dask", "spark"),
+        default="local",
+        help="who reads and decides: this process (default), or the workers of another engine, a file each",
+    )
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="of Dask's scheduler, of a Spark Connect server, or Spark's master"
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument("--html", metavar="FILE", help="write a page with charts, too (extra `report`)")
     parser.add_argument(
@@ -52,23 +64,23 @@ def add_parser(verbs: Any) -> None:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
+    if args.cluster is not None and args.engine == "local":
+        raise CannotGoOnError("spyderresp: --cluster needs --engine dask or --engine spark")
     paths = meant(args.paths, "spyderresp")
     page = _page() if args.html is not None else None
     engine = make_engine(args, streams)
     if engine is None:
         return 2
-    taker = _Replaying(engine, args.form)
-    reading = Reading(taker, args.form, streams)
-    for path in paths:
-        reading.read(path)
-    report = report_of(taker.replay, engine.policies.digest, bad=reading.bad)
+    read = _read_here if args.engine == "local" else _read_elsewhere
+    replay, bad = read(args, engine, paths, streams)
+    report = report_of(replay, engine.policies.digest, bad=bad)
     if page is not None:
         _write(args.html, page.report_page(report))
     if args.format == "json":
         streams.write(json.dumps(report.to_dict(), indent=2))
     else:
         streams.write(report_text(report, streams.paint()))
-    return 1 if reading.bad else 0
+    return 1 if bad else 0
 
 
 def _page() -> Any:
@@ -86,27 +98,37 @@ def _write(name: str, text: str) -> None:
         raise CannotGoOnError(f"spyderresp: {safe(name)}: cannot be written: {reason_of(error)}") from None
 
 
-class _Replaying:
-    """Decides what is read, and gathers what comes of it."""
+def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
+    """Return what the files come to, and how many events are bad; name these on standard error."""
+    taker = Replaying(engine, args.form)
+    reading = Reading(taker, args.form, streams)
+    for path in paths:
+        reading.read(path)
+    return taker.replay, reading.bad
 
-    def __init__(self, engine: Engine, form: str | None) -> None:
-        self.replay = Replay()
-        self._engine = engine
-        self._form = form
 
-    @property
-    def events(self) -> int:
-        return self.replay.events
-
-    def wanted(self, tables: Any) -> Any:
-        policies = self._engine.policies
-        return tables.wanted([policies], ("time",), whom(policies))
-
-    def line(self, data: bytes, _name: str, _place: int) -> None:
-        self.replay.add(decided(self._engine, data, self._form))
-
-    def record(self, event: Any, _name: str, _place: int) -> None:
-        self.replay.add(self._engine.evaluate(event))
-
-    def batch(self, batch: Any, _name: str, _first: int, _tables: Any) -> None:
-        self.replay.add_batch(self._engine.evaluate_batch(batch), batch)
+def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
+    """Return the same, read by the workers of another engine."""
+    if STDIN in paths:
+        raise CannotGoOnError(f"spyderresp: --engine {args.engine}: workers cannot read standard input")
+    try:
+        module = needed(f"spyderresp.cli.replay_on_{args.engine}", args.engine, f"--engine {args.engine}")
+    except ImportError as error:
+        raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+    work = Work(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
+    replay, bad = Replay(), 0
+    progress = streams.progress("events")
+    try:
+        with contextlib.closing(module.pieces(work, args.cluster)) as pieces:
+            for piece in pieces:
+                progress.clear()
+                streams.say(piece.said)
+                if piece.failed is not None:
+                    raise CannotGoOnError(piece.failed)
+                replay.add_part(piece.part)
+                bad += piece.bad
+                progress.update(replay.events)
+    except module.FAILURES as error:
+        raise CannotGoOnError(f"spyderresp: --engine {args.engine}: {safe(str(error).partition(chr(10))[0])}") from None
+    progress.clear()
+    return replay, bad
