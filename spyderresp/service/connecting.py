@@ -60,6 +60,7 @@ def _librdkafka(said: BrokerSource) -> dict[str, Any]:
 
 def _nats(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
     module = needed("spyderresp.service.sources.nats", "nats", "reading from NATS")
+    link = needed("spyderresp.service.sources.nats_link", "nats", "reading from NATS")
     login, tls = said.login, said.tls
     told: dict[str, Any] = {"servers": [f"{'tls' if tls else 'nats'}://{server}" for server in said.servers]}
     if login is not None:
@@ -69,7 +70,7 @@ def _nats(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts
             told["user_credentials"] = login.credentials
     if tls is not None:
         try:
-            told["tls"] = module.context_of(tls.authorities, tls.certificate, tls.key)
+            told["tls"] = link.context_of(tls.authorities, tls.certificate, tls.key)
         except OSError as error:
             raise SecretError(f"`tls`: {(error.strerror or str(error)).lower()}") from None
     (stream,) = said.names

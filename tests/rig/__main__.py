@@ -8,10 +8,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from rig import accident, corners, crash, flood, kubernetes, reuse, trees
+from rig import accident, brokers, corners, crash, flood, kubernetes, reuse, trees
 
 VERBS = {
     "accident": accident,
+    "brokers": brokers,
     "corners": corners,
     "crash": crash,
     "flood": flood,

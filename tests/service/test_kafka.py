@@ -154,7 +154,7 @@ def test_a_dead_letter_that_is_too_large_says_where_it_stands(mock, member, reco
 
 
 def test_nothing_is_committed_before_its_dead_letter_has_arrived(mock, member, hands, heard, until, monkeypatch):
-    monkeypatch.setattr("spyderresp.service.sources.kafka._BACKOFF", Backoff(3.0, 3.0, None))
+    monkeypatch.setattr("spyderresp.service.sources.kafka_letters._BACKOFF", Backoff(3.0, 3.0, None))
     monkeypatch.setattr(Backoff, "wait", lambda backoff, failures: backoff.first)
     topic = mock.topic()
     mock.send(topic, line(1), b"{", line(2), partition=0)

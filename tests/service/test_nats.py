@@ -24,7 +24,7 @@ from spyderresp.service.intake import Intake
 from spyderresp.service.rounds import Hands
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret, Settings
-from spyderresp.service.sources.nats import covers
+from spyderresp.service.sources.nats_link import covers
 from spyderresp.service.sources.positions import Positions
 from spyderresp.service.state import Watch
 

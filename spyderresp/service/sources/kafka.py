@@ -1,4 +1,4 @@
-"""Events out of Kafka topics, as a member of a consumer group. The only importer of confluent_kafka; extra ``kafka``.
+"""Events out of Kafka topics, as a member of a consumer group. Extra ``kafka``.
 
 An offset is committed when everything about the events up to it is in the journal, and dead letters among them have
 arrived (docs/decisions/0052-events-out-of-kafka.md). What was not committed comes again after a crash, to this member
@@ -11,16 +11,15 @@ import queue
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from spyderresp.executors.backoff import Backoff
 from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
 from spyderresp.service.sources.base import SourceError, Stop
-from spyderresp.service.sources.broker import Trouble, fault_of, letter_id
+from spyderresp.service.sources.broker import Trouble, fault_of
+from spyderresp.service.sources.kafka_letters import Held, Letters, reason_of
 from spyderresp.service.sources.offsets import Progress
 from spyderresp.service.telling import Teller
 
@@ -32,26 +31,6 @@ _COMMIT: Final = 0.5
 # How long what was handed in may take before its partitions are given away, and dead letters at the end.
 _HAND_OVER: Final = 10.0
 _LAST: Final = 5.0
-_BACKOFF: Final = Backoff(first=0.5, longest=30.0, attempts=None)
-# What a dead letter adds to its message: headers, at most.
-_ROOM: Final = 65_536
-
-
-@dataclass(slots=True)
-class _Held:
-    """A message that is not done."""
-
-    topic: str
-    partition: int
-    offset: int
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-    time: float
-    progress: Progress
-    fault: str = ""
-    failures: int = 0
-    bare: bool = False
 
 
 class Kafka:
@@ -63,12 +42,12 @@ class Kafka:
         connection: of librdkafka's settings those that say where the brokers are, and who we are.
         group: the consumer group.
         start: where to begin in a partition of which the group has no offset: ``earliest``, ``latest``.
-        dead_letters: the topic that goes to what cannot be decided.
+        dead_letters: the topic that what cannot be decided goes to.
         session: for how many seconds the group waits for a member that is silent.
         teller: hears of trouble.
         counts: counts dead letters.
         max_size: the most bytes of a message.
-        max_events: how many messages may be neither waiting to be decided nor done.
+        max_events: how many messages may be read and not done.
         max_bytes: how many bytes these may have.
     """
 
@@ -91,24 +70,21 @@ class Kafka:
         self._name = name
         self._topics = list(topics)
         # What it logs by itself is a line for each attempt to connect.
-        self._connection = {**connection, "client.id": "spyderresp", "log_level": 2}
+        self._connection = {**connection, "client.id": "spyderresp", "log_level": 2, "error_cb": self._error}
         self._group = group
         self._start = start
-        self._dead_letters = dead_letters
         self._session = session
-        self._counts = counts
         self._max_size = max_size
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._trouble = Trouble(name, teller)
+        self._letters = Letters(self._connection, dead_letters, counts, self._trouble, self._end, max_size=max_size)
         self._consumer: Any = None
-        self._producer: Any = None
         self._intake = Intake()
         self._ours: dict[tuple[str, int], Progress] = {}
-        # Read and not handed in; handed in and answered; dead letters to be sent, and when.
-        self._waiting: deque[tuple[_Held, Delivery]] = deque()
-        self._answers: queue.SimpleQueue[tuple[_Held, Answer]] = queue.SimpleQueue()
-        self._letters: deque[tuple[float, _Held]] = deque()
+        # Read and not handed in; handed in and answered.
+        self._waiting: deque[tuple[Held, Delivery]] = deque()
+        self._answers: queue.SimpleQueue[tuple[Held, Answer]] = queue.SimpleQueue()
         self._held = 0
         self._bytes = 0
         self._paused = False
@@ -132,22 +108,12 @@ class Kafka:
                     "session.timeout.ms": int(self._session * 1000),
                     "heartbeat.interval.ms": max(1, int(self._session * 1000 / 10)),
                     "queued.max.messages.kbytes": 16_384,
-                    "error_cb": self._error,
                     "on_commit": self._committed,
                 }
             )
-            self._producer = Producer(
-                {
-                    **self._connection,
-                    "acks": "all",
-                    "message.max.bytes": self._max_size + _ROOM,
-                    "message.timeout.ms": 30_000,
-                    "linger.ms": 0,
-                    "error_cb": self._error,
-                }
-            )
+            self._letters.open()
         except KafkaException as error:
-            raise SourceError(f"{self._name}: {_reason(error.args[0])}") from None
+            raise SourceError(f"{self._name}: {reason_of(error.args[0])}") from None
 
     def run(self, intake: Intake, stop: Stop) -> None:
         self._intake = intake
@@ -165,7 +131,7 @@ class Kafka:
         except ClosedError:
             pass
         except KafkaException as error:
-            raise SourceError(f"{self._name}: {_reason(error.args[0])}") from None
+            raise SourceError(f"{self._name}: {reason_of(error.args[0])}") from None
         finally:
             # Gives the partitions back, and commits what is done of them.
             self._consumer.close()
@@ -198,14 +164,14 @@ class Kafka:
         # A message that lay there for long did not come just now: what it asks for may have expired.
         arrived = min(now, stamp / 1000) if kind else now
         value = message.value() or b""
-        held = _Held(
+        held = Held(
             topic, partition, offset, _bytes(message.key()), _bytes(value) or b"", _headers(message), arrived, progress
         )
         self._held += 1
         self._bytes += len(held.value)
         self._waiting.append((held, self._delivery(held)))
 
-    def _delivery(self, held: _Held) -> Delivery:
+    def _delivery(self, held: Held) -> Delivery:
         long = len(held.value) > self._max_size
 
         def done(answer: Answer) -> None:
@@ -251,61 +217,15 @@ class Kafka:
                 if fault is None:
                     self._end(held)
                 else:
-                    held.fault = fault
-                    self._letters.append((0.0, held))
+                    self._letters.bury(held, fault)
         except queue.Empty:
             pass
-        now = time.monotonic()
-        for _ in range(len(self._letters)):
-            due, held = self._letters.popleft()
-            if due > now and held.progress.ours:
-                self._letters.append((due, held))
-            else:
-                self._send(held)
-        self._producer.poll(0)
+        self._letters.look()
 
-    def _end(self, held: _Held) -> None:
+    def _end(self, held: Held) -> None:
         self._held -= 1
         self._bytes -= len(held.value)
         held.progress.end(held.offset)
-
-    def _send(self, held: _Held) -> None:
-        """Send a dead letter; its message is done when it has arrived."""
-        if not held.progress.ours:
-            # Whose it is now will find the same, and send it.
-            self._end(held)
-            return
-        headers = [*held.headers, *_told_of(held)]
-        value = None if held.bare else held.value
-
-        def arrived(error: KafkaError | None, _: Message) -> None:
-            self._sent(held, error)
-
-        try:
-            self._producer.produce(self._dead_letters, value, held.key, headers=headers, on_delivery=arrived)
-        except BufferError:
-            self._put_off(held, "too many wait to be sent")
-        except KafkaException as error:
-            self._sent(held, error.args[0])
-
-    def _sent(self, held: _Held, error: KafkaError | None) -> None:
-        """Hear what came of a dead letter."""
-        if error is None:
-            self._trouble.over("dead letters")
-            self._counts.bury("kafka")
-            self._end(held)
-        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not held.bare:
-            # The topic takes less: where the message stands is told at least.
-            held.bare = True
-            self._letters.append((0.0, held))
-        else:
-            self._put_off(held, _reason(error))
-
-    def _put_off(self, held: _Held, reason: str) -> None:
-        held.failures += 1
-        self._letters.append((time.monotonic() + _BACKOFF.wait(held.failures), held))
-        said = f"dead letters cannot be written to `{self._dead_letters}`: {reason}; what they hold is not acknowledged"
-        self._trouble.say("dead letters", said, "error")
 
     # Offsets.
 
@@ -328,7 +248,7 @@ class Kafka:
             if (progress := self._ours.get((item.topic, item.partition))) is not None:
                 progress.not_heard()
         if failed:
-            reason = _reason(error or failed[0].error)
+            reason = reason_of(error or failed[0].error)
             self._trouble.say("commit", f"offsets cannot be committed: {reason}; trying again")
         else:
             self._trouble.over("down")
@@ -353,7 +273,7 @@ class Kafka:
             try:
                 consumer.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
-                reason = _reason(error.args[0])
+                reason = reason_of(error.args[0])
                 self._trouble.say("hand over", f"partitions given away uncommitted: {reason}; others decide again")
         self._forget(gone)
 
@@ -366,7 +286,7 @@ class Kafka:
     def _drop_waiting(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], Progress]:
         """Let go of what was not handed in; return the partitions that were ours."""
         places = {(item.topic, item.partition) for item in partitions}
-        kept: deque[tuple[_Held, Delivery]] = deque()
+        kept: deque[tuple[Held, Delivery]] = deque()
         for held, delivery in self._waiting:
             if (held.topic, held.partition) in places:
                 self._held -= 1
@@ -397,7 +317,7 @@ class Kafka:
             self._commit()
             # What comes now is nobody's: it was never handed in, and comes again.
             self._consumer.poll(0)
-            if self._held > len(self._letters) + len(self._producer):
+            if self._held > len(self._letters):
                 last = None
             elif last is None:
                 last = time.monotonic() + _LAST
@@ -410,23 +330,9 @@ class Kafka:
             raise KafkaException(error)
         code = error.code()
         if code in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
-            self._trouble.say("down", f"cannot be reached: {_reason(error)}; trying again")
+            self._trouble.say("down", f"cannot be reached: {reason_of(error)}; trying again")
         else:
-            self._trouble.say(str(code), f"{_reason(error)}; trying again", "error")
-
-
-def _told_of(held: _Held) -> list[tuple[str, bytes]]:
-    """Return what a dead letter says of its message."""
-    said = {
-        "reason": held.fault,
-        "topic": held.topic,
-        "partition": held.partition,
-        "offset": held.offset,
-        "id": letter_id("kafka", held.topic, held.partition, held.offset, held.time),
-    }
-    if held.bare:
-        said["left-out"] = f"{len(held.value)} bytes are more than the topic takes"
-    return [(f"spyderresp-{name}", str(value).encode()) for name, value in said.items()]
+            self._trouble.say(str(code), f"{reason_of(error)}; trying again", "error")
 
 
 def _headers(message: Message) -> list[tuple[str, bytes]]:
@@ -436,8 +342,3 @@ def _headers(message: Message) -> list[tuple[str, bytes]]:
 
 def _bytes(value: Any) -> bytes | None:
     return value if isinstance(value, bytes) else None if value is None else str(value).encode()
-
-
-def _reason(error: Any) -> str:
-    text = error.str() if isinstance(error, KafkaError) else str(error)
-    return text[:1].lower() + text[1:]

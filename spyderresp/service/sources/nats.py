@@ -1,4 +1,4 @@
-"""Events out of a JetStream stream, by a durable pull consumer. The only importer of nats-py; extra ``nats``.
+"""Events out of a JetStream stream, by a durable pull consumer. Extra ``nats``.
 
 A message is acknowledged when everything about its events is in the journal, or when its dead letter has arrived
 (docs/decisions/0053-events-out-of-nats.md). What is not acknowledged comes again. Messages are kept by their place in
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -28,11 +27,11 @@ from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
 from spyderresp.service.sources.base import SourceError, Stop
 from spyderresp.service.sources.broker import Trouble, fault_of, letter_id
+from spyderresp.service.sources.nats_link import ANSWER, TROUBLE, closed, connected, covers, reason_of
 from spyderresp.service.telling import Teller
 
 _BATCH: Final = 500
 _FETCH: Final = 1.0
-_ANSWER: Final = 5.0
 # How soon to ask again whether there is room, and whether what could not be sent can be.
 _AGAIN: Final = 0.02
 _RETRY: Final = 0.2
@@ -42,7 +41,6 @@ _LAST: Final = 5.0
 _ROOM: Final = 64
 _MOST_PENDING: Final = 10_000
 _BACKOFF: Final = Backoff(first=0.5, longest=15.0, attempts=None)
-_TROUBLE: Final = (errors.Error, OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, ValueError)
 _ACK, _NAK, _WORKING = b"+ACK", b"-NAK", b"+WPI"
 #: Says of a message that it is the same as another; JetStream takes each once within a window.
 MESSAGE_ID: Final = "Nats-Msg-Id"
@@ -60,17 +58,6 @@ class _Held:
     headers: Mapping[str, str]
     time: float
     fault: str = ""
-
-
-class _Client(Client):
-    """Shows nobody who it is in the clear, where TLS is wanted: the library would, if a server did not ask for TLS."""
-
-    wants_tls = False
-
-    def _connect_command(self) -> Any:
-        if self.wants_tls and not self._server_info.get("tls_required"):
-            raise errors.SecureConnWantedError
-        return super()._connect_command()
 
 
 class Nats:
@@ -175,38 +162,25 @@ class Nats:
         Raises:
             nats.errors.Error, OSError, asyncio.TimeoutError: it does not work.
         """
-        client = _Client()
-        client.wants_tls = "tls" in self._connection
         self._met = None
         try:
-            # Made anew by us, with a growing pause: the library's own is fixed, and it keeps what it could not send.
-            await client.connect(
-                **self._connection,
-                name="spyderresp",
-                allow_reconnect=False,
-                max_reconnect_attempts=1,
-                reconnect_time_wait=0,
-                connect_timeout=int(_ANSWER),
-                ping_interval=10,
-                error_cb=self._error,
-            )
-        except BaseException as error:
-            await _closed(client)
-            if isinstance(error, errors.NoServersError) and self._met is not None:
-                raise self._met from None
-            raise
-        return client
+            return await connected(self._connection, self._error)
+        except errors.NoServersError:
+            if self._met is None:
+                raise
+            # It says only that there is none; why was told before.
+            raise self._met from None
 
     async def _error(self, error: Exception) -> None:
         """Hear of what the library meets by itself."""
-        self._met = error if isinstance(error, _TROUBLE) else self._met
+        self._met = error if isinstance(error, TROUBLE) else self._met
         if not isinstance(error, (OSError, errors.UnexpectedEOF, errors.StaleConnectionError)):
-            self._trouble.say(type(error).__name__, _reason(error))
+            self._trouble.say(type(error).__name__, reason_of(error))
 
     async def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await _closed(client)
+            await closed(client)
 
     async def _read(self) -> None:
         """Connect and read, again and again, until told to stop."""
@@ -219,9 +193,9 @@ class Nats:
                 failures = 0
                 self._wake.set()
                 await self._read_on(self._client, subscription)
-            except _TROUBLE as error:  # noqa: PERF203 - what is caught is what the loop is for
+            except TROUBLE as error:  # noqa: PERF203 - what is caught is what the loop is for
                 failures += 1
-                self._trouble.say("down", f"cannot be read: {_reason(error)}; trying again")
+                self._trouble.say("down", f"cannot be read: {reason_of(error)}; trying again")
                 await self._disconnect()
                 await self._rest(_BACKOFF.wait(failures))
 
@@ -235,7 +209,7 @@ class Nats:
         Raises:
             SourceError: it is one by which events would be lost, or come in circles.
         """
-        jetstream = client.jetstream(timeout=_ANSWER)
+        jetstream = client.jetstream(timeout=ANSWER)
         try:
             info = await jetstream.consumer_info(self._stream, self._consumer)
         except stream_errors.NotFoundError:
@@ -368,7 +342,7 @@ class Nats:
             return False
         try:
             await client.publish(held.reply, word)
-        except _TROUBLE:
+        except TROUBLE:
             return False
         return True
 
@@ -390,9 +364,9 @@ class Nats:
             held = self._letters[0]
             try:
                 await self._publish(held)
-            except _TROUBLE as error:
+            except TROUBLE as error:
                 failures += 1
-                reason = _reason(error)
+                reason = reason_of(error)
                 said = f"dead letters cannot be published to `{self._dead_letters}`: {reason}; not acknowledged"
                 self._trouble.say("dead letters", said, "error")
                 await asyncio.sleep(_BACKOFF.wait(failures))
@@ -420,7 +394,7 @@ class Nats:
         large = size + _ROOM > self._client.max_payload
         if large:
             headers["Spyderresp-Left-Out"] = f"{len(held.data)} bytes are more than the server takes"
-        publishing = self._client.jetstream(timeout=_ANSWER).publish(
+        publishing = self._client.jetstream(timeout=ANSWER).publish(
             self._dead_letters, b"" if large else held.data, headers=headers
         )
         task = self._loop.create_task(publishing)
@@ -449,54 +423,5 @@ class Nats:
                 break
             await asyncio.sleep(_AGAIN)
         if self._client is not None and self._client.is_connected:
-            with contextlib.suppress(*_TROUBLE):
+            with contextlib.suppress(*TROUBLE):
                 await self._client.flush(int(_LAST))
-
-
-async def _closed(client: Client) -> None:
-    if not client.is_closed:
-        with contextlib.suppress(*_TROUBLE):
-            await asyncio.wait_for(client.close(), _LAST)
-
-
-def covers(pattern: str, subject: str) -> bool:
-    """Tell whether a subject is among those that a pattern with ``*`` and ``>`` means.
-
-    Source: https://docs.nats.io/nats-concepts/subjects
-    """
-    wanted, given = pattern.split("."), subject.split(".")
-    for place, part in enumerate(wanted):
-        if part == ">":
-            return len(given) > place
-        if place >= len(given) or part not in ("*", given[place]):
-            return False
-    return len(wanted) == len(given)
-
-
-def context_of(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Return the TLS settings of a connection.
-
-    Raises:
-        OSError: a certificate or key cannot be read, or does not fit.
-    """
-    context = ssl.create_default_context(cafile=authorities)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
-    return context
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, stream_errors.APIError) and error.description:
-        text = error.description
-    elif isinstance(error, errors.SecureConnWantedError):
-        text = "the server does not speak TLS"
-    elif isinstance(error, ConnectionRefusedError):
-        text = "connection refused"
-    elif isinstance(error, asyncio.TimeoutError):
-        text = "no answer in time"
-    else:
-        text = (getattr(error, "strerror", None) or str(error)).removeprefix("nats: ").strip("'") or type(
-            error
-        ).__name__
-    return text[:1].lower() + text[1:]
