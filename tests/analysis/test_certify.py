@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import spyderresp
 from spyderresp import reference
-from spyderresp.certify import Statement, certify, product, product_size, values_of
+from spyderresp.certify.proof import Statement, certify, product, product_size, values_of
 from spyderresp.compiler import Compiled, Options, compile_policies
 from spyderresp.errors import Location
 from spyderresp.policy import Clause
@@ -82,8 +82,56 @@ CHANGES: dict[str, Callable[[list[dict[str, Any]]], object]] = {
     "existence turned": lambda d: spec(d)["response"]["actions"][1]["agentKillPod"]["podSelector"]["matchExpressions"][
         0
     ].update(operator="DoesNotExist"),
+    "another mode": lambda d: spec(d).update(mode="audit"),
+    "another severity": lambda d: spec(d)["response"]["default"][0]["makeRedFlag"].update(severity="low"),
+    "another priority": lambda d: spec(d, 1)["response"]["default"][0]["agentReniceProcess"].update(priority="6"),
+    "another action": lambda d: spec(d)["response"]["actions"].__setitem__(
+        0, {"agentKillProcessTree": spec(d)["response"]["actions"][0]["agentKillProcess"]}
+    ),
+    "one clause less": lambda d: spec(d)["response"]["actions"][0]["agentKillProcess"]["processSelector"][
+        "matchFields"
+    ].pop("name"),
+    "one action less": lambda d: spec(d)["response"]["actions"].pop(0),
     "disabled": lambda d: spec(d, 1).update(enabled=False),
 }
+
+
+def acted(plan: dict[str, Any]) -> list[Any]:
+    return [
+        (item["action"], item["parameters"], item["disposition"], item["sources"][0]["index"])
+        for item in plan["actions"]
+    ]
+
+
+@pytest.mark.parametrize("change", [change for change in CHANGES if change != "disabled"])
+def test_it_is_found_out_in_its_policy_where_whole_events_are_too_many(
+    change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spyderresp.certify.proof.MAX_WORK", 1)
+    others = copy.deepcopy(DOCUMENTS)
+    CHANGES[change](others)
+    mine, other = made(DOCUMENTS), made(others)
+    said = verdicts(list(certify(Compiled(mine.policy_set, other.index, other.attributes), reference.DEFAULT)))
+    changed = "policy q" if change in ("one value less", "another priority") else "policy p"
+    assert (said["events"], said[changed]) == ("not-decided", "refuted")
+
+
+@pytest.mark.parametrize("most", [1_000, 1])
+def test_what_fires_only_when_attributed_is_proven_too(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spyderresp.certify.proof.MAX_POLICY_EVENTS", most)
+    documents = copy.deepcopy(DOCUMENTS[1:])
+    spec(documents)["clusterSelector"]["matchFieldsExpressions"] = [
+        {"key": "name", "operator": "NotIn", "values": ["c"]}
+    ]
+    others = copy.deepcopy(documents)
+    spec(others)["response"]["default"][0]["agentReniceProcess"].update(priority="6")
+    mine, other = made(documents), made(others)
+    assert verdicts(list(certify(mine, reference.DEFAULT)))["policy q"] == "proven"
+    statements = list(certify(Compiled(mine.policy_set, other.index, other.attributes), reference.DEFAULT))
+    (refuted,) = (statement for statement in statements if statement.verdict == "refuted")
+    assert refuted.about == "policy q"
+    assert refuted.event is not None
+    assert refuted.event["policy_name"] == "q"
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -91,26 +139,13 @@ def test_an_index_of_other_policies_is_refuted_by_an_event(change: str) -> None:
     others = copy.deepcopy(DOCUMENTS)
     CHANGES[change](others)
     mine, other = made(DOCUMENTS), made(others)
-    if change == "disabled":
-        # The numbers of what follows would be others; the last policy is the one that is off.
-        statements = _guarded(Compiled(mine.policy_set, other.index, other.attributes))
-    else:
-        statements = list(certify(Compiled(mine.policy_set, other.index, other.attributes), reference.DEFAULT))
+    statements = list(certify(Compiled(mine.policy_set, other.index, other.attributes), reference.DEFAULT))
     refuted = [statement for statement in statements if statement.verdict == "refuted"]
     assert refuted
     event = refuted[-1].event
     assert event is not None
-    said = [[item["action"] for item in other.index.evaluate(event).to_dict()["actions"]]]
-    said.append([item["action"] for item in reference.evaluate(mine.policy_set, event)["actions"]])
+    said = [acted(other.index.evaluate(event).to_dict()), acted(reference.evaluate(mine.policy_set, event))]
     assert said[0] != said[1] or refuted[-1].about.startswith("values")
-
-
-def _guarded(compiled: Compiled) -> list[Statement]:
-    try:
-        return list(certify(compiled, reference.DEFAULT))
-    except IndexError:
-        # The index has no such policy at all: found out before a verdict was compared.
-        return [Statement("policy q", "refuted", "no such policy", 1, {"cluster": {"name": "c"}})]
 
 
 globs = st.text("ab*?[]!", min_size=1, max_size=4)

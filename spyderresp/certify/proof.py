@@ -6,8 +6,9 @@ absent, each text
    every clause equals the specification's (``reference.holds``).
 2. *Policies.* For each policy, its own clauses cut every field into few classes. Every combination of these, objects
 that are missing
-   among them, is decided by the index as a whole and by the specification; where they are too many, each is varied
-   around an event that fires, one field at a time.
+   among them, is decided by the index as a whole and by the specification, by itself and attributed to the policy;
+   where they are too many, each is varied around an event that fires, one field at a time. And the plan of an
+   attributed event, which is the policy's own, is what the specification plans: actions, parameters, dispositions.
 3. *Events.* Where the product of all classes of all fields is small enough, every whole event goes through both.
 
 Beyond a budget a part is "not decided", and says so.
@@ -24,9 +25,10 @@ from typing import Any, Final, Literal
 from spyderresp import reference
 from spyderresp.analysis.boxes import of_selectors
 from spyderresp.analysis.patterns import NotDecidedError, find, matches
+from spyderresp.certify.plans import Planned, said
 from spyderresp.compiler import Compiled
 from spyderresp.policy import Clause, Policy, Selector
-from spyderresp.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL
+from spyderresp.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, TARGET_SCOPE
 
 Verdict = Literal["proven", "refuted", "not-decided"]
 Field = tuple[str, str]
@@ -82,10 +84,10 @@ def certify(compiled: Compiled, options: reference.Options) -> Iterator[Statemen
             # Then at least every clause on what it can tell apart itself.
             classes[field] = tuple(dict.fromkeys(value for clause in held for value in (None, *_values_alone(clause))))
     yield from _values(compiled, options, clauses, classes, given_up)
-    twice = _Twice(policies)
+    planned = Planned(policies, options)
     for policy in policies:
         if policy.enabled:
-            yield _policy(compiled, options, policy, twice)
+            yield _policy(compiled, options, policy, planned)
     yield _events(compiled, options, classes, given_up)
 
 
@@ -164,7 +166,11 @@ def _values(
     classes: Mapping[Field, Sequence[str | None]],
     given_up: Mapping[Field, str],
 ) -> Iterator[Statement]:
-    numbers = _predicates(compiled)
+    try:
+        numbers = _predicates(compiled)
+    except IndexError:
+        yield Statement("values", "refuted", "the index holds other clauses than the policies", 0)
+        return
     checked = dict.fromkeys(classes, 0)
     wrong: dict[Field, Mapping[str, Any]] = {}
     unique = {
@@ -218,17 +224,7 @@ def _predicates(compiled: Compiled) -> dict[int, int]:
     return numbers
 
 
-class _Twice:
-    """Which names are borne by several policies: a plan's list of names does not tell these apart."""
-
-    def __init__(self, policies: Iterable[Policy]) -> None:
-        seen: set[str] = set()
-        self.names: set[str] = set()
-        for policy in policies:
-            (self.names if policy.name in seen else seen).add(policy.name)
-
-
-def _policy(compiled: Compiled, options: reference.Options, policy: Policy, twice: _Twice) -> Statement:
+def _policy(compiled: Compiled, options: reference.Options, policy: Policy, planned: Planned) -> Statement:
     name = f"policy {policy.name}"
     own: dict[Field, list[Clause]] = {}
     for selector in _selectors(policy):
@@ -240,7 +236,7 @@ def _policy(compiled: Compiled, options: reference.Options, policy: Policy, twic
         checked = 0
         for event in events:
             checked += 1
-            if not _agree(compiled, options, policy, event, twice):
+            if not _agree(compiled, options, policy, event, planned):
                 return Statement(name, "refuted", how, checked, event)
     except NotDecidedError as error:
         return Statement(name, "not-decided", str(error), 0)
@@ -251,26 +247,47 @@ def _events_of(
     policy: Policy, classes: Mapping[Field, Sequence[str | None]], options: reference.Options
 ) -> tuple[Iterator[dict[str, Any]], str]:
     """Return the events that prove a policy, and what they are."""
-    if product_size(classes) <= MAX_POLICY_EVENTS:
-        return product(classes), "every combination of the classes of values that its clauses tell apart"
-    return (
-        _around(policy, classes, options),
-        "each class of values of each of its fields, one at a time, around an event for which each entry fires",
+    targets = _targets([policy])
+    attribution = {"policy_name": policy.name} if policy.uid is None else {"policy_uid": policy.uid}
+    # What others ask for is met where it is not attributed; there what the policy's actions act on is always at hand.
+    present: dict[str, Any] = {scope: {} for scope in targets}
+    if product_size(classes, targets) <= MAX_POLICY_EVENTS:
+        free, bound = product(classes), product(classes, targets)
+        how = "every combination of the classes of values that its clauses tell apart"
+    else:
+        free, bound = (_around(policy, classes, options, targets) for _ in range(2))
+        how = "each class of values of each of its fields, one at a time, around an event for which each entry fires"
+    events = itertools.chain(({**present, **event} for event in free), ({**attribution, **event} for event in bound))
+    return events, f"{how}, by itself and attributed to it"
+
+
+def _targets(policies: Iterable[Policy]) -> frozenset[str]:
+    """Return the objects that enabled entries act on."""
+    return frozenset(
+        TARGET_SCOPE[entry.action]
+        for policy in policies
+        if policy.enabled
+        for entry in policy.entries
+        if entry.enabled and entry.action in TARGET_SCOPE
     )
 
 
 def _around(
-    policy: Policy, classes: Mapping[Field, Sequence[str | None]], options: reference.Options
+    policy: Policy,
+    classes: Mapping[Field, Sequence[str | None]],
+    options: reference.Options,
+    targets: frozenset[str],
 ) -> Iterator[dict[str, Any]]:
     absent = options.not_in == "kubernetes"
     scope = of_selectors(policy.selectors, not_in_takes_absent=absent)
-    boxes = [scope] + [
-        scope & of_selectors(entry.selectors, not_in_takes_absent=absent) for entry in policy.entries if entry.enabled
-    ]
+    excused = of_selectors(policy.selectors, not_in_takes_absent=absent, excused=True)
+    own = [of_selectors(entry.selectors, not_in_takes_absent=absent) for entry in policy.entries if entry.enabled]
+    # Of a policy with nothing in its scope an entry may fire for what is attributed to it.
+    boxes = [scope, *(scope & box for box in own), *(excused & box for box in own if (scope & box).empty)]
     for box in boxes:
         if box.empty:
             continue
-        base = box.example()
+        base = box.example(targets)
         yield base
         for lacking in base:
             yield {key: value for key, value in base.items() if key != lacking}
@@ -292,9 +309,9 @@ def _changed(event: Mapping[str, Any], field: Field, value: str | None) -> dict[
 
 
 def _agree(
-    compiled: Compiled, options: reference.Options, policy: Policy, event: Mapping[str, Any], twice: _Twice
+    compiled: Compiled, options: reference.Options, policy: Policy, event: Mapping[str, Any], planned: Planned
 ) -> bool:
-    """Tell whether index and specification agree on one policy: is it in scope, and which entries fire."""
+    """Tell whether index and specification agree on one policy: is it in scope, which entries fire, what is planned."""
     plan = compiled.index.evaluate(event)
     mine = reference.applies(policy, event, options)
     fired = reference.fire(0, policy, event, options) if mine else []
@@ -305,7 +322,10 @@ def _agree(
         for source in action.sources
         if (source.policy, source.uid) == (policy.name, policy.uid) and _within(source.location, policy)
     }
-    return found == expected and (policy.name in twice.names or (policy.name in plan.policies) == mine)
+    in_scope = policy.name in planned.names or (policy.name in plan.policies) == mine
+    # Of an attributed event the plan is the policy's own, and small; what others add is asked of whole events only.
+    bound = "policy_uid" in event or "policy_name" in event
+    return found == expected and in_scope and (not bound or planned.agrees(plan, event))
 
 
 def _within(location: Any, policy: Policy) -> bool:
@@ -322,28 +342,18 @@ def _events(
     if given_up:
         how = f"not every class of {', '.join('.'.join(field) for field in given_up)} is known"
         return Statement("events", "not-decided", how, 0)
-    size = product_size(classes)
+    targets = _targets(policies)
+    size = product_size(classes, targets)
     if size * max(1, len(policies)) > MAX_WORK:
         how = f"the product of all classes is {_large(size)} events for {len(policies):,} policies"
         return Statement("events", "not-decided", how, 0)
     checked = 0
     how = "every combination of the classes of values that the policies tell apart"
-    for event in product(classes):
+    for event in product(classes, targets):
         checked += 1
-        plan = compiled.index.evaluate(event).to_dict()
+        plan = compiled.index.evaluate(event)
         expected = reference.evaluate(policies, event, options)
-        said = [
-            {
-                "action": action["action"],
-                "parameters": action["parameters"],
-                "disposition": action["disposition"],
-                "sources": [
-                    {key: source[key] for key in ("policy", "section", "index")} for source in action["sources"]
-                ],
-            }
-            for action in plan["actions"]
-        ]
-        if (plan["policies"], said) != (expected["policies"], expected["actions"]):
+        if (list(plan.policies), said(plan)) != (expected["policies"], expected["actions"]):
             return Statement("events", "refuted", how, checked, event)
     return Statement("events", "proven", how, checked)
 
@@ -352,17 +362,17 @@ def _large(size: int) -> str:
     return f"{size:,}" if size < 10**12 else f"about 10^{math.floor(math.log10(size))}"
 
 
-def product_size(classes: Mapping[Field, Sequence[str | None]]) -> int:
+def product_size(classes: Mapping[Field, Sequence[str | None]], scopes_too: Iterable[str] = ()) -> int:
     """Return how many events ``product`` makes."""
-    scopes: dict[str, int] = {}
+    scopes = dict.fromkeys(scopes_too, 1)
     for (scope, _), values in classes.items():
         scopes[scope] = scopes.get(scope, 1) * len(values)
     return math.prod(size + 1 for size in scopes.values())
 
 
-def product(classes: Mapping[Field, Sequence[str | None]]) -> Iterator[dict[str, Any]]:
-    """Yield an event for every combination of classes, and of objects that are missing."""
-    by_scope: dict[str, dict[Field, Sequence[str | None]]] = {}
+def product(classes: Mapping[Field, Sequence[str | None]], scopes_too: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """Yield an event for every combination of classes, and of objects that are missing, ``scopes_too`` among them."""
+    by_scope: dict[str, dict[Field, Sequence[str | None]]] = {scope: {} for scope in scopes_too}
     for field, values in classes.items():
         by_scope.setdefault(field[0], {})[field] = values
     choices: list[list[dict[Field, str | None] | None]] = []
