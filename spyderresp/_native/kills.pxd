@@ -4,7 +4,7 @@
 # are read before any is counted, so that a batch with a fault counts for nothing.
 # tests/replaying/test_equal.py holds all of it equal to counting one by one.
 
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from spyderresp._native.cells cimport Cell, RowCells
 from spyderresp._native.text cimport Buffer
@@ -13,6 +13,8 @@ from spyderresp._native.textpool cimport TextPool
 cdef enum:
     NOTHING = -1          # for a text: there is none
     PARTS = 8             # values that a text is joined of
+    SPOTS = 32            # rows that are read together
+    RECENT = 256
 
 # A kill that an outcome has.
 cdef struct Kind:
@@ -44,6 +46,19 @@ cdef struct Said:
     int32_t namespace
     int32_t[2] keys       # of its process, of its pod
     int32_t[2] names
+    bint[2] wanted        # whether a process is killed, whether a pod is
+
+# A text that is being looked up; of size -1 where none is.
+cdef struct Spot:
+    const uint8_t* data
+    Py_ssize_t size
+    uint64_t mixed
+
+# A text of a dictionary, as it was looked up last.
+cdef struct Recent:
+    const uint8_t* data
+    Py_ssize_t size
+    int32_t number
 
 # Values of which a text is joined.
 cdef struct Joined:
@@ -70,6 +85,8 @@ cdef class Kills:
     cdef int32_t outcome_room
     cdef Said* said               # of the batch at hand
     cdef Py_ssize_t said_room
+    cdef Recent[RECENT] recent
+    cdef int32_t empty            # the empty text
     cdef Joined pod
     cdef Joined process
     cdef Buffer joined            # the text at hand
@@ -78,15 +95,15 @@ cdef class Kills:
     cdef char[24] digits
     cdef bytes held               # a number's text
     cdef int32_t tell(self, const uint8_t* data, Py_ssize_t size) except -2
+    cdef int32_t tell_mixed(self, const uint8_t* data, Py_ssize_t size, uint64_t mixed) except -2
     cdef int32_t tell_str(self, text) except -2
     cdef int32_t what(self, tuple what) except -1
     cdef int value(self, const Cell* cell, Py_ssize_t row, const uint8_t** data, Py_ssize_t* size) except -1
     cdef int append(self, const uint8_t* data, Py_ssize_t size) except -1
-    cdef int32_t joined_key(self, RowCells cells, const Joined* parts, Py_ssize_t row) except -2
-    cdef int32_t value_key(self, RowCells cells, int place, Py_ssize_t row) except -2
-    cdef int32_t pod_key(self, RowCells cells, Py_ssize_t row) except -2
-    cdef int32_t process_key(self, RowCells cells, Py_ssize_t row) except -2
-    cdef int32_t namespace(self, RowCells cells, Py_ssize_t row) except -2
+    cdef int read(self, RowCells cells, Said* said, int count) except -1
+    cdef bint meet(self, const Cell* cell, Py_ssize_t row, Spot* spot, int32_t* number) except -1
+    cdef int settle(self, const Spot* spot, int32_t* number) except -1
+    cdef int32_t joined_key(self, RowCells cells, bint pod, Py_ssize_t row) except -2
     cdef Struck* struck_of(self, int32_t key, bint pod, int32_t name, int32_t namespace) except NULL
     cdef int count(self, const Said* said, double second) except -1
     cdef str text(self, int32_t number)

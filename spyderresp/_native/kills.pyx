@@ -6,12 +6,13 @@ from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.math cimport NAN, isfinite, isnan
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdio cimport snprintf
-from libc.stdlib cimport free, malloc, realloc
+from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
 from spyderresp._native.batch cimport Batch
 from spyderresp._native.cells cimport CellKind
 from spyderresp._native.columns cimport PICKED, index_at, is_valid, span_at
+from spyderresp._native.prefetch cimport prefetch
 from spyderresp._native.text cimport Text, utf8_text
 from spyderresp._native.textpool cimport free_pool, hash_text, tell_text
 
@@ -55,6 +56,7 @@ cdef class Kills:
         if not self.spans:
             raise MemoryError
         self.spans[0] = 0
+        self.empty = self.tell(NULL, 0)
 
     def __dealloc__(self):
         free_pool(&self.texts)
@@ -105,8 +107,12 @@ cdef class Kills:
 
     cdef int32_t tell(self, const uint8_t* data, Py_ssize_t size) except -2:
         """Return the number of a text."""
+        return self.tell_mixed(data, size, hash_text(&self.texts, data, size))
+
+    cdef int32_t tell_mixed(self, const uint8_t* data, Py_ssize_t size, uint64_t mixed) except -2:
+        """Return the number of a text with this hash."""
         cdef Py_ssize_t room
-        cdef int32_t number = tell_text(&self.texts, data, size, hash_text(&self.texts, data, size))
+        cdef int32_t number = tell_text(&self.texts, data, size, mixed)
         if number < 0:
             raise MemoryError
         if 2 * <Py_ssize_t>number >= self.struck_by_room:
@@ -149,7 +155,6 @@ cdef class Kills:
         cdef Py_ssize_t rows = batch.decisions.rows, row, met = 0, i
         cdef int32_t number, at
         cdef Said* said
-        cdef bint pod, process
         if PyBytes_GET_SIZE(numbers) != batch.decisions.count * <Py_ssize_t>sizeof(int32_t):
             raise ValueError("a batch has another number of outcomes")
         for i in range(batch.decisions.count):
@@ -162,26 +167,92 @@ cdef class Kills:
             if met == self.said_room:
                 self.said = <Said*>_more(self.said, (2 * self.said_room + 1024) * sizeof(Said))
                 self.said_room = 2 * self.said_room + 1024
-            pod = process = False
-            for at in range(self.spans[number], self.spans[number + 1]):
-                if self.kinds[at].pod:
-                    pod = True
-                else:
-                    process = True
             said = &self.said[met]
             memset(said, 0xFF, sizeof(Said))
             said.row = row
             said.number = number
-            said.namespace = self.namespace(cells, row)
-            if process:
-                said.keys[0] = self.process_key(cells, row)
-                said.names[0] = self.value_key(cells, PROCESS_NAME, row)
-            if pod:
-                said.keys[1] = self.pod_key(cells, row)
-                said.names[1] = self.value_key(cells, POD_NAME, row)
+            said.wanted[0] = said.wanted[1] = False
+            for at in range(self.spans[number], self.spans[number + 1]):
+                said.wanted[self.kinds[at].pod] = True
             met += 1
+        # Where texts lay in memory says nothing from one batch to the next.
+        memset(self.recent, 0, sizeof(self.recent))
+        for i in range(0, met, SPOTS):
+            self.read(cells, &self.said[i], <int>min(met - i, <Py_ssize_t>SPOTS))
         for i in range(met):
             self.count(&self.said[i], times[self.said[i].row] if times is not NULL else NAN)
+
+    cdef int read(self, RowCells cells, Said* said, int count) except -1:
+        """Read whom a block's rows are about: texts are asked for before the first answer is waited for."""
+        cdef Spot[SPOTS] spots
+        cdef Py_ssize_t row
+        cdef int i, pod, name
+        for i in range(count):
+            if not self.meet(&cells.cells[NAMESPACE], said[i].row, &spots[i], &said[i].namespace):
+                self.meet(&cells.name, said[i].row, &spots[i], &said[i].namespace)
+        for i in range(count):
+            self.settle(&spots[i], &said[i].namespace)
+        for pod in range(2):
+            for i in range(count):
+                spots[i].size = -1
+                if not said[i].wanted[pod]:
+                    continue
+                row = said[i].row
+                if pod:
+                    if self.meet(&cells.cells[POD_KUID], row, &spots[i], &said[i].keys[1]):
+                        continue
+                    if self.meet(&cells.cells[POD_UID], row, &spots[i], &said[i].keys[1]):
+                        continue
+                elif self.meet(&cells.cells[PROCESS_UID], row, &spots[i], &said[i].keys[0]):
+                    continue
+                said[i].keys[pod] = self.joined_key(cells, pod, row)
+            for i in range(count):
+                self.settle(&spots[i], &said[i].keys[pod])
+                # An empty text tells nothing from anything.
+                if said[i].keys[pod] == self.empty:
+                    said[i].keys[pod] = NOTHING
+            name = POD_NAME if pod else PROCESS_NAME
+            for i in range(count):
+                spots[i].size = -1
+                # Whoever was struck before has a name.
+                if said[i].keys[pod] >= 0 and self.struck_by[2 * <Py_ssize_t>said[i].keys[pod] + pod] < 0:
+                    self.meet(&cells.cells[name], said[i].row, &spots[i], &said[i].names[pod])
+            for i in range(count):
+                self.settle(&spots[i], &said[i].names[pod])
+        return 0
+
+    cdef bint meet(self, const Cell* cell, Py_ssize_t row, Spot* spot, int32_t* number) except -1:
+        """Go to a value's text, and ask for the memory where it would be known; False where there is no value."""
+        cdef Recent* recent
+        spot.size = -1
+        if not self.value(cell, row, &spot.data, &spot.size):
+            spot.size = -1
+            return False
+        if cell.kind != CellKind.TEXT_CELL:
+            number[0] = self.tell(spot.data, spot.size)
+            spot.size = -1
+            return True
+        if cell.column.indices is not NULL:
+            # A dictionary's texts lie where they lay.
+            recent = &self.recent[(<uintptr_t>spot.data >> 2 ^ <uintptr_t>spot.size) % RECENT]
+            if recent.data is spot.data and recent.size == spot.size and spot.size:
+                number[0] = recent.number
+            else:
+                recent.number = number[0] = self.tell(spot.data, spot.size)
+                recent.data = spot.data
+                recent.size = spot.size
+            spot.size = -1
+            return True
+        spot.mixed = hash_text(&self.texts, spot.data, spot.size)
+        if self.texts.slots is not NULL:
+            prefetch(&self.texts.slots[spot.mixed & self.texts.mask])
+        return True
+
+    cdef int settle(self, const Spot* spot, int32_t* number) except -1:
+        """Number a text that was met and has no number yet."""
+        if spot.size >= 0:
+            number[0] = self.tell_mixed(spot.data, spot.size, spot.mixed)
+        return 0
 
     cdef int value(self, const Cell* cell, Py_ssize_t row, const uint8_t** data, Py_ssize_t* size) except -1:
         """Find a value as text; 0 where there is none."""
@@ -236,61 +307,28 @@ cdef class Kills:
         self.size += size
         return 0
 
-    cdef int32_t value_key(self, RowCells cells, int place, Py_ssize_t row) except -2:
-        """Return the text of a value; NOTHING where there is none."""
-        cdef const uint8_t* data
-        cdef Py_ssize_t size
-        if not self.value(&cells.cells[place], row, &data, &size):
-            return NOTHING
-        return self.tell(data, size)
-
-    cdef int32_t namespace(self, RowCells cells, Py_ssize_t row) except -2:
-        cdef const uint8_t* data
-        cdef Py_ssize_t size
-        if not self.value(&cells.cells[NAMESPACE], row, &data, &size):
-            if not self.value(&cells.name, row, &data, &size):
-                return NOTHING
-        return self.tell(data, size)
-
-    cdef int32_t joined_key(self, RowCells cells, const Joined* parts, Py_ssize_t row) except -2:
-        """Join values by strokes, where one is missing nothing stands between them; they stay in ``joined``."""
+    cdef int32_t joined_key(self, RowCells cells, bint pod, Py_ssize_t row) except -2:
+        """Return what tells a pod or process without a uid from others; NOTHING where nothing does."""
+        cdef const Joined* parts = &self.pod if pod else &self.process
         cdef const uint8_t* data
         cdef Py_ssize_t size
         cdef int i, place
+        if not self.value(&cells.cells[POD_NAME if pod else PROCESS_PID], row, &data, &size):
+            return NOTHING
         self.size = 0
         for i in range(parts.count):
             place = parts.cells[i]
             if i:
                 self.append(<const uint8_t*>"/", 1)
+            # Where one is missing nothing stands between the strokes.
             if self.value(&cells.cells[place], row, &data, &size):
                 self.append(data, size)
             elif place == NAMESPACE and self.value(&cells.name, row, &data, &size):
                 self.append(data, size)
-        return 0
-
-    cdef int32_t pod_key(self, RowCells cells, Py_ssize_t row) except -2:
-        cdef const uint8_t* data
-        cdef Py_ssize_t size
-        if self.value(&cells.cells[POD_KUID], row, &data, &size) or self.value(
-            &cells.cells[POD_UID], row, &data, &size
-        ):
-            return self.tell(data, size) if size else NOTHING
-        if not self.value(&cells.cells[POD_NAME], row, &data, &size):
-            return NOTHING
-        self.joined_key(cells, &self.pod, row)
-        return self.tell(self.joined.bytes, self.size)
-
-    cdef int32_t process_key(self, RowCells cells, Py_ssize_t row) except -2:
-        cdef const uint8_t* data
-        cdef Py_ssize_t size
-        if self.value(&cells.cells[PROCESS_UID], row, &data, &size):
-            return self.tell(data, size) if size else NOTHING
-        if not self.value(&cells.cells[PROCESS_PID], row, &data, &size):
-            return NOTHING
-        self.joined_key(cells, &self.process, row)
-        self.append(<const uint8_t*>"/", 1)
-        self.value(&cells.cells[PROCESS_PID], row, &data, &size)
-        self.append(data, size)
+        if not pod:
+            self.append(<const uint8_t*>"/", 1)
+            self.value(&cells.cells[PROCESS_PID], row, &data, &size)
+            self.append(data, size)
         return self.tell(self.joined.bytes, self.size)
 
     cdef Struck* struck_of(self, int32_t key, bint pod, int32_t name, int32_t namespace) except NULL:
@@ -360,14 +398,25 @@ cdef class Kills:
         return (counts[2], counts[3]), (counts[0], counts[1])
 
     def namespaces(self):
-        cdef dict counts = {}
         cdef const Struck* struck
         cdef int32_t i
-        for i in range(self.struck_count):
-            struck = &self.struck[i]
-            executed, audited = counts.get(struck.namespace, (0, 0))
-            counts[struck.namespace] = executed + struck.executed, audited + struck.audited
-        return [(self.text(number), executed, audited) for number, (executed, audited) in counts.items()]
+        cdef Py_ssize_t place
+        # By text, and before the first of them those without one.
+        cdef int64_t* counts = <int64_t*>calloc(<Py_ssize_t>self.texts.count + 1, 2 * sizeof(int64_t))
+        if not counts:
+            raise MemoryError
+        try:
+            order = []
+            for i in range(self.struck_count):
+                struck = &self.struck[i]
+                place = 2 * (<Py_ssize_t>struck.namespace + 1)
+                if not counts[place] and not counts[place + 1]:
+                    order.append(struck.namespace)
+                counts[place] += struck.executed
+                counts[place + 1] += struck.audited
+            return [(self.text(number), counts[2 * number + 2], counts[2 * number + 3]) for number in order]
+        finally:
+            free(counts)
 
     def most_struck(self, int most):
         cdef int32_t* best = <int32_t*>malloc((most + 1) * sizeof(int32_t))

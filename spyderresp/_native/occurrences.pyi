@@ -35,5 +35,9 @@ class Occurrences:
         """Make buckets no shorter than that."""
     def total(self, number: int) -> int:
         """Return how often a number was counted."""
-    def buckets(self) -> dict[int, dict[int, int]]:
-        """Return how often each number was counted, by the second at which a bucket begins."""
+    def buckets(self, kinds: bytes | None = None) -> dict[int, dict[int, int]]:
+        """Return how often each number was counted, by the second at which a bucket begins.
+
+        Args:
+            kinds: what to count in place of each number, as int32.
+        """

@@ -174,10 +174,20 @@ cdef class Occurrences:
     def total(self, int32_t number):
         return self.totals[number] if 0 <= number < self.count else 0
 
-    def buckets(self):
+    def buckets(self, bytes kinds=None):
+        cdef const int32_t* kind = NULL
+        cdef const Met* met
         cdef uint32_t i
-        made = {start: {} for start in sorted(self.starts)}
+        cdef dict held
+        cdef dict made = {start: {} for start in sorted(self.starts)}
+        if kinds is not None:
+            if PyBytes_GET_SIZE(kinds) < self.count * <Py_ssize_t>sizeof(int32_t):
+                raise ValueError("there are more numbers")
+            kind = <const int32_t*>PyBytes_AS_STRING(kinds)
         for i in range(self.mask + 1):
-            if self.table[i].count:
-                made[self.table[i].start][self.table[i].number] = self.table[i].count
+            met = &self.table[i]
+            if met.count:
+                number = met.number if kind is NULL else kind[met.number]
+                held = made[met.start]
+                held[number] = held.get(number, 0) + met.count
         return made

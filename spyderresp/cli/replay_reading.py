@@ -10,7 +10,7 @@ from spyderresp.cli.output import CannotGoOnError, Streams
 from spyderresp.cli.recorded_events import Reading
 from spyderresp.engine import Engine
 from spyderresp.recorded.lines import decided
-from spyderresp.replaying.identity import whom
+from spyderresp.replaying.identity import instead, whom
 from spyderresp.replaying.replay import Part, Replay
 
 
@@ -28,7 +28,7 @@ class Replaying:
 
     def wanted(self, tables: Any) -> Any:
         policies = self._engine.policies
-        return tables.wanted([policies], ("time",), whom(policies))
+        return tables.wanted([policies], ("time",), whom(policies), instead(policies))
 
     def line(self, data: bytes, _name: str, _place: int) -> None:
         self.replay.add(decided(self._engine, data, self._form))

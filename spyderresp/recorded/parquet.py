@@ -39,6 +39,18 @@ class ParquetTable:
         for group in range(metadata.num_row_groups):
             yield from short.iter_batches(size, row_groups=[group], columns=columns, use_threads=False)
 
+    def never_null(self, path: str) -> bool:
+        """Tell whether a column is known to have a value in every row, by what the file says of each row group."""
+        metadata, schema = self._plain.metadata, self._plain.schema
+        place = next((number for number in range(len(schema)) if schema.column(number).path == path), None)
+        if place is None:
+            return False
+        for group in range(metadata.num_row_groups):
+            said = metadata.row_group(group).column(place).statistics
+            if said is None or not said.has_null_count or said.null_count:
+                return False
+        return True
+
     def _repeating(self, columns: Sequence[str]) -> list[str]:
         """Return those columns whose texts stand in dictionaries, short ones."""
         metadata, schema = self._plain.metadata, self._plain.schema

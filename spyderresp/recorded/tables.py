@@ -43,7 +43,8 @@ def batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordB
 def _batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordBatch]:
     if kind == "parquet":
         table = ParquetTable(file)
-        yield from table.batches(ROWS, columns.paths(table.schema) if is_normal(table.schema) else None)
+        paths = columns.paths(table.schema, table.never_null) if is_normal(table.schema) else None
+        yield from table.batches(ROWS, paths)
         return
     reader = pa.ipc.open_file(file) if kind == "ipc-file" else pa.ipc.open_stream(file)
     read = (reader.get_batch(i) for i in range(reader.num_record_batches)) if kind == "ipc-file" else reader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from spyderresp.guards.breakers import KILLS
@@ -14,11 +15,16 @@ POD: Final = ("cluster.uid", "cluster.name", "namespace.name", "pod.name")
 
 
 def whom(policies: PolicySet) -> tuple[str, ...]:
-    """Return the paths that are looked at to tell whom kills of these policies strike."""
+    """Return the paths that are looked at to tell whom kills of these policies strike, beside those of ``instead``."""
     targets = {TARGET_SCOPE[entry.action] for policy in policies for entry in policy.entries if entry.action in KILLS}
     pod = ("pod.kuid", "pod.uid", *POD) if "pod" in targets else ()
-    process = ("process.uid", "process.pid", "process.name", *PROCESS) if "process" in targets else ()
+    process = ("process.uid", "process.name") if "process" in targets else ()
     return (*pod, *process, *(("namespace.name",) if targets else ()))
+
+
+def instead(policies: PolicySet) -> Mapping[str, tuple[str, ...]]:
+    """Return, by a path of ``whom``, the paths that are looked at where it has no value."""
+    return {"process.uid": (*PROCESS, "process.pid")} if "process.uid" in whom(policies) else {}
 
 
 def of_pod(target: Any) -> str:

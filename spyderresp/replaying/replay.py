@@ -8,6 +8,7 @@ and to which of two kills of one instant meets a breaker first.
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -125,11 +126,18 @@ class Replay:
 
     def buckets(self) -> Iterator[tuple[int, int, dict[tuple[str, str], int]]]:
         """Yield, in order, the second at which a bucket begins, its events, and its actions by name and disposition."""
-        for start, held in self._met.buckets().items():
+        # Many outcomes differ only in who asks.
+        known: dict[tuple[tuple[str, str], ...], int] = {}
+        kinds = array("i")
+        for outcome in self._outcomes.all:
+            said = tuple(sorted((action.name, action.disposition) for action in outcome.actions))
+            kinds.append(known.setdefault(said, len(known)))
+        every = list(known)
+        for start, held in self._met.buckets(kinds.tobytes()).items():
             counts: dict[tuple[str, str], int] = defaultdict(int)
-            for number, count in held.items():
-                for action in self._outcomes.all[number].actions:
-                    counts[action.name, action.disposition] += count
+            for kind, count in held.items():
+                for action in every[kind]:
+                    counts[action] += count
             yield start, sum(held.values()), dict(counts)
 
     def part(self) -> Part:

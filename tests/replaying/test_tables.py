@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import spyderresp
 from spyderresp.recorded import tables
 from spyderresp.recorded.parquet import ParquetTable
-from spyderresp.replaying.identity import whom
+from spyderresp.replaying.identity import instead, whom
 from spyderresp.replaying.replay import Replay
 
 TEXT = pa.string()
@@ -85,7 +85,7 @@ def test_what_is_not_read_changes_nothing(
     engine = spyderresp.Engine(policies)
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=size, dictionary_pagesize_limit=page)
-    wanted = tables.wanted([policies], ("time",), whom(policies))
+    wanted = tables.wanted([policies], ("time",), whom(policies), instead(policies))
     with pytest.MonkeyPatch.context() as patch:
         if encoded:
             patch.setattr("spyderresp.recorded.parquet._LONG", 0)
@@ -114,10 +114,29 @@ def test_of_parquet_only_what_is_looked_at_is_read() -> None:
         ]
     )
     columns = schema(LABELS["struct"])
-    assert tables.wanted([policies], ("time",), whom(policies)).paths(columns) == [
+    assert tables.wanted([policies], ("time",), whom(policies)).paths(columns, bool) == [
         *("time", "policy_uid", "policy_name", "cluster.name"),
         *("namespace.labels.kubernetes.io/metadata.name", "namespace.name", "pod.labels.app", "process.name"),
     ]
+
+
+@pytest.mark.parametrize("uids", [["a", "b"], ["a", None]])
+def test_what_else_tells_processes_apart_is_read_where_some_have_no_uid(uids: list[str | None]) -> None:
+    document = {
+        "apiVersion": "spyderbat/v1",
+        "kind": "SpyderbatPolicy",
+        "metadata": {"name": "p", "type": "cluster"},
+        "spec": {"clusterSelector": {"name": "*"}, "response": {"default": [{"agentKillProcess": None}]}},
+    }
+    policies = spyderresp.from_documents([document])
+    process = pa.array([{"uid": uid, "pid": 7, "name": "n"} for uid in uids])
+    machine = pa.array([{"uid": "m", "hostname": "h"}] * 2)
+    file = io.BytesIO()
+    pq.write_table(pa.table({"process": process, "machine": machine}), file)
+    table = ParquetTable(file)
+    read = tables.wanted([policies], (), whom(policies), instead(policies)).paths(table.schema, table.never_null)
+    others = ["machine.uid", "machine.hostname", "process.uid", "process.pid", "process.name"]
+    assert sorted(read) == (["process.name", "process.uid"] if all(uids) else sorted(others))
 
 
 @pytest.mark.parametrize("page", [100, 1_000_000])
