@@ -10,7 +10,7 @@ from spyderresp.findings import quoted
 from spyderresp.service.reading import Keys, Node, Reader
 from spyderresp.testing.events import data_of
 from spyderresp.testing.model import Expectation, ExpectedAction, ExpectedError, ExpectedName, How
-from spyderresp.vocabulary import FLAG_TEXTS, Disposition, Outcome, Section
+from spyderresp.vocabulary import ACTIONS, FLAG_TEXTS, Disposition, Outcome, Section
 
 #: The keys of a plan's JSON form that are compared as they stand.
 _REST: Final = ("version", "event", "policy_set", "target", "attribution")
@@ -33,6 +33,10 @@ def read_expectation(node: Node, reader: Reader) -> Expectation | None:
     where = place(node, reader)
     if isinstance(node.value, list):
         return Expectation("exactly", _actions(node, "expect", reader), (), None, {}, None, where)
+    if isinstance(node.value, str):
+        help_ = f"write `[{node.value}]`" if node.value in ACTIONS else ""
+        reader.wrong("SR111", node, "`expect` must be a list of actions or a mapping, not a text", help_)
+        return None
     keys = reader.keys(node, "`expect`", KEYS)
     if keys is None:
         return None

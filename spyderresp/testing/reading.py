@@ -16,6 +16,7 @@ from spyderresp.source import Source
 from spyderresp.testing.events import data_of, given, merged, read_events
 from spyderresp.testing.expecting import place, read_expectation
 from spyderresp.testing.model import Case, Expectation, Given, Options, Suite
+from spyderresp.testing.spelling import is_normal, spelt
 from spyderresp.vocabulary import TEST_API_VERSION, TEST_KIND
 
 KEYS: Final = ("apiVersion", "kind", "name", "policies", "strict", "defaults", "not_in", "mode", "form", "tests")
@@ -163,6 +164,8 @@ class _Document:
         other = keys.get("with")
         if other is not None and not isinstance(other.value, dict):
             reader.wrong("SR111", other, "`with` must be a mapping: what this row has in place of the test's event")
+        if other is not None and events is not None and all(is_normal(r, events.form) for _, r in events.records):
+            spelt(other, reader)
         if events is not None and expect is not None:
             shown = f"{prefix}{name or f'row {number}'}"
             yield Case(shown, self._given(events, other), expect, place(keys.node, reader))
@@ -190,14 +193,20 @@ class _Document:
         if kind != "file" and keys.get("line") is not None:
             reader.wrong("SR706", keys.key("line"), "`line` is that of an event in a `file`, and there is none")
         if kind == "event":
-            return _Events([("", data_of(node, reader.source.text))], form)
+            return _Events([("", self._record(node, form))], form)
         if kind == "events":
             items = reader.items(node, kind)
             if isinstance(node.value, list) and not items:
                 reader.wrong("SR709", node, "there is no event here, so nothing can fail")
-            data = (data_of(item, reader.source.text) for item in items)
+            data = (self._record(item, form) for item in items)
             return _Events([(f"events[{number}]", record) for number, record in enumerate(data)], form)
         return self._file(keys, node, form)
+
+    def _record(self, node: Node, form: str | None) -> Any:
+        record = data_of(node, self._reader.source.text)
+        if is_normal(record, form):
+            spelt(node, self._reader)
+        return record
 
     def _file(self, keys: Keys, node: Node, form: str | None) -> _Events | None:
         reader = self._reader

@@ -222,3 +222,51 @@ def test_lists_of_documents(place):
     items = json.dumps(test | {"items": []})
     assert read(Source("t.json", items), findings)
     assert [item.message for item in findings.items[1:]] == ["unknown key `items` in the document"]
+
+
+@pytest.mark.parametrize(
+    ("event", "found"),
+    [
+        ("{namespce: {name: a}}", [("namespce", "the event", "namespace")]),
+        (
+            "{process: {nmae: a, Exe: /a, user: root}}",
+            [("nmae", "process", "name"), ("Exe", "process", "exe"), ("user", "process", "euser")],
+        ),
+        ("{pod: {name: a, lables: {app: web}}}", [("lables", "pod", "labels")]),
+        (
+            "{policyUid: a, machine: {hostName: b}}",
+            [("policyUid", "the event", "policy_uid"), ("hostName", "machine", "hostname")],
+        ),
+        # What is the author's own is carried along.
+        ("{severity: 3, process: {args: [a], euid: 0, exec: b, tty: c}, pod: {labels: {nmae: a}}}", []),
+        ("{process: {name: a, names: b}}", []),
+        # Other forms have other keys.
+        ("{schema: 'model_process::1.0', nmae: a}", []),
+    ],
+)
+def test_a_misspelt_key_of_an_event_is_found_where_it_is_written(event: str, found: list[tuple[str, str, str]]) -> None:
+    said = [
+        (
+            f"unknown key `{key}` in {where if where == 'the event' else f'`{where}` of the event'}",
+            f"did you mean `{near}`?",
+        )
+        for key, where, near in found
+    ]
+    for written in (f"event: {event}", f"events: [{event}]"):
+        text = f"{HEAD}tests:\n- name: a\n  {written}\n  expect: []\n"
+        findings = Findings()
+        read(Source("t.yaml", text), findings)
+        assert [(item.code, item.message, item.help) for item in findings.items] == [("SR701", *each) for each in said]
+    if "schema" not in event:
+        text = f"{HEAD}tests:\n- name: a\n  event: {{}}\n  expect: []\n  rows:\n  - with: {event}\n"
+        findings = Findings()
+        read(Source("t.yaml", text), findings)
+        assert [(item.message, item.help) for item in findings.items] == said
+
+
+def test_an_action_where_a_list_is_due() -> None:
+    findings = Findings()
+    read(Source("t.yaml", f"{HEAD}tests:\n- {{name: a, event: {{}}, expect: makeRedFlag}}\n"), findings)
+    (found,) = findings.items
+    assert found.message == "`expect` must be a list of actions or a mapping, not a text"
+    assert found.help == "write `[makeRedFlag]`"
