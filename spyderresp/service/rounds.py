@@ -117,8 +117,11 @@ def serve(intake: Intake, hands: Hands, *, events: int = ROUND) -> None:
     waiting: queue.Queue[Decided | None] = queue.Queue(maxsize=1)
     acting = _Acting(waiting, hands)
     acting.start()
-    while (deliveries := intake.take(events)) is not None and acting.hand_over(decide(deliveries, hands)):
-        pass
+    while (deliveries := intake.take(events, _LOOK)) is not None:
+        # Nothing may come any more: whoever waits for an answer must not be left waiting where nobody gives it.
+        going_on = acting.hand_over(decide(deliveries, hands)) if deliveries else acting.is_alive()
+        if not going_on:
+            break
     acting.end()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from dataclasses import replace
@@ -11,9 +12,13 @@ import pytest
 from service.conftest import Heard, line
 
 from spyderresp.executors import Recording
+from spyderresp.service.building import Making
 from spyderresp.service.intake import ClosedError, Delivery, Intake
 from spyderresp.service.service import Service
+from spyderresp.service.settings import NetworkSource, Settings
 from spyderresp.service.sources.base import SourceError, Stop
+from spyderresp.service.sources.positions import Positions
+from spyderresp.service.state import Watch
 
 
 class Given:
@@ -118,6 +123,35 @@ def test_what_ends_the_rounds_ends_the_service(hands):
     service = Service([Given("a", *(line(n) for n in range(50)))], Intake(max_events=1), replace(hands, teller=Gone()))
     with pytest.raises(BrokenPipeError):
         service.run()
+
+
+@pytest.mark.parametrize("kind", ["http", "tcp"])
+def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(hands, until, kind):
+    class Gone(Heard):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    hands, intake = replace(hands, teller=Gone()), Intake()
+    settings = Settings(sources=(NetworkSource(kind, "127.0.0.1", 0),))
+    watch = Watch(hands.engine, hands.guard, intake)
+    sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
+    service = Service(sources, intake, hands)
+    ended: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            service.run()
+        except BrokenPipeError as error:
+            ended.append(error)
+
+    running = threading.Thread(target=run, daemon=True)
+    running.start()
+    until(lambda: service.ready)
+    head = b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(line(1))
+    with socket.create_connection(("127.0.0.1", sources[0].port), timeout=20) as sender:
+        sender.sendall((head if kind == "http" else b"") + line(1))
+        running.join(20)
+    assert len(ended) == 1
 
 
 def test_chores_are_done_meanwhile_and_when_asked(hands, until):

@@ -137,6 +137,11 @@ class HttpConnection(asyncio.Protocol):
         if not self.waits and self._transport is not None and not self._lingering:
             self._transport.close()
 
+    def abandon(self) -> None:
+        """Close at once: nothing will be answered."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _set_timer(self, seconds: float | None = None) -> None:
         self._stop_timer()
         self._timer = self._loop.call_later(self._site.patience if seconds is None else seconds, self._late)

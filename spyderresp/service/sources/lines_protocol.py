@@ -175,6 +175,11 @@ class LinesConnection(asyncio.Protocol):
                 self._transport.pause_reading()
         self._finish()
 
+    def abandon(self) -> None:
+        """Close at once: nothing will be answered."""
+        if self._transport is not None:
+            self._transport.abort()
+
     def _take(self, piece: Piece | None) -> None:
         if piece is None:
             return

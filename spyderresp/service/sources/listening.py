@@ -31,6 +31,9 @@ class Connection(Protocol):
     def wind_up(self) -> None:
         """Take nothing more; close as soon as everything is answered."""
 
+    def abandon(self) -> None:
+        """Close at once: nothing will be answered."""
+
 
 class Place(Protocol):
     """Where a listener listens."""
@@ -127,10 +130,14 @@ class Listener:
         loop.remove_reader(stop.descriptor)
         self.ending = True
         server.close()
-        while self._connections:
+        # Where rounds broke off nothing is answered any more: whoever waits for it would wait for ever.
+        while self._connections and not intake.closed:
             for connection in list(self._connections):
                 connection.wind_up()
             await asyncio.sleep(_WAIT)
+        for connection in list(self._connections):
+            connection.abandon()
+        await asyncio.sleep(0)
 
     async def _server(self, loop: asyncio.AbstractEventLoop, intake: Intake) -> asyncio.AbstractServer:
         def factory() -> asyncio.Protocol:
