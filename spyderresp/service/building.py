@@ -15,7 +15,7 @@ from spyderresp.extras import needed, optional
 from spyderresp.findings import Findings
 from spyderresp.guards import Guard
 from spyderresp.service.config import ConfigurationError
-from spyderresp.service.connecting import broker_of
+from spyderresp.service.connecting import broker_of, files_of
 from spyderresp.service.counts import Counts
 from spyderresp.service.installed import Installed
 from spyderresp.service.intake import Intake
@@ -122,7 +122,8 @@ def refuse_distrusted(settings: Settings) -> None:
             files += [source.token.file if source.token else None]
             files += [source.tls.certificate, source.tls.key, source.tls.clients] if source.tls else []
         elif isinstance(source, BrokerSource):
-            files += _files_of(source)
+            secrets = (source.login.password, source.login.token) if source.login else ()
+            files += [*files_of(source), *(secret.file for secret in secrets if secret)]
     reasons += [reason for path in files if path is not None and (reason := distrust_place(path)) is not None]
     help = "make root or this user its owner, and `chmod go-w` it"  # noqa: A001 - the field's name
     found = [diagnosed("SR613", reason, help) for reason in reasons]
@@ -153,17 +154,6 @@ def refuse_forgetful(settings: Settings) -> None:
         ]
         if found:
             raise ConfigurationError(tuple(found))
-
-
-def _files_of(source: BrokerSource) -> list[str | None]:
-    """Return the files that say who a broker is, and who we are."""
-    login, tls = source.login, source.tls
-    secrets = [login.password, login.token] if login else []
-    return [
-        *(secret.file for secret in secrets if secret),
-        *([login.credentials] if login else []),
-        *([tls.authorities, tls.certificate, tls.key] if tls else []),
-    ]
 
 
 def distrust_place(path: str) -> str | None:

@@ -19,7 +19,25 @@ def broker_of(said: BrokerSource, settings: Settings, teller: Teller, counts: Co
         ImportError: its extra is not installed.
         SecretError: a secret or a certificate cannot be read.
     """
+    for path in files_of(said):
+        _look_at(path)
     return (_kafka if said.kind == "kafka" else _nats)(said, settings, teller, counts)
+
+
+def _look_at(path: str) -> None:
+    """See that a file can be read: the libraries say only that something failed."""
+    try:
+        with open(path, "rb"):
+            pass
+    except (OSError, ValueError) as error:
+        raise SecretError(f"{path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
+
+
+def files_of(said: BrokerSource) -> tuple[str, ...]:
+    """Return the files that say who a broker is, and who we are; secrets aside."""
+    tls, login = said.tls, said.login
+    files = ([tls.authorities, tls.certificate, tls.key] if tls else []) + ([login.credentials] if login else [])
+    return tuple(path for path in files if path is not None)
 
 
 def _kafka(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
@@ -27,7 +45,7 @@ def _kafka(said: BrokerSource, settings: Settings, teller: Teller, counts: Count
     made: Source = module.Kafka(
         f"kafka {','.join(said.servers)}/{','.join(said.names)}",
         said.names,
-        _librdkafka(said),
+        librdkafka(said),
         teller,
         counts,
         group=said.group,
@@ -41,8 +59,12 @@ def _kafka(said: BrokerSource, settings: Settings, teller: Teller, counts: Count
     return made
 
 
-def _librdkafka(said: BrokerSource) -> dict[str, Any]:
-    """Return librdkafka's settings of a connection."""
+def librdkafka(said: BrokerSource) -> dict[str, Any]:
+    """Return librdkafka's settings of a connection.
+
+    Raises:
+        SecretError: a secret cannot be read.
+    """
     login, tls = said.login, said.tls
     told: dict[str, Any] = {"bootstrap.servers": ",".join(said.servers)}
     told["security.protocol"] = f"{'SASL_' if login else ''}{'SSL' if tls else 'PLAINTEXT'}"

@@ -8,13 +8,20 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import trustme
 from service.conftest import Heard, line
 
 import spyderresp
 from spyderresp.guards import Guard
-from spyderresp.service.intake import Answer, Bad, Delivery
-from spyderresp.service.rounds import carry_out, decide
+from spyderresp.service.building import Making
+from spyderresp.service.config import ConfigurationError
+from spyderresp.service.connecting import librdkafka
+from spyderresp.service.intake import Answer, Bad, Delivery, Intake
+from spyderresp.service.rounds import Hands, carry_out, decide
+from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret, Settings
 from spyderresp.service.sources.broker import Trouble, fault_of
+from spyderresp.service.sources.positions import Positions
+from spyderresp.service.state import Watch
 
 LOCAL = ("--executor", "local-host", "--set", "local-host.machine=m")
 SOURCES = {"kafka": "kafka:127.0.0.1:9/events", "nats": "nats:127.0.0.1:9/events"}
@@ -54,6 +61,48 @@ def test_a_service_that_kills_believes_no_open_broker(start, kind, source):
     assert "error[SR610]: the broker does not ask who connects: anybody may send events" in "\n".join(program.err)
     program = start(*arguments, "--plain")
     assert program.end() == 0, program.err
+
+
+def making(source: BrokerSource, hands: Hands) -> Making:
+    watch = Watch(hands.engine, hands.guard, Intake())
+    return Making(Settings(sources=(source,)), Positions(None), hands.teller, hands.counts, watch)
+
+
+def test_who_connects_to_kafka_and_how(hands, tmp_path, monkeypatch):
+    monkeypatch.setenv("KAFKA_PASSWORD", "correct-horse")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    login = Login("u", Secret(env="KAFKA_PASSWORD"))
+    tls = BrokerTls(str(tmp_path / "ca.pem"))
+    said = BrokerSource("kafka", ("a:1", "b:2"), ("t",), "d", login=login, tls=tls)
+    assert librdkafka(said) == {
+        "bootstrap.servers": "a:1,b:2",
+        "security.protocol": "SASL_SSL",
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": "u",
+        "sasl.password": "correct-horse",
+        "ssl.ca.location": str(tmp_path / "ca.pem"),
+    }
+    for one, other, protocol in ((None, None, "PLAINTEXT"), (None, tls, "SSL"), (login, None, "SASL_PLAINTEXT")):
+        assert librdkafka(replace(said, login=one, tls=other))["security.protocol"] == protocol
+    # The client knows these settings, and looks at the files.
+    (source,) = making(said, hands).sources()
+    source.open()
+
+
+@pytest.mark.parametrize("kind", ["kafka", "nats"])
+@pytest.mark.parametrize("more", [{"tls": BrokerTls("gone")}, {"login": Login(credentials="gone")}])
+def test_a_file_that_is_not_there(hands, kind, more):
+    said = BrokerSource(kind, ("a:1",), ("t",), "d", **more)
+    with pytest.raises(ConfigurationError, match=rf"{kind} a:1: error\[SR612\]: gone: no such file"):
+        making(said, hands).sources()
+
+
+@pytest.mark.parametrize("kind", ["kafka", "nats"])
+def test_a_password_that_is_not_there(hands, kind):
+    said = BrokerSource(kind, ("a:1",), ("t",), "d", login=Login("u", Secret(env="NOT_SET")))
+    with pytest.raises(ConfigurationError, match=rf"{kind} a:1: error\[SR612\]: the variable `NOT_SET` is not set"):
+        making(said, hands).sources()
 
 
 def test_what_came_long_ago_expires_alone(hands, heard):

@@ -355,9 +355,10 @@ def test_tls_and_a_server_without_it(tmp_path, nats, reader, heard, recording, u
         until(lambda: any("certificate verify failed" in said for _, said in heard.said))
 
 
-def test_certificates_that_cannot_be_read(reader, tmp_path):
-    with pytest.raises(ConfigurationError, match=r"SR612.*`tls`: no such file"):
-        reader(Server(tmp_path), source={"tls": BrokerTls("gone.pem")})
+def test_a_certificate_that_is_none(reader, tmp_path):
+    (tmp_path / "ca.pem").write_text("none")
+    with pytest.raises(ConfigurationError, match=r"SR612.*`tls`: "):
+        reader(Server(tmp_path), source={"tls": BrokerTls(str(tmp_path / "ca.pem"))})
 
 
 @pytest.mark.parametrize(
