@@ -106,7 +106,7 @@ class Nats:
         self._wait = wait
         self._counts = counts
         self._max_size = max_size
-        self._max_events = max_events
+        self._max_events = self._most = max_events
         self._max_bytes = max_bytes
         self._trouble = Trouble(name, teller)
         self._client: Client | None = None
@@ -232,6 +232,9 @@ class Nats:
             said = f"the consumer `{self._consumer}` gives a message up after {config.max_deliver} deliveries"
             raise SourceError(f"{self._name}: {said}; its `max_deliver` must be -1")
         self._wait = config.ack_wait or self._wait
+        # The server gives no more than it lets lie unacknowledged, once for all who share the consumer.
+        allowed = config.max_ack_pending or 0
+        self._most = min(self._max_events, allowed) if allowed > 0 else self._max_events
         held = (await jetstream.stream_info(self._stream)).config
         wanted = [config.filter_subject] if config.filter_subject else config.filter_subjects or held.subjects or []
         taken = any(covers(subject, self._dead_letters) for subject in held.subjects or ())
@@ -250,8 +253,9 @@ class Nats:
         """Read as long as the connection lasts."""
         while not self._ended.is_set():
             self._hand_in()
-            room = min(_BATCH, self._max_events - len(self._held))
-            if self._waiting or room < 1 or self._bytes >= self._max_bytes:
+            room = min(_BATCH, self._most - len(self._held))
+            # Where there is little room, asking for what fits would be asking for one at a time.
+            if self._waiting or 2 * room < min(_BATCH, self._most) or self._bytes >= self._max_bytes:
                 await asyncio.sleep(_AGAIN)
             else:
                 for message in await self._fetched(subscription, room):
@@ -293,9 +297,11 @@ class Nats:
 
         def done(answer: Answer) -> None:
             self._answers.append((held, answer))
-            # The loop may have ended, where draining took too long.
-            with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._wake.set)
+            # Where it is set it is cleared before the answers are looked at. The loop may have ended, where draining
+            # took too long.
+            if not self._wake.is_set():
+                with contextlib.suppress(RuntimeError):
+                    self._loop.call_soon_threadsafe(self._wake.set)
 
         return Delivery(
             f"nats {self._stream}@{held.sequence}",
