@@ -9,11 +9,32 @@ from typing import Any, NamedTuple
 from spyderresp import ActionPlan
 from spyderresp.clock import Clock
 from spyderresp.guards.breakers import KILLS, Breakers, Limits
-from spyderresp.replaying.identity import of_pod, of_process
+from spyderresp.replaying.identity import POD, PROCESS
 from spyderresp.replaying.replay import Replay
 from spyderresp.replaying.timeline import MOST, WIDTHS
 from spyderresp.steps import epoch_seconds
 from spyderresp.vocabulary import TARGET_SCOPE
+
+
+def of_pod(target: Any) -> str:
+    """Return what tells a pod from others: the Kubernetes UID, the vendor's, or namespace and name; or nothing."""
+    for path in ("pod.kuid", "pod.uid"):
+        if target[path] is not None:
+            return str(target[path])
+    return _joined(target, POD) if target["pod.name"] is not None else ""
+
+
+def of_process(target: Any) -> str:
+    """Return what tells a process from others: its uid, else machine, pid and start; else empty."""
+    if target["process.uid"] is not None:
+        return str(target["process.uid"])
+    if target["process.pid"] is None:
+        return ""
+    return f"{_joined(target, PROCESS)}/{target['process.pid']}"
+
+
+def _joined(target: Any, paths: tuple[str, ...]) -> str:
+    return "/".join("" if target[path] is None else str(target[path]) for path in paths)
 
 
 class Attempt(NamedTuple):

@@ -7,6 +7,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from spyderresp._native.cells cimport Cell, RowCells
+from spyderresp._native.plan cimport ActionPlan
 from spyderresp._native.text cimport Buffer
 from spyderresp._native.textpool cimport TextPool
 
@@ -106,6 +107,7 @@ cdef class Kills:
     cdef int32_t joined_key(self, RowCells cells, bint pod, Py_ssize_t row) except -2
     cdef Struck* struck_of(self, int32_t key, bint pod, int32_t name, int32_t namespace) except NULL
     cdef int count(self, const Said* said, double second) except -1
+    cdef str key_of(self, ActionPlan plan, bint pod)
     cdef str text(self, int32_t number)
     cdef bint ahead(self, const Struck* one, const Struck* other) noexcept
     cdef int compare(self, int32_t one, int32_t other) noexcept

@@ -3,6 +3,7 @@ from typing import TypeAlias, final
 
 from spyderresp._native.batch import Batch
 from spyderresp._native.cells import RowCells
+from spyderresp._native.plan import ActionPlan
 
 _Part: TypeAlias = tuple[list[tuple[str, tuple[str, ...]]], int, bytes, bytes, bytes, bytes]
 
@@ -37,6 +38,8 @@ class Kills:
         pod: tuple[str, str | None],
     ) -> None:
         """Count the kills of one event: its outcome, its time, its namespace, and the key and name of either target."""
+    def strike_plan(self, number: int, second: float | None, plan: ActionPlan) -> None:
+        """Count the kills of a plan: its outcome, its time."""
     def walk(self, batch: Batch, numbers: bytes, seconds: int, cells: RowCells) -> None:
         """Count the kills of a batch's rows; arguments as of ``Occurrences.add_rows``.
 

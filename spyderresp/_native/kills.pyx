@@ -2,7 +2,8 @@ import os
 
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.object cimport PyObject
+from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeUTF8
 from libc.math cimport NAN, isfinite, isnan
 from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdio cimport snprintf
@@ -12,11 +13,17 @@ from libc.string cimport memcmp, memcpy, memset
 from spyderresp._native.batch cimport Batch
 from spyderresp._native.cells cimport CellKind
 from spyderresp._native.columns cimport PICKED, index_at, is_valid, span_at
+from spyderresp._native.plan cimport ActionPlan
 from spyderresp._native.prefetch cimport prefetch
 from spyderresp._native.text cimport Text, utf8_text
 from spyderresp._native.textpool cimport free_pool, hash_text, tell_text
 
 from spyderresp._native.reader import IDENTITY as _IDENTITY
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
 cdef list _PATHS = [f"{scope}.{key}" for scope, keys in _IDENTITY for key in keys]
 cdef int NAMESPACE = _PATHS.index("namespace.name")
@@ -42,6 +49,14 @@ cdef void* _more(void* items, Py_ssize_t size) except NULL:
     if not grown:
         raise MemoryError
     return grown
+
+
+cdef str _said(ActionPlan plan, int place):
+    """Return a value of a plan's target as text, or None."""
+    cdef PyObject* value = plan.identity_values[place]
+    if value is NULL:
+        return None
+    return <str>value if PyUnicode_CheckExact(<object>value) else str(<object>value)
 
 
 @cython.final
@@ -127,6 +142,8 @@ cdef class Kills:
         cdef bytes data
         if text is None:
             return NOTHING
+        if PyUnicode_IS_COMPACT_ASCII(text):
+            return self.tell(<const uint8_t*>PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text))
         data = text.encode("utf-8", "surrogatepass")
         return self.tell(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
 
@@ -147,6 +164,39 @@ cdef class Kills:
         said.keys[0], said.keys[1] = self.tell_str(process[0] or None), self.tell_str(pod[0] or None)
         said.names[0], said.names[1] = self.tell_str(process[1]), self.tell_str(pod[1])
         self.count(&said, NAN if second is None else second)
+
+    def strike_plan(self, int32_t number, second, ActionPlan plan not None):
+        cdef Said said
+        cdef int32_t at
+        cdef int pod
+        if not 0 <= number < self.outcomes:
+            raise ValueError("there is no such outcome")
+        memset(&said, 0xFF, sizeof(Said))
+        said.number = number
+        said.wanted[0] = said.wanted[1] = False
+        for at in range(self.spans[number], self.spans[number + 1]):
+            said.wanted[self.kinds[at].pod] = True
+        said.namespace = self.tell_str(_said(plan, NAMESPACE))
+        for pod in range(2):
+            if said.wanted[pod]:
+                said.keys[pod] = self.tell_str(self.key_of(plan, pod) or None)
+                said.names[pod] = self.tell_str(_said(plan, POD_NAME if pod else PROCESS_NAME))
+        self.count(&said, NAN if second is None else second)
+
+    cdef str key_of(self, ActionPlan plan, bint pod):
+        """Return what tells a plan's pod or process from others, or None."""
+        cdef const Joined* parts = &self.pod if pod else &self.process
+        cdef int i
+        cdef list texts
+        found = _said(plan, POD_KUID if pod else PROCESS_UID)
+        if found is None and pod:
+            found = _said(plan, POD_UID)
+        if found is not None or _said(plan, POD_NAME if pod else PROCESS_PID) is None:
+            return found
+        texts = [_said(plan, parts.cells[i]) or "" for i in range(parts.count)]
+        if not pod:
+            texts.append(_said(plan, PROCESS_PID))
+        return "/".join(texts)
 
     def walk(self, Batch batch not None, bytes numbers not None, seconds, RowCells cells not None):
         cdef const int32_t* outcomes = batch.decisions.outcomes

@@ -3,6 +3,9 @@ from typing import Any
 
 from spyderresp._native.columns import _Texts
 
+def second_of(moment: Any, otherwise: Callable[[Any], float | None]) -> float | None:
+    """Return an event's time in epoch seconds, or None. ``otherwise`` reads what is no text in the common form."""
+
 def seconds_of_texts(
     column: tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None],
     rows: int,

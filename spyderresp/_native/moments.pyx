@@ -1,9 +1,14 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.unicode cimport PyUnicode_DecodeUTF8
+from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeUTF8
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
 
 from spyderresp._native.columns cimport Column, fill_column, index_at, is_valid, span_at
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept
+    void* PyUnicode_DATA(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
 
 cdef enum:
     SHORTEST = 20             # 2026-11-24T01:02:03Z
@@ -75,6 +80,14 @@ cdef bint read_moment(const uint8_t* text, Py_ssize_t size, double* seconds) noe
         return False
     seconds[0] = <double>whole + <double>fraction / <double>scale
     return True
+
+
+def second_of(moment, otherwise):
+    cdef double seconds
+    if PyUnicode_CheckExact(moment) and PyUnicode_IS_COMPACT_ASCII(moment):
+        if read_moment(<const uint8_t*>PyUnicode_DATA(moment), PyUnicode_GET_LENGTH(moment), &seconds):
+            return seconds
+    return otherwise(moment)
 
 
 def seconds_of_texts(tuple column not None, Py_ssize_t rows, otherwise):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Final
 
+from spyderresp._native.marks import is_marked
 from spyderresp._native.plan import ActionPlan
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
@@ -30,17 +31,7 @@ def is_surely_normal(data: bytes, form: str | None) -> bool:
     """Tell whether a JSON record is in the normal form, by its bytes alone; where they do not tell, it is not sure."""
     if form is not None:
         return form == _NORMAL
-    # Keys and a value that mark another form, and the beginning of an escape, behind which one could be. Without their
-    # quotes, of which JSON is full: so they are looked for faster. tests/replaying/test_lines.py holds them to the
-    # adapters.
-    return (
-        b"schema" not in data
-        and b"output_fields" not in data
-        and b"process_" not in data
-        and b"rate_limit_info" not in data
-        and b"GuardianDeviation" not in data
-        and b"\\u" not in data
-    )
+    return not is_marked(data)
 
 
 def decided(engine: Engine, data: bytes, form: str | None) -> ActionPlan:

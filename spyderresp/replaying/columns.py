@@ -14,7 +14,6 @@ from spyderresp._native.occurrences import Occurrences
 from spyderresp.arrow.cells import row_cells
 from spyderresp.arrow.memory import Memory
 from spyderresp.errors import EventError
-from spyderresp.replaying.identity import told
 from spyderresp.steps import epoch_seconds
 
 _MOST: Final = 1e12
@@ -55,10 +54,10 @@ def _one_by_one(result: Any, numbers: bytes, times: Any, kills: Kills) -> None:
     known = memoryview(numbers).cast("i")
     rows = [(row, known[outcome]) for row, outcome in enumerate(result.outcomes.to_pylist())]
     # All are read before any is counted.
-    said = [(row, number, told(result[row].target)) for row, number in rows if kills.has(number)]
-    for row, number, target in said:
+    plans = [(row, number, result[row]) for row, number in rows if kills.has(number)]
+    for row, number, plan in plans:
         second = None if seconds is None or math.isnan(seconds[row]) else seconds[row]
-        kills.strike(number, second, *target)
+        kills.strike_plan(number, second, plan)
 
 
 def _seconds(batch: pa.RecordBatch) -> Any:

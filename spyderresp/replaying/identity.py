@@ -1,9 +1,13 @@
-"""What tells one pod or process from others, by what events say. Of a batch's rows ``_native.kills`` says the same."""
+"""What tells one pod or process from others, by what events say; ``_native.kills`` reads it.
+
+A pod by its Kubernetes UID, else the vendor's, else by what is joined here, where it has a name; a process by its uid,
+else by what is joined here and its pid, where it has one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from spyderresp.guards.breakers import KILLS
 from spyderresp.policy import PolicySet
@@ -25,34 +29,3 @@ def whom(policies: PolicySet) -> tuple[str, ...]:
 def instead(policies: PolicySet) -> Mapping[str, tuple[str, ...]]:
     """Return, by a path of ``whom``, the paths that are looked at where it has no value."""
     return {"process.uid": (*PROCESS, "process.pid")} if "process.uid" in whom(policies) else {}
-
-
-def of_pod(target: Any) -> str:
-    """Return what tells a pod from others: the Kubernetes UID, the vendor's, or namespace and name; or nothing."""
-    for path in ("pod.kuid", "pod.uid"):
-        if target[path] is not None:
-            return str(target[path])
-    return _joined(target, POD) if target["pod.name"] is not None else ""
-
-
-def of_process(target: Any) -> str:
-    """Return what tells a process from others: its uid, else machine, pid and start; else empty."""
-    if target["process.uid"] is not None:
-        return str(target["process.uid"])
-    if target["process.pid"] is None:
-        return ""
-    return f"{_joined(target, PROCESS)}/{target['process.pid']}"
-
-
-def told(target: Any) -> tuple[str | None, tuple[str, str | None], tuple[str, str | None]]:
-    """Return a target's namespace, and what tells its process and its pod from others, each with its name."""
-    process, pod = _text(target["process.name"]), _text(target["pod.name"])
-    return _text(target["namespace.name"]), (of_process(target), process), (of_pod(target), pod)
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _joined(target: Any, paths: tuple[str, ...]) -> str:
-    return "/".join("" if target[path] is None else str(target[path]) for path in paths)

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from spyderresp._native.distinct import Distinct
 from spyderresp._native.kills import Kills
+from spyderresp._native.moments import second_of
 from spyderresp._native.occurrences import Occurrences
 from spyderresp._native.plan import ActionPlan, ActionShape
 from spyderresp.extras import needed
 from spyderresp.guards.breakers import Limits
 from spyderresp.replaying.breaking import Broken, breakers
-from spyderresp.replaying.identity import POD, PROCESS, told
+from spyderresp.replaying.identity import POD, PROCESS
 from spyderresp.replaying.outcomes import Outcome, Outcomes
 from spyderresp.replaying.timeline import MOST, WIDTHS
 from spyderresp.steps import epoch_seconds
@@ -105,10 +106,10 @@ class Replay:
     def add(self, plan: ActionPlan) -> None:
         """Count one plan."""
         number = self._outcomes.number(plan.outcome)
-        seconds = epoch_seconds(plan.time)
+        seconds = second_of(plan.time, epoch_seconds)
         self._met.add(number, seconds)
         if self.kills.has(number):
-            self.kills.strike(number, seconds, *told(plan.target))
+            self.kills.strike_plan(number, seconds, plan)
 
     def add_batch(self, result: BatchResult, batch: Any) -> None:
         """Count the plans of a record batch's rows (extra: ``arrow``).

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import spyderresp
 from spyderresp._native.kills import Kills
-from spyderresp._native.moments import seconds_of_texts
+from spyderresp._native.moments import second_of, seconds_of_texts
 from spyderresp.arrow.memory import Memory
 from spyderresp.guards.breakers import Limits
 from spyderresp.replaying.breaking import breakers
@@ -235,6 +235,7 @@ def test_times_are_read_as_single_ones_are(texts: list[str | None]) -> None:
         read = memoryview(seconds_of_texts(memory.texts(column, "", ()), len(texts), epoch_seconds)).cast("d").tolist()
         wanted = [None if text is None else epoch_seconds(text) for text in texts]
         assert [None if second != second else second for second in read] == wanted
+        assert [second_of(text, epoch_seconds) for text in texts] == wanted
 
 
 @pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+01:00"])

@@ -37,6 +37,7 @@ LADDER = (
         "_native.decider",
         "_native.distinct",
         "_native.occurrences",
+        "_native.marks",
         "_native.moments",
         "_native.kills",
         "_native.breaking",
