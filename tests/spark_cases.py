@@ -27,6 +27,7 @@ def documents(name: str) -> list[dict[str, Any]]:
                     "default": [{"makeRedFlag": {"severity": "high", "content": f"é {number}"}}],
                     "actions": [
                         {"agentKillPod": {"podSelector": {"matchLabels": {"app": "shop"}}}},
+                        {"agentKillPod": {"processSelector": {"exe": "/bin/*"}}},
                         {"agentKillProcess": {"processSelector": {"exe": "/tmp/*"}}},
                     ],
                 },
@@ -46,7 +47,10 @@ def events(count: int) -> list[dict[str, Any]]:
             "id": f"e{number}",
             "cluster": {"name": f"prod-{number % 7}"} if number % 11 else None,
             "process": {"exe": "/tmp/x" if number % 3 else "/bin/sh"} if number % 5 else None,
-            "pod": {"name": f"pod{number}", "labels": {"app": "shop" if number % 2 else "till"}},
+            # Of a pod only labels are named: that it is not there has to arrive all the same.
+            "pod": {"name": f"pod{number}", "labels": {"app": "shop" if number % 2 else "till"}}
+            if number % 13
+            else None,
         }
         for number in range(count)
     ]

@@ -38,8 +38,9 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "events").mkdir()
     for number in range(3):
         rows = [
-            {**event, "pod": {**event["pod"], "labels": list(event["pod"]["labels"].items())}}
+            {**event, "pod": pod and {**pod, "labels": list(pod["labels"].items())}}
             for event in SAID[number::3]
+            for pod in (event["pod"],)
         ]
         table = pa.Table.from_pylist(rows, pa.schema(list(KINDS.items())))
         pq.write_table(table, tmp_path / "events" / f"{number}.parquet", row_group_size=220)
