@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--events", type=int, default=1_000_000, help="how many (default: 1000000)")
     parser.add_argument("--policies", type=int, default=10_000, help="how many (default: 10000)")
     parser.add_argument("--rounds", type=int, default=5, help="of Spark's jobs, after one to warm up (default: 5)")
+    parser.add_argument("--sink", action="append", choices=spark.SINKS, help="how Spark's jobs end (default: all ways)")
     parser.add_argument("--only", action="append", choices=_FIGURES, help="one of these; may be repeated")
     return parser
 
@@ -129,7 +130,7 @@ def _replay(workload: Workload, events: Path, args: argparse.Namespace) -> Itera
 def _spark(workload: Workload, events: Path, cores: int, args: argparse.Namespace) -> Iterator[Figure]:
     kind = "Spark on the JVM" if spark.has_jvm() else "Spark Connect (pysail)"
     with spark.session(cores) as session:
-        for sink in spark.SINKS:
+        for sink in args.sink or spark.SINKS:
             found = spark.timed(session, events, workload.policies, sink, args.directory / "written", args.rounds)
             for name, rounds in found.items():
                 clock, spent = (statistics.median(part) for part in zip(*rounds, strict=True))
