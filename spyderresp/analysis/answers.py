@@ -26,6 +26,11 @@ Kind = Literal[
     "contradictory",
     "equivalent-policies",
     "reaches",
+    "equivalent",
+    "implied",
+    "implies",
+    "overlapping",
+    "disjoint",
     "not-decided",
 ]
 #: How many other entries one may be held against before the answer is "not decided".

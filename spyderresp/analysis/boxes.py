@@ -12,8 +12,9 @@ from typing import Any, Final
 
 from spyderresp.analysis.patterns import NotDecidedError
 from spyderresp.analysis.values import ANYTHING, PRESENT, Values, of_clause, present_example
+from spyderresp.findings import suggestion
 from spyderresp.policy import Selector
-from spyderresp.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
+from spyderresp.vocabulary import FIELDS, LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
 
 #: How many boxes a question about a union may make before it says that it has not decided.
 BUDGET: Final = 20_000
@@ -232,19 +233,26 @@ def of_text(question: str) -> Box:
     path, equals, glob = question.partition("=")
     scope, _, rest = path.partition(".")
     if scope not in SCOPES:
-        raise ValueError(f"unknown scope `{scope}`")
+        raise ValueError(f"unknown scope `{scope}`; {suggestion(scope, SCOPES)}")
     if not rest and not equals:
         return Box({scope: Scope(False, True)})
     if rest.startswith("labels.") and scope in LABEL_SCOPES:
         key = rest[len("labels.") :]
     elif path == "namespace.name":
         key = NAMESPACE_NAME_LABEL
-    elif scope in LABEL_SCOPES or not rest:
-        raise ValueError(f"unknown field `{path}`")
+    elif scope in LABEL_SCOPES or rest not in FIELDS[scope]:
+        # Selectors look at nothing else: the answer would be about every event.
+        raise ValueError(f"unknown field `{path}`; {suggestion(path, _fields(scope))}")
     else:
         key = rest
     values = Values(False, True, frozenset({frozenset({glob})})) if equals else PRESENT
     return Box({scope: Scope(False, True, {key: values})})
+
+
+def _fields(scope: str) -> list[str]:
+    if scope not in LABEL_SCOPES:
+        return [f"{scope}.{key}" for key in FIELDS[scope]]
+    return [*(["namespace.name"] if scope == "namespace" else []), f"{scope}.labels.KEY"]
 
 
 __all__ = ["BUDGET", "Box", "Scope", "of_selectors", "of_text", "present_example"]

@@ -9,10 +9,12 @@ from typing import Any, Final, get_args
 
 from spyderresp.analysis.answers import Analysis, Answer
 from spyderresp.analysis.boxes import Box, of_text
+from spyderresp.analysis.relations import relation
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.cli.policies import read_policies
 from spyderresp.cli.render import plural
 from spyderresp.compiler import NotIn
+from spyderresp.policy import PolicySet
 from spyderresp.vocabulary import ACTIONS, STAGES
 
 _EPILOG: Final = """\
@@ -20,11 +22,12 @@ examples:
   spyderresp analyze policies/
   spyderresp analyze policies/ --reach namespace.name=kube-system
   spyderresp analyze policies/ --reach pod.labels.app=db --reach namespace.name=prod --action agentKillPod
+  spyderresp analyze policies/ --compare web-containers 'production-cluster: actions[0]'
 
 without --reach it says what can never fire, what others cover, what always is superseded, what contradicts, what is
 there twice; with --reach, which actions can touch such events: all questions together describe them, values are globs
 
-exit codes: 0 nothing to say; 1 answers; 2 a policy cannot be read; 3 wrong usage"""
+exit codes: 0 nothing to say, or disjoint; 1 answers; 2 a policy cannot be read; 3 wrong usage"""
 #: What `--reach` asks about unless told otherwise: whatever acts on a process or a pod.
 _AGENT_ACTIONS: Final = tuple(action for action, stage in STAGES.items() if stage)
 
@@ -54,6 +57,12 @@ def add_parser(verbs: Any) -> None:
         choices=ACTIONS,
         help="with --reach: this action only; may be repeated (default: all that act on a process or pod)",
     )
+    parser.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="how two policies, or entries (`NAME: actions[0]`), stand to each other: equivalent, implied, disjoint",
+    )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
 
@@ -64,17 +73,29 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     if policies is None:
         return 2
     analysis = Analysis(policies, not_in=args.not_in)
-    found = analysis.answers() if question is None else analysis.reaching(question, args.action or _AGENT_ACTIONS)
-    answers = list(found)
+    if args.compare is not None:
+        answers = [_compared(args, policies)]
+    else:
+        found = analysis.answers() if question is None else analysis.reaching(question, args.action or _AGENT_ACTIONS)
+        answers = list(found)
     if args.format == "json":
         said = {"version": 1, "digest": policies.digest, "answers": [answer.to_dict() for answer in answers]}
         streams.write(json.dumps(said, indent=2))
     else:
         _text(answers, len(policies), streams, asked=question is not None)
-    return 1 if answers else 0
+    return 1 if any(answer.kind != "disjoint" for answer in answers) else 0
+
+
+def _compared(args: argparse.Namespace, policies: PolicySet) -> Answer:
+    try:
+        return relation(policies, *args.compare, not_in_takes_absent=args.not_in == "kubernetes")
+    except ValueError as error:
+        raise CannotGoOnError(f"spyderresp analyze: error: --compare: {safe(str(error))}") from None
 
 
 def _question(args: argparse.Namespace) -> Box | None:
+    if args.compare is not None and (args.reach or args.action):
+        raise CannotGoOnError("spyderresp analyze: error: `--compare` is a question of its own, without `--reach`")
     if args.reach is None:
         if args.action:
             raise CannotGoOnError("spyderresp analyze: error: `--action` needs `--reach`")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ import spyderresp
 from spyderresp import reference
 from spyderresp.analysis.answers import Analysis, Answer
 from spyderresp.analysis.boxes import of_text
+from spyderresp.analysis.relations import relation
 
 # One text of each kind that the globs below tell apart.
 VALUES = (None, "a", "b", "ab", "aa", "bb", "x")
@@ -229,3 +231,83 @@ def test_what_is_reached_is_said_with_its_policys_mode_for_others_may_ask_for_th
     assert first.event is not None
     # What is planned is executed, as the other policy says.
     assert spyderresp.Engine(policies).evaluate(dict(first.event))[0].disposition == "execute"
+
+
+@settings(max_examples=150, deadline=None)
+@given(policies_of)
+def test_how_two_stand_to_each_other_agrees_with_trying_every_event(documents: list[dict[str, Any]]) -> None:
+    policies = spyderresp.from_documents(documents)
+    free = [event for event in EVENTS if "policy_name" not in event]
+    plans = [reference.evaluate(policies, event) for event in free]
+
+    def asked(name: str) -> list[dict[Any, bool]]:
+        """What one policy asks for of each event, and whether in force."""
+        alone = [item for item in policies if item.name == name]
+        return [
+            {
+                (item["action"], str(item["parameters"])): alone[0].mode == "enforce"
+                for item in reference.evaluate(alone, event)["actions"]
+            }
+            for event in free
+        ]
+
+    def kind(mine: list[bool], theirs: list[bool], left: bool, right: bool) -> str:
+        if not any(a and b for a, b in zip(mine, theirs, strict=True)):
+            return "disjoint"
+        return {(False, False): "equivalent", (False, True): "implied", (True, False): "implies"}.get(
+            (left, right), "overlapping"
+        )
+
+    # Two entries: by the events for which they fire.
+    names = [("p", 0), ("q", 0)]
+    first, second = ([fires(plan, *name) is not None for plan in plans] for name in names)
+    both = list(zip(first, second, strict=True))
+    expected = kind(first, second, any(a and not b for a, b in both), any(b and not a for a, b in both))
+    found = relation(policies, "p: actions[0]", "q: actions[0]")
+    assert found.kind == expected
+    if found.event is not None:
+        plan = reference.evaluate(policies, found.event)
+        shown = tuple(fires(plan, *name) is not None for name in names)
+        assert shown == {"implied": (False, True), "implies": (True, False)}.get(expected, (True, True))
+    # Two policies: by what they ask for.
+    mine, theirs = asked("p"), asked("q")
+
+    def beyond(some: list[dict[Any, bool]], others: list[dict[Any, bool]]) -> bool:
+        return any(
+            action not in other or (force and not other[action])
+            for one, other in zip(some, others, strict=True)
+            for action, force in one.items()
+        )
+
+    expected = kind([bool(a) for a in mine], [bool(b) for b in theirs], beyond(mine, theirs), beyond(theirs, mine))
+    assert relation(policies, "p", "q").kind == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "reason"),
+    [
+        ("proces.name=a", "unknown scope `proces`; did you mean `process`?"),
+        ("process.nmae=a", "unknown field `process.nmae`; did you mean `process.name`?"),
+        ("process.pid", "unknown field `process.pid`"),
+        ("pod.name=a", "unknown field `pod.name`"),
+        ("namespace.nam=a", "unknown field `namespace.nam`; did you mean `namespace.name`?"),
+    ],
+)
+def test_a_question_about_what_no_selector_looks_at_is_refused(question: str, reason: str) -> None:
+    with pytest.raises(ValueError, match="unknown") as caught:
+        of_text(question)
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("r", "there is no policy `r`; valid here: `p`"),
+        ("p: actions[1]", "`p: actions[1]` has no entry that is enabled"),
+    ],
+)
+def test_what_is_not_there_cannot_be_compared(name: str, reason: str) -> None:
+    documents = [policy("p", "audit", "c", None, [{"agentKillProcess": {"processSelector": {"name": "a"}}}])]
+    with pytest.raises(ValueError, match="p") as caught:
+        relation(spyderresp.from_documents(documents), name, "p")
+    assert str(caught.value) == reason

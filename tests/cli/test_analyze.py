@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import spyderresp
+
 NEVER = """\
 apiVersion: spyderbat/v1
 kind: SpyderbatPolicy
@@ -48,9 +50,23 @@ def test_what_can_be_reached(run) -> None:
     assert (none.code, none.out) == (0, "analyzed 4 policies: no action can touch such an event\n")
 
 
+def test_two_are_compared(run) -> None:
+    apart = run("analyze", "policies", "--compare", "production: actions[0]", "nowhere")
+    assert (apart.code, apart.err) == (
+        3,
+        "spyderresp analyze: error: --compare: there is no policy `nowhere`; valid here: "
+        + ", ".join(f"`{policy.name}`" for policy in spyderresp.load("policies"))
+        + "\n",
+    )
+    same = run("analyze", "policies", "--compare", "production", "production")
+    assert same.code == 1
+    assert "equivalent: production\n  it asks for the same of the same events as production\n  shown by {" in same.out
+    assert run("analyze", "policies", "--compare", "production", "production", "--reach", "pod").code == 3
+
+
 def test_wrong_questions(run) -> None:
     assert run("analyze", "policies", "--reach", "pod.app=x").err == (
-        "spyderresp analyze: error: --reach pod.app=x: unknown field `pod.app`\n"
+        "spyderresp analyze: error: --reach pod.app=x: unknown field `pod.app`; valid here: `pod.labels.KEY`\n"
     )
     assert run("analyze", "policies", "--action", "agentKillPod").code == 3
     assert run("analyze", "nowhere").code == 2
