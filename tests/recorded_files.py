@@ -43,3 +43,17 @@ def write_every_kind() -> None:
         writer.write_table(table, max_chunksize=6)
     with pa.OSFile("kinds/f.arrows", "wb") as file, pa.ipc.new_stream(file, table.schema) as writer:
         writer.write_table(table, max_chunksize=6)
+
+
+def write_texts_that_are_none(path: str) -> None:
+    """Write four rows, of which the second's id and the fourth's name of a process are not UTF-8."""
+
+    def texts(*values: bytes) -> pa.Array:
+        return pa.array(values, pa.binary()).view(pa.string())
+
+    process = pa.StructArray.from_arrays(
+        [pa.array(["/bin/bash"] * 4), texts(b"a", b"b", b"c", b"\xff"), pa.array(["u1", "u2", "u3", "u4"])],
+        ["exe", "name", "uid"],
+    )
+    ids = texts(b"e1", b"\xff\xfe", b"e3", b"e4")
+    pq.write_table(pa.table({"id": ids, "cluster": pa.array([{"name": "prod-1"}] * 4), "process": process}), path)

@@ -15,6 +15,7 @@ from spyderresp.cli.render_meaning import meaning_dict, meaning_markdown, meanin
 from spyderresp.comparison.for_any_event import Options, compare_meanings
 from spyderresp.comparison.over_events import Comparison, Difference
 from spyderresp.engine import Engine
+from spyderresp.errors import EventError
 from spyderresp.policy import PolicySet
 from spyderresp.recorded.lines import is_surely_normal
 from spyderresp.service.lines import to_event
@@ -134,5 +135,11 @@ class _Comparing:
         self.events += 1
 
     def batch(self, batch: Any, name: str, first: int, tables: Any) -> None:
-        self._comparison.add_batch(batch, name, first, lambda row: next(tables.rows(batch.slice(row, 1))))
+        def event(row: int) -> Any:
+            found = next(tables.rows(batch.slice(row, 1)))
+            if isinstance(found, EventError):
+                raise found
+            return found
+
+        self._comparison.add_batch(batch, name, first, event)
         self.events += batch.num_rows

@@ -137,6 +137,8 @@ class Reading:
                 return
         for row, record in enumerate(tables.rows(batch), first):
             try:
+                if isinstance(record, EventError):
+                    raise record
                 self._taker.record(converted(record, self._form), name, row)
             except EventError as error:  # noqa: PERF203 - bad rows stand among good ones
                 self._complain(name, row, error)

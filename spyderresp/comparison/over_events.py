@@ -160,17 +160,21 @@ class Comparison:
         results = self._old.evaluate_batch(batch), self._new.evaluate_batch(batch)
         old, new = (self._shapes[side].of(result) for side, result in enumerate(results))
         pairs = columns.Pairs(*results)
-        lacking = {}
-        for place, (left, right, count) in enumerate(pairs.counts):
-            pair = self._tally.pair(old[left], new[right])
+        met = [(self._tally.pair(old[left], new[right]), count) for left, right, count in pairs.counts]
+        lacking = [place for place, (pair, _) in enumerate(met) if pair.lacking]
+        try:
+            # All are read before anything is counted.
+            samples = [
+                (met[place][0], Sample(results[0][row].event, source, first + row, partial(_held, event(row))))
+                for place, row in pairs.first_rows(lacking, self._samples)
+            ]
+        except UnicodeDecodeError:
+            raise EventError("", "a text is not valid UTF-8") from None
+        for pair, count in met:
             pair.count += count
+        for pair, sample in samples:
             if pair.lacking:
-                lacking[place] = pair
-        for place, row in pairs.first_rows(list(lacking), self._samples):
-            pair = lacking[place]
-            if pair.lacking:
-                again = partial(_held, event(row))
-                self._tally.show(pair, Sample(results[0][row].event, source, first + row, again))
+                self._tally.show(pair, sample)
 
     def _count(self, old: ActionPlan, new: ActionPlan, source: str, place: int, again: Callable[[], Any]) -> None:
         pair = self._tally.pair(old.outcome, new.outcome)

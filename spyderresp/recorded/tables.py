@@ -8,6 +8,7 @@ from typing import IO, Any, Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from spyderresp.errors import EventError
 from spyderresp.recorded.files import Kind, RecordedError
 from spyderresp.recorded.parquet import ParquetTable
 from spyderresp.recorded.wanted import Wanted, wanted
@@ -59,13 +60,32 @@ def is_normal(schema: pa.Schema) -> bool:
 
 
 def rows(batch: pa.RecordBatch) -> Iterator[Any]:
-    """Yield every row as a mapping, nulls left out, maps as dicts; a time that is a timestamp in epoch seconds."""
+    """Yield every row as a mapping, nulls left out, maps as dicts; a time that is a timestamp in epoch seconds.
+
+    Of a row that holds what is no text, say so by an ``EventError`` in its place.
+    """
     place = batch.schema.get_field_index("time")
     if place >= 0 and pa.types.is_timestamp(batch.schema.types[place]):
         batch = batch.set_column(place, "time", seconds_of(batch.column(place)))
     kinds = {field.name: field.type for field in batch.schema}
-    for row in batch.to_pylist():
-        yield {name: _plain(value, kinds[name]) for name, value in row.items() if value is not None}
+    for row in _read(batch):
+        if isinstance(row, EventError):
+            yield row
+        else:
+            yield {name: _plain(value, kinds[name]) for name, value in row.items() if value is not None}
+
+
+def _read(batch: pa.RecordBatch) -> list[Any]:
+    try:
+        held: list[Any] = batch.to_pylist()
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [EventError("", "a text is not valid UTF-8")]
+    else:
+        return held
+    # Halved until what is wrong stands alone.
+    half = batch.num_rows // 2
+    return [*_read(batch.slice(0, half)), *_read(batch.slice(half))]
 
 
 def seconds_of(column: Any) -> Any:

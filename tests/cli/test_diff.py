@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_files import KINDS, write_every_kind
+from recorded_files import KINDS, write_every_kind, write_texts_that_are_none
 
 EVENT = '{"id": "%s", "cluster": {"name": "prod-1"}, "namespace": {}, "pod": {}, "process": {"exe": "%s"}}\n'
 
@@ -128,6 +128,15 @@ def test_json(run, changed):
     assert (change["policy"], change["section"], change["index"], change["count"]) == ("production", "actions", 0, 2)
     (sample,) = change["samples"]
     assert (sample["id"], sample["source"], sample["line"], sample["reason"]["set"]) == ("curl", "more.jsonl", 1, "old")
+
+
+def test_rows_that_hold_no_text_are_named_where_they_are_looked_at(run, changed):
+    write_texts_that_are_none("bad.parquet")
+    Path("new/production.yaml").write_text(Path("policies/production.yaml").read_text().replace("/bin/bash", "/bin/x"))
+    result = run("diff", "policies", "new", "--events", "bad.parquet", "--format", "json")
+    assert result.code == 1
+    assert (json.loads(result.out)["events"], json.loads(result.out)["bad"]) == (2, 2)
+    assert result.err == "".join(f"bad.parquet:{row}: error: a text is not valid UTF-8\n" for row in (2, 4))
 
 
 def test_a_mode_that_changes(run, changed):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from recorded_files import GOOD, KINDS, lines, write_every_kind
+from recorded_files import GOOD, KINDS, lines, write_every_kind, write_texts_that_are_none
 
 
 @pytest.fixture
@@ -80,6 +80,15 @@ def test_a_bad_row_does_not_cost_its_batch(run, recorded):
     assert result.err == "".join(
         f"bad.parquet:{row}: error: namespace.labels: must be a mapping or null\n" for row in (2, 4)
     )
+
+
+def test_a_row_that_holds_no_text_does_not_cost_its_batch(run, recorded):
+    write_texts_that_are_none("bad.parquet")
+    result = run("replay", "--policies", "policies", "--format", "json", "bad.parquet")
+    said = json.loads(result.out)
+    # Nobody looks at the id of row 2.
+    assert (result.code, said["events"], said["bad"]) == (1, 3, 1)
+    assert result.err == "bad.parquet:4: error: a text is not valid UTF-8\n"
 
 
 def test_beside_a_bad_row_times_of_every_type_are_read(run, recorded):
