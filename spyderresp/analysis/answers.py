@@ -236,26 +236,40 @@ class Analysis:
 
     def _covered(self, place: Place, dead: set[int]) -> Iterator[Answer]:
         flag = place.entry.action.startswith("make")
+        later: set[int] = set()
 
         def counts(other: Place) -> bool:
             return (
                 other is not place
+                and id(other) not in later
                 and id(other) not in dead
                 # Flags merge within one policy only, so another policy's does not stand for this one.
                 and (other.policy is place.policy or not flag)
                 and (other.live == "execute" or place.live == "audit")
             )
 
-        used = self._covering(place, [self._shelves[self._pile(place)]], counts, "whether others cover it")
+        shelf = self._shelves[self._pile(place)]
+        used = self._covering(place, [shelf], counts, "whether others cover it")
+        behind = self._behind(used, place)
+        if behind is not None:
+            # Of two that cover each other the later is the needless one; what covers both may stand behind it.
+            later |= {id(behind), *(id(other) for other in shelf.meeting(place.box) if other.box == place.box)}
+            used = self._covering(place, [shelf], counts, "whether others cover it")
+            if self._behind(used, place) is not None:
+                return
         if isinstance(used, Answer):
             yield used
         elif used:
-            # Of two that cover each other the later is the needless one.
-            if len(used) == 1 and _order(used[0]) > _order(place) and used[0].box.within([place.box]) is None:
-                return
             names = tuple(other.name for other in used)
             message = f"whenever it fires, so does {_listed(names)}, which asks for the same"
             yield _answer("covered", message, place, others=names, event=place.box.example(place.needs))
+
+    @staticmethod
+    def _behind(used: list[Place] | Answer, place: Place) -> Place | None:
+        """Return the one that covers a place, if it stands behind it and is covered by it in turn."""
+        if isinstance(used, Answer) or len(used) != 1 or _order(used[0]) < _order(place):
+            return None
+        return used[0] if used[0].box.within([place.box]) is None else None
 
     def _superseded(self, place: Place, dead: set[int]) -> Iterator[Answer]:
         # Without a process neither applies, and nothing is superseded.

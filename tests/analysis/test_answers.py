@@ -196,6 +196,17 @@ def test_of_two_equal_entries_the_later_is_needless() -> None:
     assert [(item.kind, item.subject) for item in found] == [("covered", "actions[1] agentKillProcess")]
 
 
+def test_what_covers_two_equal_entries_covers_both() -> None:
+    kill = {"agentKillProcess": {}}
+    for equal, more in (("a", "a*"), (["a"], ["a", "b"])):
+        names = ("a", equal, more)
+        found = one(*(entry(kill, {"matchFields": {"name": name}}) for name in names))
+        assert [(item.subject, item.others) for item in found] == [
+            ("actions[0] agentKillProcess", ("p: actions[2] agentKillProcess",)),
+            ("actions[1] agentKillProcess", ("p: actions[0] agentKillProcess",)),
+        ]
+
+
 def test_globs_that_cannot_meet_never_fire() -> None:
     found = one(
         entry(
