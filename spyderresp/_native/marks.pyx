@@ -1,6 +1,3 @@
-# Most of what is looked for has a character that is rare in events: that is found first, many bytes at a time.
-# tests/replaying/test_lines.py holds this to the adapters.
-
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.string cimport memchr, memcmp
 
