@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from nats import errors
@@ -51,6 +52,8 @@ class _Held:
     """A message that is not acknowledged."""
 
     sequence: int
+    # Its place in the stream, and when it came there: a stream that was made anew counts from 1 again.
+    place: tuple[int, datetime]
     # Where to acknowledge it: as it came last.
     reply: str
     subject: str
@@ -111,7 +114,7 @@ class Nats:
         self._trouble = Trouble(name, teller)
         self._client: Client | None = None
         self._met: Exception | None = None
-        self._held: dict[int, _Held] = {}
+        self._held: dict[tuple[int, datetime], _Held] = {}
         self._bytes = 0
         # Read and not handed in; answered; to be acknowledged; to be sent to the dead letters.
         self._waiting: deque[tuple[_Held, Delivery]] = deque()
@@ -279,7 +282,8 @@ class Nats:
     def _take(self, message: Msg) -> None:
         about = message.metadata
         sequence = about.sequence.stream
-        if (known := self._held.get(sequence)) is not None:
+        place = sequence, about.timestamp
+        if (known := self._held.get(place)) is not None:
             # Nothing was heard of it for too long; it is on its way all the same.
             known.reply = message.reply
             return
@@ -287,8 +291,8 @@ class Nats:
         # A message that lay there for long did not come just now: what it asks for may have expired.
         arrived = min(now, about.timestamp.timestamp())
         headers = message.headers or {}
-        held = _Held(sequence, message.reply, message.subject, message.data, headers, arrived)
-        self._held[sequence] = held
+        held = _Held(sequence, place, message.reply, message.subject, message.data, headers, arrived)
+        self._held[place] = held
         self._bytes += len(held.data)
         self._waiting.append((held, self._delivery(held)))
 
@@ -339,7 +343,7 @@ class Nats:
             while self._done and await self._tell(self._done[0], _ACK):
                 held = self._done.popleft()
                 self._bytes -= len(held.data)
-                self._held.pop(held.sequence, None)
+                self._held.pop(held.place, None)
 
     async def _tell(self, held: _Held, word: bytes) -> bool:
         """Tell the server about a message; return whether there was a connection."""
@@ -357,7 +361,7 @@ class Nats:
         while True:
             await asyncio.sleep(self._wait / 3)
             for held in list(self._held.values()):
-                if held.sequence in self._held:
+                if held.place in self._held:
                     await self._tell(held, _WORKING)
 
     async def _bury(self) -> None:
@@ -416,7 +420,7 @@ class Nats:
         """Told to stop: give back what was not handed in, finish what was."""
         for held, _ in self._waiting:
             self._bytes -= len(held.data)
-            self._held.pop(held.sequence, None)
+            self._held.pop(held.place, None)
             await self._tell(held, _NAK)
         self._waiting.clear()
         last: float | None = None
