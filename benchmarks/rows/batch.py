@@ -21,7 +21,7 @@ _SIZES = (1_000, 10_000)
 _ROWS = 100_000
 _SAMPLE = 50
 #: Of a thread: one alone takes hardly longer than starting the thread.
-_CALLS = 10
+_CALLS = 25
 
 
 def batch(settings: Settings) -> Iterator[Figure]:
