@@ -11,18 +11,16 @@ from typing import Any
 
 import pytest
 from kafka_cluster import REAL, Cluster, cluster
+from service.brokered import Brokered, flagged
 from service.conftest import line
 
 from spyderresp.executors import Recording
 from spyderresp.executors.backoff import Backoff
-from spyderresp.service.building import Making
 from spyderresp.service.counts import Counts
-from spyderresp.service.intake import Intake
 from spyderresp.service.rounds import Hands
-from spyderresp.service.service import Ending, Service
-from spyderresp.service.settings import BrokerSource, Settings
-from spyderresp.service.sources.positions import Positions
-from spyderresp.service.state import Watch
+from spyderresp.service.settings import BrokerSource
+from spyderresp.service.sources.kafka_letters import Held, _told_of
+from spyderresp.service.sources.offsets import Progress
 
 
 @pytest.fixture(params=["mock", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="no broker named"))])
@@ -37,44 +35,19 @@ def mock() -> Iterator[Cluster]:
         yield held
 
 
-class Member:
-    """A service that reads a topic, as a member of its group."""
-
-    def __init__(self, kafka: Cluster, topic: str, hands: Hands, *, session: float = 6.0, **more: Any) -> None:
-        self.hands = hands
-        said = BrokerSource("kafka", (kafka.server,), (topic,), f"{topic}.dead-letters", patience=session)
-        settings = Settings(sources=(said,), **more)
-        intake = Intake(settings.max_events, settings.max_bytes)
-        watch = Watch(hands.engine, hands.guard, intake)
-        sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
-        self.service = Service(sources, intake, hands)
-        self.ending: list[Ending] = []
-        self.thread = threading.Thread(target=lambda: self.ending.append(self.service.run()), daemon=True)
-        self.thread.start()
-
-    def stop(self) -> Ending:
-        self.service.stop(15)
-        self.thread.join(40)
-        return self.ending[0]
-
-
 @pytest.fixture
-def member(hands: Hands) -> Iterator[Callable[..., Member]]:
-    started: list[Member] = []
+def member(hands: Hands) -> Iterator[Callable[..., Brokered]]:
+    started: list[Brokered] = []
 
-    def member(kafka: Cluster, topic: str, hands: Hands = hands, **more: Any) -> Member:
-        started.append(Member(kafka, topic, hands, **more))
+    def member(kafka: Cluster, topic: str, hands: Hands = hands, *, session: float = 6.0, **more: Any) -> Brokered:
+        said = BrokerSource("kafka", (kafka.server,), (topic,), f"{topic}.dead-letters", patience=session)
+        started.append(Brokered(said, hands, **more))
         return started[-1]
 
     yield member
     for each in started:
         each.service.stop()
         each.thread.join(40)
-
-
-def flagged(recording: Recording) -> list[str]:
-    # Beside an ops flag, that nobody's event caused: a breaker opens.
-    return sorted(step.event for step in recording.acted if step.is_flag and step.event is not None)
 
 
 def test_what_is_decided_is_committed(kafka, member, hands, recording, until):
@@ -272,3 +245,12 @@ def test_no_more_is_read_than_there_is_room_for(mock, member, hands, until):
     slow.let.set()
     until(lambda: sum(mock.committed(topic).values()) == 5000)
     assert len(flagged(slow)) == 5000
+
+
+def test_a_dead_letter_has_one_name_whatever_our_clock_says() -> None:
+    def named(time: float, stamp: int, offset: int = 7) -> bytes:
+        held = Held("t", 0, offset, None, b"{", [], time, stamp, Progress(), "not valid JSON")
+        return dict(_told_of(held))["spyderresp-id"]
+
+    assert named(10.0, 12_000) == named(11.0, 12_000)
+    assert len({named(10.0, 12_000), named(10.0, 12_001), named(10.0, 12_000, 8)}) == 3

@@ -16,20 +16,16 @@ import pytest
 import trustme
 from nats.js.api import AckPolicy, ConsumerConfig
 from nats_server import PROGRAM, Server, server
+from service.brokered import Brokered, flagged
 from service.conftest import line
 
 from spyderresp.executors import Recording
-from spyderresp.service.building import Making
 from spyderresp.service.config import ConfigurationError
 from spyderresp.service.counts import Counts
-from spyderresp.service.intake import Intake
 from spyderresp.service.rounds import Hands
-from spyderresp.service.service import Ending, Service
-from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret, Settings
+from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret
 from spyderresp.service.sources.nats import Nats
 from spyderresp.service.sources.nats_link import covers
-from spyderresp.service.sources.positions import Positions
-from spyderresp.service.state import Watch
 
 NEEDED = pytest.mark.skipif(PROGRAM is None, reason="no nats-server is installed")
 
@@ -42,43 +38,19 @@ def nats(tmp_path: Path) -> Iterator[Server]:
         yield held
 
 
-class Reader:
-    """A service that reads a stream."""
-
-    def __init__(self, said: BrokerSource, hands: Hands, **more: Any) -> None:
-        settings = Settings(sources=(said,), **more)
-        intake = Intake(settings.max_events, settings.max_bytes)
-        watch = Watch(hands.engine, hands.guard, intake)
-        self.sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
-        self.service = Service(self.sources, intake, hands)
-        self.ending: list[Ending] = []
-        self.thread = threading.Thread(target=lambda: self.ending.append(self.service.run()), daemon=True)
-        self.thread.start()
-
-    def stop(self) -> Ending:
-        self.service.stop(15)
-        self.thread.join(40)
-        return self.ending[0]
-
-
 @pytest.fixture
-def reader(hands: Hands) -> Iterator[Callable[..., Reader]]:
-    started: list[Reader] = []
+def reader(hands: Hands) -> Iterator[Callable[..., Brokered]]:
+    started: list[Brokered] = []
 
-    def reader(nats: Server, hands: Hands = hands, source: dict[str, Any] | None = None, **more: Any) -> Reader:
+    def reader(nats: Server, hands: Hands = hands, source: dict[str, Any] | None = None, **more: Any) -> Brokered:
         said = BrokerSource("nats", (nats.address,), ("events",), "dead-letters.events", patience=30.0)
-        started.append(Reader(replace(said, **(source or {})), hands, **more))
+        started.append(Brokered(replace(said, **(source or {})), hands, **more))
         return started[-1]
 
     yield reader
     for each in started:
         each.service.stop()
         each.thread.join(40)
-
-
-def flagged(recording: Recording) -> list[str]:
-    # Beside an ops flag, that nobody's event caused: a breaker opens.
-    return sorted(step.event for step in recording.acted if step.is_flag and step.event is not None)
 
 
 @NEEDED

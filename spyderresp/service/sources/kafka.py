@@ -164,9 +164,8 @@ class Kafka:
         # A message that lay there for long did not come just now: what it asks for may have expired.
         arrived = min(now, stamp / 1000) if kind else now
         value = message.value() or b""
-        held = Held(
-            topic, partition, offset, _bytes(message.key()), _bytes(value) or b"", _headers(message), arrived, progress
-        )
+        key, headers = _bytes(message.key()), _headers(message)
+        held = Held(topic, partition, offset, key, _bytes(value) or b"", headers, arrived, stamp, progress)
         self._held += 1
         self._bytes += len(held.value)
         self._waiting.append((held, self._delivery(held)))

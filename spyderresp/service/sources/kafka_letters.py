@@ -27,7 +27,8 @@ class Held:
     Attributes:
         topic, partition, offset: where it stands.
         key, value, headers: what it is.
-        time: when it came, in epoch seconds.
+        time: when it came, in epoch seconds; not later than now, whatever the broker says.
+        stamp: when it came, as the broker says, in milliseconds.
         progress: of its partition.
         fault: why it is a dead letter, if it is.
         failures: how often it could not be sent.
@@ -41,6 +42,7 @@ class Held:
     value: bytes
     headers: list[tuple[str, bytes]]
     time: float
+    stamp: int
     progress: Progress
     fault: str = ""
     failures: int = 0
@@ -164,7 +166,7 @@ def _told_of(held: Held) -> list[tuple[str, bytes]]:
         "topic": held.topic,
         "partition": held.partition,
         "offset": held.offset,
-        "id": letter_id("kafka", held.topic, held.partition, held.offset, held.time),
+        "id": letter_id("kafka", held.topic, held.partition, held.offset, held.stamp),
     }
     if held.bare:
         said["left-out"] = f"{len(held.value)} bytes are more than the topic takes"

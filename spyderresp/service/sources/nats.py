@@ -398,7 +398,7 @@ class Nats:
         }
         headers = {name: value for name, value in held.headers.items() if not name.startswith("Nats-")}
         headers |= {f"Spyderresp-{name}": value for name, value in told.items()}
-        headers[MESSAGE_ID] = letter_id("nats", self._stream, held.sequence, held.time)
+        headers[MESSAGE_ID] = letter_id("nats", self._stream, *held.place)
         # A server that is sent more hangs up.
         size = len(held.data) + sum(len(name.encode() + value.encode()) + 4 for name, value in headers.items())
         large = size + _ROOM > self._client.max_payload

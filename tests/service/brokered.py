@@ -1,0 +1,41 @@
+"""A service that reads from a broker, in a thread of its own."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from spyderresp.executors import Recording
+from spyderresp.service.building import Making
+from spyderresp.service.intake import Intake
+from spyderresp.service.rounds import Hands
+from spyderresp.service.service import Ending, Service
+from spyderresp.service.settings import BrokerSource, Settings
+from spyderresp.service.sources.positions import Positions
+from spyderresp.service.state import Watch
+
+
+class Brokered:
+    """Runs from when it is made."""
+
+    def __init__(self, said: BrokerSource, hands: Hands, **more: Any) -> None:
+        self.hands = hands
+        settings = Settings(sources=(said,), **more)
+        intake = Intake(settings.max_events, settings.max_bytes)
+        watch = Watch(hands.engine, hands.guard, intake)
+        self.sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
+        self.service = Service(self.sources, intake, hands)
+        self.ending: list[Ending] = []
+        self.thread = threading.Thread(target=lambda: self.ending.append(self.service.run()), daemon=True)
+        self.thread.start()
+
+    def stop(self) -> Ending:
+        """End it, and say how it ended."""
+        self.service.stop(15)
+        self.thread.join(40)
+        return self.ending[0]
+
+
+def flagged(recording: Recording) -> list[str]:
+    """Return the events that were flagged: beside an ops flag, that nobody's event caused, for a breaker opens."""
+    return sorted(step.event for step in recording.acted if step.is_flag and step.event is not None)
