@@ -1,14 +1,13 @@
 """A proof for one policy set: that its index means what its policies say. Not a sample, and no more than it says.
 
 1. *Values.* What an event gives for a field falls into finitely many classes that the policies can tell apart:
-absent, each text
-   they name, each combination of globs that some other text realises. For one value of each, the index's verdict on
-   every clause equals the specification's (``reference.holds``).
+   absent, each text they name, each combination of globs that some other text realises. For one value of each, the
+   index's verdict on every clause equals the specification's (``reference.holds``).
 2. *Policies.* For each policy, its own clauses cut every field into few classes. Every combination of these, objects
-that are missing
-   among them, is decided by the index as a whole and by the specification, by itself and attributed to the policy;
-   where they are too many, each is varied around an event that fires, one field at a time. And the plan of an
-   attributed event, which is the policy's own, is what the specification plans: actions, parameters, dispositions.
+   that are missing among them, is decided by the index as a whole and by the specification, by itself and attributed
+   to the policy; where they are too many, each is varied around an event that fires, one field at a time. And the plan
+   of an attributed event, which is the policy's own, is what the specification plans: actions, parameters,
+   dispositions.
 3. *Events.* Where the product of all classes of all fields is small enough, every whole event goes through both.
 
 Beyond a budget a part is "not decided", and says so.
