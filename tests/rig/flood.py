@@ -48,16 +48,19 @@ spec:
         priority: 19
         processSelector: {{matchFields: {{exe: "/tmp/*/miner"}}}}
 """
-# Acts for real in as far as it can be counted: a line for each act, in a file.
+# Acts for real in as far as it can be counted: a line for each act, in a file. While a file of another name is there it
+# waits.
 EXECUTOR = """\
 import os
+import time
 from spyderresp.report import Result
 
 class Noted:
     name = "noted"
     actions = frozenset({"agentReniceProcess"})
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, stall: str) -> None:
         self.file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self.stall = stall
     def resolve(self, step, protection):
         return Held(self, step)
     def close(self):
@@ -70,6 +73,8 @@ class Held:
         self.owner, self.step = owner, step
         self.identity = f"noted:{step.event}"
     def act(self):
+        while os.path.exists(self.owner.stall):
+            time.sleep(0.01)
         os.write(self.owner.file, f"{self.step.event}\\n".encode())
         return Result("done", "noted")
     def release(self):
@@ -140,8 +145,8 @@ def body_of(sender: int, first: int, size: int) -> tuple[bytes, list[int], list[
     return b"".join(lines), broken, due
 
 
-def send(port: int, token: str, sender: int, size: int, until: float, total: Tally) -> None:
-    """Send bodies over one connection, as fast as they are answered."""
+def send(port: int, token: str, sender: int, size: int, until: float, stall: Path, total: Tally) -> None:
+    """Send bodies over one connection, as fast as they are answered; end the stall once one is turned away."""
     tally = Tally()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/x-ndjson"}
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
@@ -162,6 +167,7 @@ def send(port: int, token: str, sender: int, size: int, until: float, total: Tal
             continue
         if answer.status == 429:
             tally.turned_away += size
+            stall.unlink(missing_ok=True)
             if answer.getheader("Retry-After") is None:
                 tally.faults.append("429 without Retry-After")
             continue
@@ -192,7 +198,10 @@ def service(place: Path, queue: int, token: str) -> Iterator[tuple[subprocess.Po
     config = {
         "policies": "policies",
         "events": [{"http": "127.0.0.1:0", "token": {"env": "FLOOD_TOKEN"}}],
-        "executors": [{"jsonlines": {"path": str(place / "flags.jsonl")}}, {"noted": {"path": str(place / "acts")}}],
+        "executors": [
+            {"jsonlines": {"path": str(place / "flags.jsonl")}},
+            {"noted": {"path": str(place / "acts"), "stall": str(place / "stall")}},
+        ],
         "journal": "journal.sqlite",
         "guard": {"kill_switch": False},
         "limits": {"events": queue},
@@ -240,22 +249,26 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def flood(seconds: float, connections: int, size: int, queue: int, growth: int) -> dict[str, Any]:
-    """Flood a service; return the figures."""
+def flood(seconds: float, connections: int, size: int, queue: int, growth: int, stalled: bool) -> dict[str, Any]:
+    """Flood a service; return the figures. Where it is stalled, nothing is acted on until something is turned away."""
     tally = Tally()
     token = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="flood-") as name:
         place = Path(name)
+        stall = place / "stall"
+        if stalled:
+            stall.touch()
         with service(place, queue, token) as (process, port):
             begun = time.monotonic()
             cpu, ours = cpu_seconds(process.pid), time.process_time()
             senders = [
-                threading.Thread(target=send, args=(port, token, n, size, begun + seconds, tally))
+                threading.Thread(target=send, args=(port, token, n, size, begun + seconds, stall, tally))
                 for n in range(connections)
             ]
             for sender in senders:
                 sender.start()
             memory = _watched(process.pid, place / "policies" / "fleet.yaml", begun, seconds)
+            stall.unlink(missing_ok=True)
             for sender in senders:
                 sender.join()
             took = time.monotonic() - begun
@@ -348,13 +361,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=500, help="events in a body")
     parser.add_argument("--queue", type=int, default=50_000, help="how many events may wait in the service")
     parser.add_argument(
+        "--stalled", action="store_true", help="act on nothing until something is turned away, or the time is over"
+    )
+    parser.add_argument(
         "--growth", type=int, default=32, help="MiB that its memory may grow by after the first quarter"
     )
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the rig; exit with 0 where nothing was wrong."""
-    said = flood(args.seconds, args.connections, args.size, args.queue, args.growth << 20)
+    said = flood(args.seconds, args.connections, args.size, args.queue, args.growth << 20, args.stalled)
     print(json.dumps(said))
     return 1 if said["faults"] else 0
 
