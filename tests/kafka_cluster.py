@@ -29,7 +29,7 @@ class Cluster:
     def __init__(self, server: str = "") -> None:
         self._mock = None if server else Producer({"test.mock.num.brokers": 1, **QUIET})
         held = self._mock or Producer({"bootstrap.servers": server, **QUIET})
-        self.server = server or str(next(iter(held.list_topics(timeout=20).brokers.values()))).partition("/")[0]
+        self.server = server or str(next(iter(held.list_topics(timeout=120).brokers.values()))).partition("/")[0]
         if self._mock is not None:
             # Three seconds, for members that may be on their way: here they come when a test lets them.
             self._call("rd_kafka_mock_group_initial_rebalance_delay_ms", ctypes.c_int32(100))
@@ -41,12 +41,12 @@ class Cluster:
         if self._mock is not None:
             # It makes what it is asked for, always with 4 partitions.
             for made in (name, f"{name}.dead-letters"):
-                self._producer.list_topics(made, timeout=20)
+                self._producer.list_topics(made, timeout=120)
             return name
         admin = AdminClient({"bootstrap.servers": self.server, **QUIET})
         futures = admin.create_topics([NewTopic(name, 4, 1), NewTopic(f"{name}.dead-letters", 1, 1)])
         for future in futures.values():
-            future.result(20)
+            future.result(120)
         return name
 
     def send(self, topic: str, *values: bytes | None, **more: Any) -> None:
@@ -57,20 +57,23 @@ class Cluster:
                 topic, value, on_delivery=lambda error, _: failed.append(error) if error else None, **more
             )
             self._producer.poll(0)
-        assert self._producer.flush(30) == 0
+        assert self._producer.flush(120) == 0
         assert not failed, failed
 
-    def read(self, topic: str, count: int, seconds: float = 20.0) -> list[Message]:
-        """Return the first messages of a topic."""
+    def read(self, topic: str) -> list[Message]:
+        """Return the messages that a topic holds now."""
         consumer = Consumer(
             {"bootstrap.servers": self.server, "group.id": secrets.token_hex(6), "enable.auto.commit": False, **QUIET}
         )
         with contextlib.closing(consumer):
-            partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-            consumer.assign([TopicPartition(topic, number, 0) for number in partitions])
+            partitions = consumer.list_topics(topic, timeout=120).topics[topic].partitions
+            places = [TopicPartition(topic, number, 0) for number in partitions]
+            left = sum(consumer.get_watermark_offsets(place, timeout=120)[1] for place in places)
+            consumer.assign(places)
             found: list[Message] = []
-            until = time.monotonic() + seconds
-            while len(found) < count and time.monotonic() < until:
+            until = time.monotonic() + 120
+            while len(found) < left:
+                assert time.monotonic() < until, f"{len(found)} of {left} messages came"
                 message = consumer.poll(0.1)
                 if message is not None and message.error() is None:
                     found.append(message)
@@ -80,8 +83,8 @@ class Cluster:
         """Return by partition the offset that a group goes on at, where it has one."""
         consumer = Consumer({"bootstrap.servers": self.server, "group.id": group, **QUIET})
         with contextlib.closing(consumer):
-            partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
-            found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=20)
+            partitions = consumer.list_topics(topic, timeout=120).topics[topic].partitions
+            found = consumer.committed([TopicPartition(topic, number) for number in partitions], timeout=120)
         return {item.partition: item.offset for item in found if item.offset >= 0}
 
     def down(self) -> None:
@@ -98,6 +101,10 @@ class Cluster:
         self._call(
             "rd_kafka_mock_push_request_errors_array", ctypes.c_int16(request), ctypes.c_size_t(len(errors)), codes
         )
+
+    def fail_no_more(self, request: int) -> None:
+        """Forget the errors that are left for requests of a kind."""
+        self._call("rd_kafka_mock_clear_request_errors", ctypes.c_int16(request))
 
     def _call(self, name: str, *arguments: Any) -> None:
         """Call what confluent_kafka does not show, in the library that it brings along."""

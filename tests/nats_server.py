@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import shutil
 import signal
 import socket
@@ -21,15 +22,40 @@ T = TypeVar("T")
 PROGRAM = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin:/usr/local/sbin")
 
 
+# For how many seconds anything is waited for: far longer than a slow machine takes.
+PATIENCE = 120
+_NOT_YET = (
+    nats.js.errors.ServiceUnavailableError, nats.js.errors.NoStreamResponseError, nats.errors.NoRespondersError
+)  # fmt: skip
+
+
+async def there(work: Callable[..., Awaitable[T]], *about: Any, **more: Any) -> T:
+    """Do something that nobody may be there for yet; where nobody was, nothing was done."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return await work(*about, **more)
+        except _NOT_YET:
+            if time.monotonic() > until:
+                raise
+        await asyncio.sleep(0.05)
+
+
 async def unheard(error: Exception) -> None:
     """Say nothing of it: the call that it ends says so."""
 
 
 def free_port() -> int:
-    with socket.socket() as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-        return port
+    """Return a port that no connection of anybody is given while nobody listens on it.
+
+    Those of the kernel's own range are: even to one who asks for that very port, who then talks to itself.
+    """
+    for _ in range(1000):
+        port = random.randrange(10_000, 30_000)
+        with socket.socket() as bound, contextlib.suppress(OSError):
+            bound.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 class Server:
@@ -54,9 +80,9 @@ class Server:
         command = [PROGRAM, "-a", "127.0.0.1", "-p", str(self.port), "-js", "-sd", str(self._folder), *self._options]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE):
                 return
             assert self._process.poll() is None, (self._folder / "log").read_text()
             time.sleep(0.02)
@@ -78,34 +104,32 @@ class Server:
         self._process.send_signal(signal.SIGCONT)
 
     def ask(self, work: Callable[[Any], Awaitable[T]]) -> T:
-        """Do something over a connection of its own; it is given the JetStream."""
+        """Do something over a connection of its own; it is given the JetStream.
+
+        A server that has just begun takes connections before its JetStream is there: that is waited for.
+        """
 
         async def asked() -> T:
             scheme = "tls" if "tls" in self.login else "nats"
-            client = await nats.connect(f"{scheme}://{self.address}", error_cb=unheard, **self.login)
+            client = await nats.connect(
+                f"{scheme}://{self.address}", error_cb=unheard, connect_timeout=PATIENCE, **self.login
+            )
             try:
-                return await work(client.jetstream(timeout=10))
+                jetstream = client.jetstream(timeout=PATIENCE)
+                await there(jetstream.account_info)
+                return await work(jetstream)
             finally:
                 await client.close()
 
         return asyncio.run(asked())
 
     def stream(self, name: str, *subjects: str) -> None:
-        """Make a stream; one that is not there yet because the server has just begun is waited for."""
-
-        async def made(jetstream: Any) -> None:
-            for _ in range(50):
-                with contextlib.suppress(nats.js.errors.ServiceUnavailableError, nats.errors.NoRespondersError):
-                    await jetstream.add_stream(StreamConfig(name=name, subjects=list(subjects)))
-                    return
-                await asyncio.sleep(0.1)
-
-        self.ask(made)
+        self.ask(lambda jetstream: there(jetstream.add_stream, StreamConfig(name=name, subjects=list(subjects))))
 
     def send(self, subject: str, *values: bytes, headers: dict[str, str] | None = None) -> None:
         async def sent(jetstream: Any) -> None:
             for value in values:
-                await jetstream.publish(subject, value, headers=headers)
+                await there(jetstream.publish, subject, value, headers=headers)
 
         self.ask(sent)
 

@@ -69,7 +69,7 @@ class Broker(Protocol):
     def left(self) -> int:
         """Return how many messages are not acknowledged."""
 
-    def letters(self, count: int) -> set[bytes]:
+    def letters(self) -> set[bytes]:
         """Return the dead letters."""
 
     def purge(self) -> None:
@@ -135,7 +135,7 @@ class Nats:
         left = self._server.left("events")
         return 1 if left is None else left
 
-    def letters(self, count: int) -> set[bytes]:
+    def letters(self) -> set[bytes]:
         return {message.data or b"" for message in self._server.read("dead")}
 
     def purge(self) -> None:
@@ -166,7 +166,7 @@ class Kafka:
         for number, data in messages:
             producer.produce(self._topic, data, key=number)
             producer.poll(draw.random() * 0.05 if draw.random() < 0.2 else 0)
-        if producer.flush(60):
+        if producer.flush(360):
             raise RuntimeError("the mock takes nothing")
         self._sent += len(messages)
 
@@ -178,8 +178,8 @@ class Kafka:
     def left(self) -> int:
         return self._sent - sum(self._cluster.committed(self._topic).values()) if self._sent else 1
 
-    def letters(self, count: int) -> set[bytes]:
-        found = self._cluster.read(f"{self._topic}.dead-letters", 10 * count, 3.0)
+    def letters(self) -> set[bytes]:
+        found = self._cluster.read(f"{self._topic}.dead-letters")
         return {message.value() or b"" for message in found}
 
     def purge(self) -> None:

@@ -45,7 +45,7 @@ spec:
     - agentKillProcess: {}
 """
 CONTROLS = ("forgetful", "purge")
-PATIENCE = 90.0
+PATIENCE = 360.0
 
 
 @dataclass
@@ -124,7 +124,7 @@ class Service:
         """Let it end well; return its exit code."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(60)
+        return self._process.wait(PATIENCE)
 
     @property
     def begun(self) -> bool:
@@ -228,7 +228,7 @@ def _compared(
     if len(raised) != len(due):
         tally.flags_lost += max(0, len(due) - len(raised))
         yield f"{len(due)} flags are due, and {len(raised)} ids arrived"
-    if missing := poison - broker.letters(len(poison)):
+    if missing := poison - broker.letters():
         yield f"{len(missing)} dead letters are missing, such as {min(missing)!r}"
     journal = place / "journal.sqlite"
     if not journal.exists():

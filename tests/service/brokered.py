@@ -32,7 +32,7 @@ class Brokered:
     def stop(self) -> Ending:
         """End it, and say how it ended."""
         self.service.stop(15)
-        self.thread.join(40)
+        self.thread.join(240)
         return self.ending[0]
 
 

@@ -43,6 +43,13 @@ def line(number: int, name: str = "evil", **more: Any) -> bytes:
     return json.dumps(event).encode() + b"\n"
 
 
+def put(path: Path, text: str) -> None:
+    """Write a file at once: whoever watches it sees all of it, or what was there before."""
+    beside = path.with_name(f"{path.name}.new")
+    beside.write_text(text)
+    beside.replace(path)
+
+
 @dataclass
 class Heard:
     """A teller."""
@@ -89,7 +96,7 @@ def hands(heard: Heard, recording: Recording) -> Hands:
 def until() -> Callable[[Callable[[], object]], None]:
     """Wait for something to hold; a test that waits in vain fails."""
 
-    def until(holds: Callable[[], object], seconds: float = 30.0) -> None:
+    def until(holds: Callable[[], object], seconds: float = 240.0) -> None:
         deadline = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < deadline, "it never came to be"
@@ -134,7 +141,7 @@ class Program:
     def flags(self) -> list[dict[str, Any]]:
         return [json.loads(text) for text in list(self.out)]
 
-    def end(self, seconds: float = 30.0) -> int:
+    def end(self, seconds: float = 240.0) -> int:
         """Wait for its end; return its exit code."""
         code = self.process.wait(seconds)
         for reader in self._readers:

@@ -24,7 +24,7 @@ def rig(*options: str) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=1500,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
     )
     assert done.returncode == 0, done.stdout + done.stderr

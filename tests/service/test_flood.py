@@ -28,7 +28,7 @@ def test_what_was_accepted_is_decided(options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=900,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [root, kept]))},
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -36,7 +36,7 @@ class Following:
     def lines(self, count: int, *, answered: bool = True) -> list[tuple[int, str]]:
         """Return the next lines with their numbers, as soon as there are so many."""
         while len(self.held) < count:
-            deliveries = self.intake.take(100_000, timeout=20)
+            deliveries = self.intake.take(100_000, timeout=240)
             assert deliveries, f"only {self.held}"
             for delivery in deliveries:
                 self.held += [(number, "long") for number in delivery.long]
@@ -52,7 +52,7 @@ class Following:
 
     def end(self) -> None:
         self.stop.call()
-        self.thread.join(20)
+        self.thread.join(240)
         assert not self.thread.is_alive()
         self.source.close()
         self.stop.close()

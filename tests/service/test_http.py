@@ -53,16 +53,16 @@ class Served:
 
     def end(self) -> None:
         self.stop.call()
-        self.threads[0].join(20)
+        self.threads[0].join(240)
         self.intake.close()
         for thread in self.threads:
-            thread.join(20)
+            thread.join(240)
             assert not thread.is_alive()
         self.listener.close()
         self.stop.close()
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any, dict[str, str]]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.listener.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.listener.port, timeout=240)
         try:
             connection.request(method, path, body, {key.replace("_", "-"): value for key, value in headers.items()})
             answer = connection.getresponse()
@@ -77,7 +77,7 @@ class Served:
 
     def raw(self, data: bytes) -> bytes:
         """Send bytes as they are; return everything that comes until the other side closes."""
-        with socket.create_connection(("127.0.0.1", self.listener.port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", self.listener.port), timeout=240) as connection:
             connection.sendall(data)
             heard = b""
             while chunk := connection.recv(65536):
@@ -235,23 +235,21 @@ def test_a_head_without_end(served):
 
 @pytest.mark.parametrize("sent", [b"", b"POST /v1", b"POST /v1/events HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"])
 def test_a_request_that_does_not_come_to_an_end(served, sent):
-    answer = served(patience=0.3).raw(sent)
+    answer = served(patience=1.0).raw(sent)
     assert answer[:13] == (b"HTTP/1.1 408 " if sent else b"")
 
 
 def test_one_byte_at_a_time_is_too_slow(served):
-    server = served(patience=0.5)
-    with socket.create_connection(("127.0.0.1", server.listener.port), timeout=20) as connection:
+    server = served(patience=1.5)
+    with socket.create_connection(("127.0.0.1", server.listener.port), timeout=240) as connection:
         heard = b""
         connection.settimeout(0.05)
         for byte in b"POST /v1/events HTTP/1.1\r\nX: " + b"y" * 1000:
-            try:
+            # Where it hung up already the sending fails, and what it said is there all the same.
+            with contextlib.suppress(OSError):
                 connection.send(bytes([byte]))
+            with contextlib.suppress(TimeoutError):
                 heard += connection.recv(100)
-            except TimeoutError:
-                continue
-            except OSError:
-                break
             if heard:
                 break
         assert heard.startswith(b"HTTP/1.1 408 ")
@@ -261,7 +259,7 @@ def test_more_connections_than_there_may_be(served, until):
     server = served(max_connections=2)
     held = [socket.create_connection(("127.0.0.1", server.listener.port)) for _ in range(2)]
     until(lambda: len(server.listener._connections) == 2)
-    third = socket.create_connection(("127.0.0.1", server.listener.port), timeout=20)
+    third = socket.create_connection(("127.0.0.1", server.listener.port), timeout=240)
     with third, contextlib.suppress(ConnectionResetError):
         assert third.recv(1) == b""
     assert server.counts.turned_away == {"connections": 1}
@@ -281,12 +279,12 @@ def test_overload_is_429_and_nothing_of_it_is_taken(served, until, recording):
     assert (status, headers["Retry-After"]) == (429, "1")
     assert "too much" in said["error"]
     # The same connection goes on afterwards.
-    connection = http.client.HTTPConnection("127.0.0.1", server.listener.port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", server.listener.port, timeout=240)
     connection.request("POST", "/v1/events", line(5) * 5)
     first = connection.getresponse()
     assert (first.status, bool(first.read())) == (429, True)
     server.decide()
-    waiting.join(20)
+    waiting.join(240)
     until(lambda: not server.intake.depth)
     connection.request("POST", "/v1/events", line(6))
     assert connection.getresponse().status == 200
@@ -308,7 +306,7 @@ def test_two_requests_at_once_on_one_connection(served, recording):
 
 def test_expect_100(served):
     server = served(max_body=1000)
-    with socket.create_connection(("127.0.0.1", server.listener.port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", server.listener.port), timeout=240) as connection:
         connection.sendall(
             b"POST /v1/events HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(line(1))
         )
@@ -325,7 +323,7 @@ def test_the_end_waits_for_what_was_accepted(served, until):
     waiting = threading.Thread(target=lambda: answers.append(server.post(line(1))[0]))
     waiting.start()
     idle = socket.create_connection(("127.0.0.1", server.listener.port))
-    until(lambda: server.intake.depth)
+    until(lambda: server.intake.depth and len(server.listener._connections) == 2)
     server.stop.call()
     assert idle.recv(1) == b""
     idle.close()
@@ -333,7 +331,7 @@ def test_the_end_waits_for_what_was_accepted(served, until):
     with pytest.raises(ConnectionRefusedError):
         until(lambda: socket.create_connection(("127.0.0.1", server.listener.port)).close())
     server.decide()
-    waiting.join(20)
+    waiting.join(240)
     assert answers == [200]
 
 

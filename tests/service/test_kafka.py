@@ -47,7 +47,7 @@ def member(hands: Hands) -> Iterator[Callable[..., Brokered]]:
     yield member
     for each in started:
         each.service.stop()
-        each.thread.join(40)
+        each.thread.join(240)
 
 
 def test_what_is_decided_is_committed(kafka, member, hands, recording, until):
@@ -95,7 +95,7 @@ def test_what_cannot_be_decided_goes_to_the_dead_letters(kafka, member, hands, r
     kafka.send(topic, None, line(2), partition=0)
     member(kafka, topic, max_body=4096)
     until(lambda: kafka.committed(topic).get(0) == len(POISON) + 3)
-    letters = kafka.read(f"{topic}.dead-letters", len(POISON) + 1)
+    letters = kafka.read(f"{topic}.dead-letters")
     letters.sort(key=lambda letter: int(dict(letter.headers())["spyderresp-offset"]))
     assert [letter.value() or b"" for letter in letters] == [*POISON, b""]
     assert [letter.key() for letter in letters[:-1]] == [b"k%d" % number for number in range(len(POISON))]
@@ -121,21 +121,23 @@ def test_a_dead_letter_that_is_too_large_says_where_it_stands(mock, member, reco
     mock.fail(PRODUCE, TOO_LARGE)
     member(mock, topic)
     until(lambda: sum(mock.committed(topic).values()) == 1)
-    (letter,) = mock.read(f"{topic}.dead-letters", 1)
+    (letter,) = mock.read(f"{topic}.dead-letters")
     assert letter.value() is None
     assert dict(letter.headers())["spyderresp-left-out"] == b"500 bytes are more than the topic takes"
 
 
 def test_nothing_is_committed_before_its_dead_letter_has_arrived(mock, member, hands, heard, until, monkeypatch):
-    monkeypatch.setattr("spyderresp.service.sources.kafka_letters._BACKOFF", Backoff(3.0, 3.0, None))
-    monkeypatch.setattr(Backoff, "wait", lambda backoff, failures: backoff.first)
+    refused = threading.Event()
+    monkeypatch.setattr(Backoff, "wait", lambda backoff, failures: (refused.set(), 0.0)[1])
     topic = mock.topic()
     mock.send(topic, line(1), b"{", line(2), partition=0)
-    mock.fail(PRODUCE, NOT_ALLOWED)
+    # Refused again and again, until the test allows it.
+    mock.fail(PRODUCE, *[NOT_ALLOWED] * 100_000)
     member(mock, topic)
     until(lambda: hands.counts.decided == 2 and any("dead letters cannot be written" in said for _, said in heard.said))
     until(lambda: mock.committed(topic) == {0: 1})
     assert hands.counts.dead_letters == {}
+    mock.fail_no_more(PRODUCE)
     until(lambda: mock.committed(topic) == {0: 3})
     assert hands.counts.dead_letters == {"kafka": 1}
     assert heard.said[-1][1].endswith("goes on")
@@ -221,9 +223,10 @@ def test_what_was_not_done_goes_to_the_other_member(kafka, member, hands, heard,
     topic = kafka.topic()
     for partition in range(4):
         kafka.send(topic, *(line(partition * 10 + n) for n in range(10)), partition=partition)
-    stuck, quick = Slow(60.0), Recording()
-    member(kafka, topic, replace(hands, executors=(stuck,), counts=Counts()))
-    until(lambda: stuck.attempted)
+    stuck, quick = Slow(240.0), Recording()
+    (source,) = member(kafka, topic, replace(hands, executors=(stuck,), counts=Counts())).sources
+    # All of it is handed in.
+    until(lambda: stuck.attempted and source._held == 40 and not source._waiting)
     member(kafka, topic, replace(hands, executors=(quick,), counts=Counts()))
     # It gets two of the four partitions, with all that is in them.
     until(lambda: len(flagged(quick)) == 20)
@@ -236,11 +239,11 @@ def test_what_was_not_done_goes_to_the_other_member(kafka, member, hands, heard,
 def test_no_more_is_read_than_there_is_room_for(mock, member, hands, until):
     topic = mock.topic()
     mock.send(topic, *(line(n) for n in range(5000)))
-    slow = Slow(60.0)
+    slow = Slow(240.0)
     running = member(mock, topic, replace(hands, executors=(slow,)), max_events=50)
-    until(lambda: slow.attempted)
+    (source,) = running.sources
+    until(lambda: slow.attempted and source._held >= 50)
     time.sleep(1.5)
-    (source,) = running.service._sources
     assert source._held <= 50 + 2 * 501
     slow.let.set()
     until(lambda: sum(mock.committed(topic).values()) == 5000)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from service.conftest import line
+from service.conftest import line, put
 
 import spyderresp
 
@@ -126,13 +126,13 @@ def test_a_reload_by_signal_and_by_change(start, events, tmp_path, until):
     until(lambda: len(program.out) == 2)
     policy = tmp_path / "policy.yaml"
     text = policy.read_text()
-    policy.write_text(text.replace("severity: high", "severity: hihg"))
+    put(policy, text.replace("severity: high", "severity: hihg"))
     until(lambda: any("those of before stay in force" in said for said in program.err))
     assert any("unknown severity `hihg`" in said for said in program.err)
     with events.open("ab") as file:
         file.write(line(4))
     until(lambda: len(program.out) == 3)
-    policy.write_text(text.replace("severity: high", "severity: low"))
+    put(policy, text.replace("severity: high", "severity: low"))
     until(lambda: any("policies loaded: 1, sha256:" in said for said in program.err))
     with events.open("ab") as file:
         file.write(line(5))
@@ -156,7 +156,7 @@ def test_standard_input_that_is_closed(start, tmp_path):
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
     assert (done.returncode, done.stderr) == (3, "spyderresp: standard input is closed; name a file\n")
 
@@ -171,7 +171,7 @@ def test_check_starts_nothing(start, events):
 
 def test_other_verbs_load_nothing_of_it():
     code = "import sys, spyderresp.cli; print({'asyncio', 'ssl', 'spyderresp.service.assembly'} & set(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
     assert done.stdout == "set()\n"
 
 
@@ -181,7 +181,7 @@ def without(module: str, *arguments: str, cwd: Path) -> subprocess.CompletedProc
         f"import sys; sys.modules[{module!r}] = None; from spyderresp.cli import main; sys.exit(main({[*arguments]!r}))"
     )
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", code], cwd=cwd, capture_output=True, text=True, check=False, timeout=240
     )
 
 

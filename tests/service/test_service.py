@@ -46,7 +46,7 @@ class Given:
         if self._fails == "run":
             raise SourceError(f"{self.name}: went away")
         if self._waits:
-            stop.wait(60)
+            stop.wait(240)
 
     def close(self) -> None:
         self.closed = True
@@ -76,10 +76,11 @@ def test_a_source_that_fails_keeps_the_others(hands, heard):
     assert ("error", "a: went away") in heard.said
 
 
-def test_told_to_stop_it_finishes_what_was_accepted(hands):
+def test_told_to_stop_it_finishes_what_was_accepted(hands, until):
     intake = Intake()
-    service = Service([Given("a", *(line(n, "fine") for n in range(5000)), waits=True)], intake, hands)
-    threading.Timer(0.2, service.stop, [15]).start()
+    given = Given("a", *(line(n, "fine") for n in range(5000)), waits=True)
+    service = Service([given], intake, hands, drain=240)
+    threading.Thread(target=lambda: (until(lambda: hands.counts.decided), service.stop(15))).start()
     ending = service.run()
     assert (ending.signal, ending.undecided) == (15, 0)
     assert hands.counts.decided == 5000
@@ -90,10 +91,12 @@ class Stuck(Recording):
 
     def __init__(self) -> None:
         super().__init__()
+        self.begun = threading.Event()
         self.let = threading.Event()
 
     def note(self, step: Any) -> Any:
-        self.let.wait(60)
+        self.begun.set()
+        self.let.wait(240)
         return super().note(step)
 
 
@@ -105,7 +108,7 @@ def test_draining_is_bounded(hands):
         replace(hands, executors=(stuck,)),
         drain=0.3,
     )
-    threading.Timer(0.3, service.stop, [15]).start()
+    threading.Thread(target=lambda: (stuck.begun.wait(240), service.stop(15))).start()
     ending = service.run()
     assert ending.signal == 15
     # Nobody let it go: the end did not wait for it.
@@ -148,9 +151,9 @@ def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(hands, unti
     running.start()
     until(lambda: service.ready)
     head = b"POST /v1/events HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(line(1))
-    with socket.create_connection(("127.0.0.1", sources[0].port), timeout=20) as sender:
+    with socket.create_connection(("127.0.0.1", sources[0].port), timeout=240) as sender:
         sender.sendall((head if kind == "http" else b"") + line(1))
-        running.join(20)
+        running.join(240)
     assert len(ended) == 1
 
 
@@ -174,5 +177,5 @@ def test_chores_are_done_meanwhile_and_when_asked(hands, until):
     until(lambda: chore.asked_for == 1)
     assert service.ready
     service.stop()
-    running.join(20)
+    running.join(240)
     assert not service.ready
