@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 from spyderresp._native.digest import digest
 from spyderresp._native.policy import Clause, Entry, Policy, Selector
 from spyderresp.errors import Diagnostic
-from spyderresp.vocabulary import Mode, Operator, Section
+from spyderresp.vocabulary import SCOPES, Mode, Operator, Section
 
 
 class PolicySet(Sequence[Policy]):
@@ -44,6 +45,15 @@ class PolicySet(Sequence[Policy]):
         Not covered: other metadata, rulesets, workload keys, places and diagnostics.
         """
         return digest(self.policies)
+
+    @cached_property
+    def named(self) -> Mapping[str, frozenset[str]]:
+        """The fields, and of scopes with labels the labels, that selectors name, by scope; disabled policies' too."""
+        found: dict[str, set[str]] = {scope: set() for scope in SCOPES}
+        for policy in self.policies:
+            for selector in (*policy.selectors, *(one for entry in policy.entries for one in entry.selectors)):
+                found[selector.scope].update([clause.key for clause in selector.clauses])
+        return MappingProxyType({scope: frozenset(keys) for scope, keys in found.items()})
 
 
 __all__ = ["Clause", "Entry", "Mode", "Operator", "Policy", "PolicySet", "Section", "Selector"]

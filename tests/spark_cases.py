@@ -41,16 +41,20 @@ def policies(name: str = "p") -> spyderresp.PolicySet:
     return spyderresp.from_documents(documents(name))
 
 
+def pod(number: int) -> dict[str, Any] | None:
+    # Of a pod only labels are named: whether it is there has to arrive all the same, with nothing in it too.
+    if number % 13 == 0:
+        return None
+    return {} if number % 17 == 0 else {"name": f"pod{number}", "labels": {"app": "shop" if number % 2 else "till"}}
+
+
 def events(count: int) -> list[dict[str, Any]]:
     return [
         {
             "id": f"e{number}",
             "cluster": {"name": f"prod-{number % 7}"} if number % 11 else None,
             "process": {"exe": "/tmp/x" if number % 3 else "/bin/sh"} if number % 5 else None,
-            # Of a pod only labels are named: that it is not there has to arrive all the same.
-            "pod": {"name": f"pod{number}", "labels": {"app": "shop" if number % 2 else "till"}}
-            if number % 13
-            else None,
+            "pod": pod(number),
         }
         for number in range(count)
     ]

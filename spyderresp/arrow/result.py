@@ -16,6 +16,7 @@ from spyderresp._native.actions import NULLABLE, ActionColumns
 from spyderresp._native.batch import Batch
 from spyderresp._native.cells import RowCells
 from spyderresp._native.index import DecisionIndex
+from spyderresp._native.plain import PlainWords
 from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.worker import Worker
 from spyderresp.arrow.cells import row_cells
@@ -41,7 +42,18 @@ class Kept:
     def memory(self) -> int:
         """Bytes, without the workers that are busy."""
         words = sum(column.nbytes for column in self.words.values())
-        return int(words) + self.columns.memory + sum(worker.memory for worker in self.idle)
+        plain = self.__dict__.get("plain")
+        return (
+            int(words)
+            + self.columns.memory
+            + sum(worker.memory for worker in self.idle)
+            + (plain.memory if plain is not None else 0)
+        )
+
+    @cached_property
+    def plain(self) -> PlainWords:
+        """The words again, for columns without dictionaries."""
+        return PlainWords(self.columns)
 
     @classmethod
     def of(cls, index: DecisionIndex) -> Kept:
@@ -57,7 +69,7 @@ class BatchResult(Sequence[ActionPlan]):
 
     def __init__(self, decided: Batch, kept: Kept, batches: Sequence[pa.RecordBatch]) -> None:
         self._decided = decided
-        self._words = kept.words
+        self.kept = kept
         self._batches = batches
         self._starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
         self._cells: dict[int, RowCells | None] = {}
@@ -128,7 +140,7 @@ class BatchResult(Sequence[ActionPlan]):
         """
         count = self._decided.count_actions()
         # Columns of texts without a word are all null: they share memory that nobody ever writes to.
-        empty = {name for name in _WORDED if not len(self._words[name])}
+        empty = {name for name in _WORDED if not len(self.kept.words[name])}
         nothing = pa.py_buffer(bytes(4 * count if empty else 0))
         sizes = {"row": 8 * count, **dict.fromkeys(_NARROW, count)}
         sizes |= {name: 4 * count for name in _WIDE if name not in empty}
@@ -143,10 +155,10 @@ class BatchResult(Sequence[ActionPlan]):
         def column(name: str) -> pa.Array:
             kind = pa.int8() if name in _NARROW else pa.int32()
             made = pa.Array.from_buffers(kind, count, [data.get(f"valid {name}"), data[name]])
-            if name not in self._words:
+            if name not in self.kept.words:
                 return made
             # Its places are not looked through: they are right as they were made.
-            return pa.DictionaryArray.from_arrays(made, self._words[name], safe=False)
+            return pa.DictionaryArray.from_arrays(made, self.kept.words[name], safe=False)
 
         return pa.table(
             {

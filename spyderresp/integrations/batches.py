@@ -6,14 +6,13 @@ Nothing is executed here, nor could it be: what a worker returns are rows. Colum
 
 from __future__ import annotations
 
-import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final, Literal
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from spyderresp.arrow.plain import plain
 from spyderresp.compiler import Defaults, NotIn
 from spyderresp.errors import EventError
 from spyderresp.integrations.shipped import Shipped, engine_of
@@ -53,8 +52,6 @@ PLANS: Final = pa.schema([pa.field("actions", pa.list_(pa.struct(_ACTION))), _ER
 
 #: The columns of an event that can decide.
 COLUMNS: Final = (*SCOPES, "policy_uid", "policy_name")
-#: So many numbers are counted up once: more than most batches have actions.
-_SOME: Final = 1 << 17
 
 
 class Decide:
@@ -189,18 +186,17 @@ class Decide:
         return False
 
     def _decided(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        table = self._engine.evaluate_batch(batch).table
-        rows = _whole(table.column("row"))
-        runs = pc.run_end_encode(rows, run_end_type=pa.int32())
-        columns = [_place(runs), *(_plain(_whole(table.column(field.name)), field.type) for field in _ACTION[1:])]
+        made = plain(self._engine.evaluate_batch(batch))
+        count = len(made.rows)
+        columns = [_column(made.columns, field) for field in _ACTION]
         kept = batch.select(self.kept(batch.schema.names))
         if self._explode:
-            own = [*columns, pa.nulls(len(rows), _TEXT)]
-            kept = kept.take(rows)
+            own = [*columns, _nothing(count)]
+            kept = kept.take(made.rows)
         else:
             actions = pa.StructArray.from_arrays(columns, fields=list(_ACTION))
-            own = [pa.ListArray.from_arrays(_offsets(runs, batch.num_rows), actions, type=PLANS.field("actions").type)]
-            own.append(pa.nulls(batch.num_rows, _TEXT))
+            own = [pa.ListArray.from_arrays(made.starts, actions, type=PLANS.field("actions").type)]
+            own.append(_nothing(batch.num_rows))
         return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
 
     def _failed(self, batch: pa.RecordBatch, schema: pa.Schema, why: str) -> pa.RecordBatch:
@@ -218,13 +214,11 @@ class Decide:
 
 def _named(policies: PolicySet) -> dict[str, set[str]]:
     """Return what the policies name of each scope."""
-    named = {scope: set[str]() for scope in SCOPES}
+    named = {scope: set(keys) for scope, keys in policies.named.items()}
+    for scope in LABEL_SCOPES:
+        named[scope] = {"labels"} if named[scope] else set()
     # Where its label of the name is missing, the name itself stands for it.
     named["namespace"].add("name")
-    for policy in policies:
-        for selector in (*policy.selectors, *(one for entry in policy.entries for one in entry.selectors)):
-            labelled = selector.scope in LABEL_SCOPES
-            named[selector.scope] |= {"labels"} if labelled else {clause.key for clause in selector.clauses}
     return named
 
 
@@ -253,42 +247,15 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    chunks = column.chunks
-    return chunks[0] if len(chunks) == 1 else pa.concat_arrays(chunks)
+def _column(columns: Mapping[str, pa.Array], field: pa.Field) -> pa.Array:
+    """Return a column, or those of its fields together."""
+    if field.name in columns:
+        return columns[field.name]
+    return pa.StructArray.from_arrays([columns[inner.name] for inner in field.type], fields=list(field.type))
 
 
-def _plain(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    """Return a column without dictionaries and narrow numbers, which not every engine reads."""
-    if pa.types.is_struct(kind):
-        parts = [_plain(column.field(place), field.type) for place, field in enumerate(kind)]
-        return pa.StructArray.from_arrays(parts, fields=list(kind))
-    if column.null_count == len(column):
-        return pa.nulls(len(column), kind)
-    return column.cast(kind)
-
-
-def _place(runs: pa.RunEndEncodedArray) -> pa.Array:
-    """Return the place of each action in its plan, given runs of actions of one event."""
-    starts = pa.concat_arrays([_upward(1), runs.run_ends])[:-1]
-    return pc.subtract(_upward(len(runs)), pc.run_end_decode(pa.RunEndEncodedArray.from_arrays(runs.run_ends, starts)))
-
-
-def _offsets(runs: pa.RunEndEncodedArray, count: int) -> pa.Array:
-    """Return where the actions of each event begin, and where the last ones end."""
-    known = pc.index_in(_upward(count), value_set=runs.values.cast(pa.int32()))
-    # One without actions ends where the one before it does.
-    ends = pc.fill_null(pc.fill_null_forward(runs.run_ends.take(known)), 0)
-    return pa.concat_arrays([_upward(1), ends])
-
-
-def _upward(count: int) -> pa.Array:
-    """Return the numbers from 0."""
-    made = _some if count <= _SOME else _some.__wrapped__
-    return made(max(count, _SOME))[:count]
-
-
-@functools.cache
-def _some(count: int) -> pa.Array:
-    one = pa.scalar(1, pa.int32())
-    return pc.subtract(pc.cumulative_sum(pa.repeat(one, count)), one)
+def _nothing(count: int) -> pa.Array:
+    """Return a column of texts that are all null."""
+    # Of pages that nobody writes to, and that therefore cost nothing.
+    empty = pa.py_buffer(bytes(4 * (count + 1)))
+    return pa.Array.from_buffers(_TEXT, count, [empty, empty, empty])

@@ -37,10 +37,10 @@ class Shipped:
         self.options = options
         self._policies = policies
 
-    @functools.cached_property
+    @property
     def data(self) -> bytes:
         """The policies, packed."""
-        return self._policies if isinstance(self._policies, bytes) else pack(self._policies)
+        return self._policies if isinstance(self._policies, bytes) else packed(self)
 
     @property
     def policies(self) -> PolicySet:
@@ -72,6 +72,12 @@ def compiled(shipped: Shipped) -> Engine:
     if policies.digest != shipped.digest:
         raise ValueError(f"policies arrived as others than were sent: `{policies.digest}`, not `{shipped.digest}`")
     return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def packed(shipped: Shipped) -> bytes:
+    """Return the policies as they are sent. Remembered as engines are, or every job of theirs would pack them anew."""
+    return pack(shipped.policies)
 
 
 def pack(policies: PolicySet) -> bytes:

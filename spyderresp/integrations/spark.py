@@ -23,6 +23,7 @@ from pyspark.sql.types import (
 
 from spyderresp.compiler import Defaults, NotIn
 from spyderresp.integrations.batches import ACTIONS, COLUMNS, PLANS, Decide
+from spyderresp.integrations.objects import mended
 from spyderresp.policy import PolicySet
 
 if TYPE_CHECKING:
@@ -61,18 +62,25 @@ def decide(
     schema = StructType([field for field in events.schema if field.name in COLUMNS or field.name in kept])
     said = to_arrow_schema(schema)
     function.schema(said)
-    sent = events.select(*(_part(events, schema, *item) for item in function.reads(said).items()))
+    reads = function.reads(said)
+    cut = {name: fields for name, fields in reads.items() if fields is not None and fields != _names(schema[name])}
+    columns = {name: events[_quoted(name)] for name in reads}
+    sent = events.select(
+        *(_cut(column, cut[name]).alias(name) if name in cut else column for name, column in columns.items()),
+        # An object of nulls is one that is there. Told beside it: in a CASE around it, readers read all of its fields.
+        *(columns[name].isNotNull().alias(f"{name} is there") for name in cut),
+    )
     fields = [schema[name] for name in kept]
     fields += [_field(field) for field in (ACTIONS if explode else PLANS)]
-    return sent.mapInArrow(_each(function), StructType(fields))
+    return sent.mapInArrow(_each(function, tuple(cut)), StructType(fields))
 
 
-def _part(events: DataFrame, schema: StructType, name: str, fields: tuple[str, ...] | None) -> Column:
-    column, kind = events[_quoted(name)], schema[name].dataType
-    if fields is None or not isinstance(kind, StructType) or len(fields) == len(kind.names):
-        return column
-    # An object that is not there stays so, though none of its fields is there.
-    return F.when(column.isNotNull(), F.struct(*(column.getField(field).alias(field) for field in fields))).alias(name)
+def _cut(column: Column, fields: tuple[str, ...]) -> Column:
+    return F.struct(*(column.getField(field).alias(field) for field in fields))
+
+
+def _names(field: StructField) -> tuple[str, ...]:
+    return tuple(field.dataType.names) if isinstance(field.dataType, StructType) else ()
 
 
 def _quoted(name: str) -> str:
@@ -80,10 +88,10 @@ def _quoted(name: str) -> str:
     return f"`{escaped}`"
 
 
-def _each(function: Decide) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _each(function: Decide, cut: tuple[str, ...]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     # An inner function: one that could be imported would be sent by its name, and what it decides by not at all.
     def decided(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return map(function, batches)
+        return (function(mended(batch, cut)) for batch in batches)
 
     return decided
 

@@ -99,10 +99,8 @@ def wanted(
         scope, _, key = path.partition(".")
         fields[scope].add(key)
     for held in policies:
-        for policy in held:
-            for selector in (*policy.selectors, *(one for entry in policy.entries for one in entry.selectors)):
-                kept = labels if selector.scope in LABEL_SCOPES else fields
-                kept[selector.scope] |= {clause.key for clause in selector.clauses}
+        for scope, keys in held.named.items():
+            (labels if scope in LABEL_SCOPES else fields)[scope].update(keys)
     # A namespace's name and the label that it implies stand for each other.
     if NAMESPACE_NAME_LABEL in labels["namespace"] or "name" in fields["namespace"]:
         labels["namespace"].add(NAMESPACE_NAME_LABEL)

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
+from spyderresp.arrow import plain as arrow_plain
 from spyderresp.integrations import shipped
 from spyderresp.integrations.batches import ACTIONS, PLANS, Decide
 
@@ -148,6 +149,34 @@ def test_a_column_that_cannot_be_read_fails_each_row_and_its_schema() -> None:
     assert decide(events.slice(0, 0)).num_rows == 0
 
 
+@pytest.mark.parametrize("length", [0, 1, 31, 32, 33, 1000])
+def test_texts_of_every_length_are_whole(length: int) -> None:
+    actions = [
+        {"makeRedFlag": {"severity": "high", "content": "x" * length + end, "description": end * length}}
+        for end in ("", "é", "日本", "yz")
+    ]
+    response = {"default": [action for action in actions if any(action["makeRedFlag"].values())]}
+    document = {**POLICY, "spec": {**POLICY["spec"], "response": response}}  # type: ignore[dict-item]
+    loaded = spyderresp.from_documents([document])
+    plan = told(spyderresp.Engine(loaded).evaluate({"cluster": {"name": "a"}}))
+    assert {len(action["parameters"]["content"] or "") for action in plan} >= {length + 1, length + 2}
+    made = Decide(loaded, explode=False)(clusters(b"a", b"c", b"b1", b"a"))
+    made.validate(full=True)
+    assert [row["actions"] for row in made.to_pylist()] == [plan, [], plan, plan]
+
+
+def test_what_one_column_cannot_hold_is_decided_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = clusters(*(b"a" if row % 3 else b"c" for row in range(50)))
+    whole = Decide(policies())(events)
+    monkeypatch.setattr(arrow_plain, "_MOST", 100)
+    assert Decide(policies())(events).equals(whole)
+    monkeypatch.setattr(arrow_plain, "_MOST", 20)
+    rows = Decide(policies())(events).to_pylist()
+    assert {row["error"] for row in rows} == {
+        "the actions of these events are more than one array holds: hand in fewer"
+    }
+
+
 @pytest.mark.parametrize("explode", [False, True])
 def test_no_rows_are_no_rows(explode: bool) -> None:
     decide = Decide(policies(), explode=explode)
@@ -197,6 +226,7 @@ def test_the_sets_that_a_process_keeps_are_few() -> None:
     for number in range(10):
         pickle.loads(pickle.dumps(Decide(policies(f"few {number}"))))
     assert shipped.compiled.cache_info().currsize <= 4
+    assert shipped.packed.cache_info().currsize <= 4
 
 
 def test_it_travels_small_and_decides_the_same_in_another_process() -> None:

@@ -43,7 +43,8 @@ def test_plans_are_nested_and_columns_kept(connect: Any, tmp_path: Path) -> None
         actions = [(action["action"], action["disposition"]) for action in rows[event["id"]]["actions"]]
         assert actions == [(action.name, action.disposition) for action in engine.evaluate(event)]
         pod = rows[event["id"]]["pod"]
-        assert (pod and pod["name"]) == (event["pod"] and event["pod"]["name"])
+        assert (pod is None) == (event["pod"] is None)
+        assert pod is None or pod["name"] == event["pod"].get("name")
         assert {action["place"] for action in rows[event["id"]]["actions"]} == set(range(len(actions)))
         assert all(
             action["parameters"]["content"] == f"é {action['policy'][1:]}"

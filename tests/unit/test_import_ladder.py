@@ -31,6 +31,7 @@ LADDER = (
         "_native.index",
         "_native.actions",
         "_native.batch",
+        "_native.plain",
         "_native.cells",
         "_native.columns",
         "_native.worker",
