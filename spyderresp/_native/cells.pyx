@@ -57,7 +57,7 @@ cdef class RowCells:
         place = index_at(column, row)
         if cell.kind == CellKind.INTEGER_CELL:
             return <uint64_t>place if column.width == 8 else place
-        if place < 0 and column.width == PICKED and column.indices is not NULL:
+        if place < 0 and column.width <= PICKED and column.indices is not NULL:
             return None
         if place < 0 or place >= column.texts.count:
             raise ValueError(f"row {row}: a dictionary index leads out of its dictionary")

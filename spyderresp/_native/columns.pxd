@@ -9,7 +9,8 @@ from spyderresp._native.text cimport Buffer, Text
 
 cdef enum:
     LEVELS = 3            # a scope, its labels, the value itself
-    PICKED = -16          # for a width: 64 bits, signed, and negative where absent
+    PICKED = -16          # for a width: 64 bits, signed, and negative where absent; and from here down
+    PICKED_OFTEN = -17    # the same, of texts that many rows share: they are a dictionary's
     WORD = 64             # rows that are looked at together
 
 cdef enum Fault:
@@ -98,7 +99,7 @@ cdef inline int64_t index_at(const Column* column, Py_ssize_t row) noexcept nogi
         return row
     if column.width == -4:
         return (<const int32_t*>column.indices)[at]
-    if column.width == -8 or column.width == PICKED:
+    if column.width == -8 or column.width <= PICKED:
         return (<const int64_t*>column.indices)[at]
     if column.width == 4:
         return (<const uint32_t*>column.indices)[at]

@@ -5,6 +5,11 @@ from libc.string cimport memset
 
 from spyderresp._native.text cimport Entry, TextTable, find_entry, hash_bytes, utf8_text
 
+cdef enum:
+    UNASKED = -2              # for a key of a dictionary
+    UNWANTED = -1
+
+
 FAULTS = {
     BAD_OFFSETS: "its offsets lead out of its data",
     BAD_INDEX: "a dictionary index leads out of its dictionary",
@@ -113,30 +118,80 @@ cdef Fault text_at(const Texts* texts, int64_t place, Text* text, Buffer* buffer
     return FINE if utf8_text(<const uint8_t*>data, size, text, buffer) else BAD_TEXT
 
 
-def pick(Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, TextTable wanted not None):
-    """Find, in a column of maps, the item of each wanted key: an array of int64 by row, negative where absent.
+cdef Fault _meet_key(
+    const Column* keys, int64_t place, TextTable wanted, int32_t* known, Buffer* buffer, int32_t* found
+) noexcept nogil:
+    """Find which of the wanted keys an item's is, or UNWANTED. What is known to be wanted is UTF-8."""
+    cdef const char* data
+    cdef Py_ssize_t size
+    cdef Text text
+    cdef Entry* entry
+    cdef int64_t at = place
+    cdef int i
+    found[0] = UNWANTED
+    if keys.indices is not NULL:
+        for i in range(keys.levels):
+            if not is_valid(&keys.valid[i], place):
+                return FINE
+        at = index_at(keys, place)
+        if not 0 <= at < keys.texts.count:
+            return BAD_INDEX
+        if known[at] != UNASKED:
+            found[0] = known[at]
+            return FINE
+    if not span_at(&keys.texts, at, &data, &size):
+        return BAD_OFFSETS
+    entry = find_entry(wanted, <const uint8_t*>data, size, hash_bytes(<const uint8_t*>data, size))
+    if entry is not NULL:
+        found[0] = entry.place
+    elif not utf8_text(<const uint8_t*>data, size, &text, buffer):
+        return BAD_TEXT
+    if keys.indices is not NULL:
+        known[at] = found[0]
+    return FINE
 
-    ``offsets`` is (address, first), of int32; ``keys`` as the texts of a column. The last of equal keys counts.
-    """
-    cdef Column column
+
+cdef Fault _meet_item(const Column* items, int64_t place, int64_t* found) noexcept nogil:
+    """Find which of the items' texts an item is, negative where it is null."""
+    cdef int i
+    found[0] = place
+    if items.indices is NULL:
+        return FINE
+    for i in range(items.levels):
+        if not is_valid(&items.valid[i], place):
+            found[0] = -1
+            return FINE
+    found[0] = index_at(items, place)
+    return FINE if 0 <= found[0] < items.texts.count else BAD_INDEX
+
+
+def pick(
+    Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, tuple items not None,
+    Py_ssize_t entries, TextTable wanted not None
+):
+    cdef Column key, item
     cdef const int32_t* starts = <const int32_t*><uintptr_t>offsets[0]
     cdef Validity validity
     cdef Buffer buffer
-    cdef Text text
-    cdef Entry* entry
     cdef int64_t** picks
+    cdef int32_t* known
     cdef Py_ssize_t row, count = wanted.count
     cdef int64_t place
+    cdef int32_t found
     cdef Fault fault = FINE
     cdef list made = [PyBytes_FromStringAndSize(NULL, rows * sizeof(int64_t)) for _ in range(count)]
-    fill_column(&column, (keys, (), None))
+    fill_column(&key, keys)
+    fill_column(&item, items)
     validity.bits = <const uint8_t*><uintptr_t>valid[0]
     validity.first = valid[1]
     memset(&buffer, 0, sizeof(Buffer))
     picks = <int64_t**>malloc((count + 1) * sizeof(int64_t*))
-    if not picks:
-        raise MemoryError
+    known = <int32_t*>malloc((key.texts.count if key.indices is not NULL else 0) * sizeof(int32_t) + 1)
     try:
+        if not picks or not known:
+            raise MemoryError
+        for row in range(key.texts.count if key.indices is not NULL else 0):
+            known[row] = UNASKED
         for row in range(count):
             picks[row] = <int64_t*>PyBytes_AS_STRING(<bytes>made[row])
             memset(picks[row], 0xFF, rows * sizeof(int64_t))
@@ -145,19 +200,19 @@ def pick(Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple ke
             for row in range(rows):
                 if not is_valid(&validity, row):
                     continue
-                if starts[row] < 0 or starts[row + 1] > column.texts.count:
+                if starts[row] < 0 or starts[row + 1] > entries:
                     fault = BAD_OFFSETS
                     break
                 for place in range(starts[row], starts[row + 1]):
-                    fault = text_at(&column.texts, place, &text, &buffer)
+                    fault = _meet_key(&key, place, wanted, known, &buffer, &found)
+                    if fault == FINE and found != UNWANTED:
+                        fault = _meet_item(&item, place, &picks[found][row])
                     if fault != FINE:
                         break
-                    entry = find_entry(wanted, text.bytes, text.size, hash_bytes(text.bytes, text.size))
-                    if entry is not NULL:
-                        picks[entry.place][row] = place
                 if fault != FINE:
                     break
     finally:
         free(picks)
+        free(known)
         free(buffer.bytes)
     return made, row if fault != FINE else -1, FAULTS.get(fault, "")

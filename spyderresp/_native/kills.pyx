@@ -317,7 +317,7 @@ cdef class Kills:
                 return 0
         if cell.kind == CellKind.TEXT_CELL:
             place = index_at(&cell.column, row)
-            if place < 0 and cell.column.width == PICKED and cell.column.indices is not NULL:
+            if place < 0 and cell.column.width <= PICKED and cell.column.indices is not NULL:
                 return 0
             if not 0 <= place < cell.column.texts.count:
                 raise ValueError(f"row {row}: a dictionary index leads out of its dictionary")

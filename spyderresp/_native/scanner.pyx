@@ -5,8 +5,8 @@ from libc.string cimport memset
 
 from spyderresp._native.classes cimport ABSENT, FIRST, MAX_CLASSES, MAX_POOL, NO_CLASS, OTHER, number_class
 from spyderresp._native.columns cimport (
-    BAD_INDEX, BAD_OFFSETS, BAD_TEXT, FINE, PICKED, WORD, fill_column, gather_classes, index_at,
-    is_valid, span_at, text_at, valid_word
+    BAD_INDEX, BAD_OFFSETS, BAD_TEXT, FINE, PICKED, PICKED_OFTEN, WORD, fill_column, gather_classes,
+    index_at, is_valid, span_at, text_at, valid_word
 )
 from spyderresp._native.globset cimport GlobSet, release
 from spyderresp._native.prefetch cimport prefetch
@@ -156,7 +156,8 @@ cdef class Scanner:
             source.resolved_room = texts.count + 1
         for place in range(texts.count + 1):
             source.resolved[place] = PENDING
-        if texts.count > 2 * rows:
+        # Of labels in maps the others' values stand among them too.
+        if texts.count > 2 * rows or source.column.width == PICKED_OFTEN:
             return True
         place = 0
         while place < texts.count:
@@ -267,12 +268,15 @@ cdef class Scanner:
         if column == &source.second:
             for row in range(count):
                 here &= ~(<uint64_t>(keys[row * self.width] != ABSENT) << row)
+        if shared and column.width == PICKED_OFTEN:
+            for row in range(count):
+                here &= ~(<uint64_t>(index_at(column, first + row) < 0) << row)
         if not here:
             return FINE
         if shared:
             row = gather_classes(
-                column.indices, column.width, column.first + first, texts.count, source.resolved, here, keys,
-                self.width, &least
+                column.indices, -8 if column.width == PICKED_OFTEN else column.width, column.first + first, texts.count,
+                source.resolved, here, keys, self.width, &least
             )
             if row >= 0:
                 self.fault_row = first + row
@@ -287,7 +291,7 @@ cdef class Scanner:
             if not here >> row & 1:
                 continue
             place = index_at(column, first + row)
-            if place < 0 and column.width == PICKED and column.indices is not NULL:
+            if place < 0 and column.width <= PICKED and column.indices is not NULL:
                 continue
             self.fault_row = first + row
             if place < 0 or place >= texts.count:

@@ -15,7 +15,9 @@ from spyderresp.errors import EventError
 ALL: Final = (0, 0)
 #: A column without a value.
 ABSENT: Final[tuple[Any, ...]] = (None, (), None)
+#: As of `_native.columns`.
 _PICKED: Final = -16
+_PICKED_OFTEN: Final = -17
 
 
 class Memory:
@@ -75,18 +77,20 @@ class Memory:
     ) -> dict[str, tuple[Any, ...]]:
         """Return the column of each label that is wanted, out of a column of maps."""
         offsets = labels.offsets
-        names, _, index = self.texts(_plain(labels.keys), path, ())
-        items, _, _ = self.texts(_plain(labels.items), path, ())
-        if names is None or index is not None:
+        names = self.texts(labels.keys, path, ())
+        items = self.texts(labels.items, path, ())
+        if names[0] is None:
             return {}
         where = self.address(offsets.buffers()[1]), offsets.offset
-        rows = len(labels)
-        made, row, what = pick(rows, where, self.validity(labels) or ALL, names, TextTable(keys, range(len(keys))))
+        rows, entries = len(labels), min(len(labels.keys), len(labels.items))
+        wanted = TextTable(keys, range(len(keys)))
+        made, row, what = pick(rows, where, self.validity(labels) or ALL, names, items, entries, wanted)
         if what:
             raise EventError(path, f"row {row}: {what}")
+        width = _PICKED if items[2] is None else _PICKED_OFTEN
         columns = {}
         for key, picks in zip(keys, made, strict=True):
-            columns[key] = (items, levels, (self.address(pa.py_buffer(picks)), _PICKED, 0))
+            columns[key] = (items[0], levels, (self.address(pa.py_buffer(picks)), width, 0))
         return columns
 
 
@@ -96,7 +100,3 @@ def field_place(struct: Any, key: str, path: str) -> int | None:
     if len(places) > 1:
         raise EventError(path, "stands twice among the fields")
     return places[0] if places else None
-
-
-def _plain(column: Any) -> Any:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

@@ -58,8 +58,7 @@ class ParquetTable:
         found = []
         for number in range(len(schema)):
             leaf = schema.column(number)
-            # What repeats within a row is no column of texts.
-            if leaf.physical_type != "BYTE_ARRAY" or leaf.max_repetition_level or not _among(leaf.path, columns):
+            if leaf.physical_type != "BYTE_ARRAY" or not _among(leaf.path, columns):
                 continue
             chunks = [group.column(number) for group in groups]
             size = sum(chunk.total_uncompressed_size for chunk in chunks)

@@ -8,6 +8,7 @@ from typing import Any
 
 import arrow_events
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import strategies as s
 from hypothesis import given
@@ -25,6 +26,10 @@ def encoded(column: Any, width: Any) -> Any:
         inner = [encoded(column.field(place), width) for place in range(column.type.num_fields)]
         mask = column.is_null()
         return pa.StructArray.from_arrays(inner, [field.name for field in column.type], mask=mask)
+    if pa.types.is_map(column.type):
+        keys, items = (encoded(part, width) for part in (column.keys, column.items))
+        made = pa.MapArray.from_arrays(column.offsets, keys, items)
+        return made.take(pc.if_else(column.is_null(), None, pa.array(range(len(column)), pa.int64())))
     if pa.types.is_string(column.type):
         return column.dictionary_encode().cast(pa.dictionary(width, TEXT))
     return column
@@ -225,6 +230,37 @@ def test_an_index_out_of_its_dictionary_is_refused() -> None:
         batch = pa.RecordBatch.from_arrays([pa.StructArray.from_arrays([names], ["name"])], names=["cluster"])
         with pytest.raises(spyderresp.EventError, match=r"cluster\.name: row 1: a dictionary index leads out"):
             engine.evaluate_batch(batch)
+
+
+def labelled(keys: list[int | None], items: list[int | None], offsets: list[int]) -> pa.RecordBatch:
+    """Return events with labels in maps, by places in a dictionary of keys and one of items."""
+    parts = [
+        pa.DictionaryArray.from_arrays(pa.array(places, pa.int8()), pa.array(words), safe=False)
+        for places, words in ((keys, ["app", "tier"]), (items, ["x", None, "y"]))
+    ]
+    labels = pa.MapArray.from_arrays(pa.array(offsets, pa.int32()), *parts)
+    rows = len(offsets) - 1
+    held = [
+        pa.StructArray.from_arrays([pa.array(["a"] * rows)], ["name"]),
+        pa.StructArray.from_arrays([labels], ["labels"]),
+    ]
+    return pa.RecordBatch.from_arrays(held, names=["cluster", "pod"])
+
+
+def test_of_equal_keys_in_a_map_of_dictionaries_the_last_counts() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    batch = labelled([0, 0, 0, 0, 0, 1, 0], [0, 2, 2, 0, None, 0, 1], [0, 2, 4, 5, 6, 7])
+    assert [len(plan) for plan in engine.evaluate_batch(batch)] == [0, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("place", [7, -1])
+def test_an_index_out_of_a_dictionary_of_labels_is_refused(place: int) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    for keys, items in (([0, place], [0, 0]), ([0, 0], [0, place])):
+        with pytest.raises(spyderresp.EventError, match=r"pod\.labels: row 1: a dictionary index leads out"):
+            engine.evaluate_batch(labelled(list(keys), list(items), [0, 1, 2]))
+    # Of labels that nobody asks for only the key is looked at.
+    assert [len(plan) for plan in engine.evaluate_batch(labelled([0, 1], [0, place], [0, 1, 2]))] == [1, 0]
 
 
 def test_dictionaries_that_differ_from_batch_to_batch() -> None:

@@ -145,10 +145,13 @@ def test_texts_that_repeat_are_read_as_dictionaries_and_all_others_plain(page: i
     names = [f"name-{number % 7}" for number in range(rows)]
     uids = [f"uid-{number}" for number in range(rows)]
     struct = pa.StructArray.from_arrays([pa.array(names), pa.array(uids)], ["name", "uid"])
-    table = pa.table({"cluster": struct, "time": pa.array(range(rows))})
+    labels = [[("app", f"app-{number % 5}"), ("of", f"of-{number}")][: number % 3] for number in range(rows)]
+    pods = pa.StructArray.from_arrays([pa.array(labels, LABELS["map"])], ["labels"])
+    table = pa.table({"cluster": struct, "pod": pods, "time": pa.array(range(rows))})
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=10_000, dictionary_pagesize_limit=page)
-    read = list(ParquetTable(file).batches(4_000, ["cluster.name", "cluster.uid", "time"]))
+    read = list(ParquetTable(file).batches(4_000, ["cluster.name", "cluster.uid", "pod.labels", "time"]))
+    assert pa.types.is_dictionary(read[0].schema.field("pod").type.field("labels").type.key_type)
     kinds = {field.name: field.type for field in read[0].schema.field("cluster").type}
     assert kinds == {"name": pa.dictionary(pa.int32(), TEXT), "uid": TEXT}
     assert [row for batch in read for row in batch.to_pylist()] == table.to_pylist()

@@ -31,7 +31,8 @@ from spyderresp.integrations.spark import decide
 
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("SPYDERRESP_JVM_SPARK_KILLS", "6"))
-FILES, EVENTS = 24, 500
+# Files are taken one at a time, and a stream that has taken them all cannot be killed.
+FILES, EVENTS = max(24, 4 * KILLS), 500
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 
@@ -150,6 +151,6 @@ def test_killed_at_any_moment_a_stream_loses_no_plan_and_has_none_twice(tmp_path
         done = subprocess.run(command, env=environment(), stderr=log, timeout=300, check=False)
     assert done.returncode == 0, (tmp_path / "log").read_text()[-5_000:]
     print(killed)
-    assert killed["driver"]
+    assert sum(killed.values()) >= KILLS, killed
     rows = session.read.parquet(str(tmp_path / "actions")).collect()
     assert cases.found(rows) == cases.wanted(spyderresp.Engine(cases.policies()), said)
