@@ -34,7 +34,7 @@ spec:
       - agentKillPod: {processSelector: {matchFields: {name: evil}}}
 """
 ENGINE = spyderresp.Engine(spyderresp.loads(POLICY))
-QUICK = Backoff(first=0.02, longest=0.1, attempts=None, within=5.0, obeyed=5.0)
+QUICK = Backoff(first=0.02, longest=0.1, attempts=None, within=60.0, obeyed=60.0)
 
 
 def event(name: str | None, kuid: str | None, namespace: str | None = NAMESPACE, **more: Any) -> dict[str, Any]:
@@ -72,7 +72,7 @@ class Cluster:
             self.client.configuration.host + path,
             body=None if body is None else json.dumps(body),
             headers=headers,
-            timeout=urllib3.Timeout(20),
+            timeout=urllib3.Timeout(240),
         )
         assert answer.status in good, (method, path, answer.status, answer.data)
         return json.loads(answer.data)

@@ -182,7 +182,7 @@ def program(start: Callable[..., subprocess.Popen[bytes]]) -> Callable[..., Resu
         if stdin is not None:
             streams["stdin"] = subprocess.PIPE
         with start(*arguments, **streams) as process:
-            out, err = process.communicate(stdin, timeout=60)
+            out, err = process.communicate(stdin, timeout=240)
         return Result(process.returncode, (out or b"").decode(), (err or b"").decode())
 
     return program

@@ -31,7 +31,9 @@ def tests(place):
 
     def tests(**texts: str) -> None:
         for name, text in texts.items():
-            Path(f"tests/{name}.yaml").write_text(text, "utf-8")
+            # Written beside, and put there at once: one that watches must not find half of it.
+            Path(f"{name}.new").write_text(text, "utf-8")
+            Path(f"{name}.new").replace(f"tests/{name}.yaml")
 
     return tests
 
@@ -236,6 +238,6 @@ def test_watch_ends_at_ctrl_c(start, tests):
         assert process.stderr.readline() == b"changed: tests/bad.yaml\n"
         assert process.stderr.readline() == b"waiting for a change; Ctrl-C ends\n"
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=240)
     assert (process.returncode, err) == (130, b"")
     assert out.endswith(b"2 tests: 1 passed, 1 failed\n")

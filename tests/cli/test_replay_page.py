@@ -111,13 +111,13 @@ def test_a_browser_shows_it(page):
     arguments = ["--headless", "--no-sandbox", "--disable-gpu", "--user-data-dir=profile", "--window-size=1000,2000"]
     address = Path("page.html").resolve().as_uri()
     # Once for what the browser makes of it, once for what is seen.
-    done = subprocess.run([CHROMIUM, *arguments, "--dump-dom", address], capture_output=True, timeout=120, check=True)
+    done = subprocess.run([CHROMIUM, *arguments, "--dump-dom", address], capture_output=True, timeout=480, check=True)
     shown = done.stdout.decode()
     assert shown.count("<svg") == 3
     assert "agentKillProcessTree" in re.sub(r"<[^>]*>", " ", shown)
     assert "Refused to" not in done.stderr.decode()
     subprocess.run(
-        [CHROMIUM, *arguments, "--screenshot=page.png", address], capture_output=True, timeout=120, check=True
+        [CHROMIUM, *arguments, "--screenshot=page.png", address], capture_output=True, timeout=480, check=True
     )
     # An empty page compresses to next to nothing.
     assert Path("page.png").stat().st_size > 30_000

@@ -36,6 +36,10 @@ class Terminal:
         attributes[1] &= ~termios.OPOST  # lines arrive as they were written
         termios.tcsetattr(self.end, termios.TCSANOW, attributes)
 
+    def has_something(self) -> bool:
+        """Tell, after a moment, whether something was written that was not read."""
+        return bool(select.select([self._master], [], [], 0.05)[0])
+
     def read(self) -> str:
         """Return all that was written, once the program is gone."""
         os.close(self.end)
@@ -123,7 +127,7 @@ def test_a_place_at_the_end_or_of_no_width(line, column, width):
     assert ("^" in text) is bool(line)
 
 
-def receive(process: subprocess.Popen[bytes], seconds: float = 20) -> bytes:
+def receive(process: subprocess.Popen[bytes], seconds: float = 240) -> bytes:
     """Return the next line of a program that runs on."""
     assert process.stdout is not None
     assert select.select([process.stdout], [], [], seconds)[0], "nothing came"
@@ -139,29 +143,29 @@ def test_each_plan_comes_at_once_through_pipes(start, form):
             while name.encode() not in receive(process):
                 pass
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(240) == 0
 
 
 def test_each_plan_comes_at_once_from_a_pipe_into_a_file(start, place):
     with (place / "out").open("wb") as out, start(*PLAN, stdin=subprocess.PIPE, stdout=out) as process:
         process.stdin.write(b'{"id": "first"}\n')
         process.stdin.flush()
-        until = time.monotonic() + 20
+        until = time.monotonic() + 240
         while not (place / "out").read_bytes().endswith(b"\n"):
             assert time.monotonic() < until, "nothing came"
             time.sleep(0.02)
         process.stdin.close()
-        assert process.wait(20) == 0
+        assert process.wait(240) == 0
 
 
 def test_bad_events_are_named_at_once(start):
     with start(*PLAN, stdin=subprocess.PIPE) as process:
         process.stdin.write(b"nonsense\n")
         process.stdin.flush()
-        assert select.select([process.stderr], [], [], 20)[0]
+        assert select.select([process.stderr], [], [], 240)[0]
         assert process.stderr.readline().startswith(b"<stdin>:1: error: not valid JSON")
         process.stdin.close()
-        assert process.wait(20) == 1
+        assert process.wait(240) == 1
 
 
 def test_a_broken_pipe_is_quiet(start):
@@ -171,7 +175,7 @@ def test_a_broken_pipe_is_quiet(start):
             assert receive(process)
             process.stdout.close()
             assert process.stderr.read() == b""
-            assert process.wait(20) == BROKEN_PIPE
+            assert process.wait(240) == BROKEN_PIPE
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,7 @@ def test_a_pipe_that_nobody_reads(start, arguments):
     with Path("event.json").open("rb") as event, start(*arguments, stdin=event, stdout=writer) as process:
         os.close(writer)
         assert process.stderr.read() == b""
-        assert process.wait(20) == BROKEN_PIPE
+        assert process.wait(240) == BROKEN_PIPE
 
 
 @pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
@@ -222,7 +226,7 @@ def closed(place: Path, environment: dict[str, str], redirection: str, *argument
     command = f'exec "$0" -m spyderresp "$@" {redirection}'
     done = subprocess.run(
         ["/bin/sh", "-c", command, sys.executable, *arguments],
-        cwd=place, env=environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=place, env=environment, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout, done.stderr
 
@@ -246,20 +250,23 @@ def test_an_interruption_is_quiet(start):
         process.stdin.flush()
         assert receive(process)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(240) == 130
         assert process.stderr.read() == b""
 
 
 def test_what_was_planned_before_an_interruption_is_kept(start, place):
     """Even where output is held back: from a file into a file."""
-    (place / "many.jsonl").write_text('{"id": "x"}\n' * 400_000)
+    with (place / "many.jsonl").open("wb") as file:
+        file.write(b'{"id": "x"}\n' * 50_000)
+        # A line with no end follows: however fast it plans, it is not done before it is interrupted.
+        file.truncate(1 << 40)
     with (place / "out").open("wb") as out, start(*PLAN, "many.jsonl", stdout=out) as process:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 240
         while not (place / "out").stat().st_size:
             assert time.monotonic() < until, "nothing came"
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(240) == 130
     lines = (place / "out").read_text().splitlines()
     assert json.loads(lines[-1])["line"] == len(lines)
 
@@ -304,6 +311,14 @@ def test_memory_does_not_grow_with_the_stream(start, place):
     assert peak(40_000) < peak(1_000) * 1.2
 
 
+def feed_until(process: subprocess.Popen[bytes], terminal: Terminal) -> None:
+    """Feed a program until it has put something on its terminal."""
+    while not terminal.has_something():
+        process.stdin.write(b'{"id": "x"}\n')
+        process.stdin.flush()
+    process.stdin.close()
+
+
 def feed_slowly(process: subprocess.Popen[bytes], seconds: float) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -316,7 +331,7 @@ def feed_slowly(process: subprocess.Popen[bytes], seconds: float) -> None:
 def test_progress_on_a_terminal_is_shown_and_erased(start, terminal, place):
     with (place / "out").open("wb") as out:
         with start(*PLAN, stdin=subprocess.PIPE, stdout=out, stderr=terminal.end) as process:
-            feed_slowly(process, 3)
+            feed_until(process, terminal)
         assert process.returncode == 0
     shown = terminal.read()
     assert re.match(r"\r[0-9,]+ lines, [0-9,]+ a second *\r", shown)
@@ -325,10 +340,28 @@ def test_progress_on_a_terminal_is_shown_and_erased(start, terminal, place):
     assert "\x1b" not in shown
 
 
-def test_no_progress_for_short_inputs_or_where_plans_show_themselves(start, terminal):
-    with start(*PLAN, "events.jsonl", stderr=terminal.end) as process:
-        process.stdout.read()
-    assert terminal.read() == ""
+# Its clock is the test's: a tenth of a second passes between two looks.
+TIMED = """\
+import itertools, sys, types
+import spyderresp.cli.output as output
+ticks = itertools.count()
+output.time = types.SimpleNamespace(monotonic=lambda: next(ticks) / 10)
+sys.exit(output.sys.modules["spyderresp.cli"].main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(9, False), (10, True)])
+def test_progress_is_shown_after_a_second(place, environment, terminal, lines, shown):
+    (place / "few.jsonl").write_text('{"id": "x"}\n' * lines)
+    command = [sys.executable, "-c", TIMED, *PLAN, "few.jsonl"]
+    done = subprocess.run(
+        command, cwd=place, env=environment, stdout=subprocess.PIPE, stderr=terminal.end, timeout=240, check=False
+    )
+    assert (done.returncode, done.stdout.count(b"\n")) == (0, lines)
+    assert ("lines" in terminal.read()) is shown
+
+
+def test_no_progress_where_plans_show_themselves(start):
     both = Terminal()
     with start(*PLAN, stdin=subprocess.PIPE, stdout=both.end, stderr=both.end) as process:
         feed_slowly(process, 2)
@@ -346,16 +379,24 @@ def test_reading_from_a_terminal_says_so(start, terminal, arguments):
     with start(*arguments, stdin=terminal.end) as process:
         assert b"from the terminal" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
+        assert process.wait(240) == 130
     terminal.read()
 
 
-def test_starting_is_quick(program):
-    """A loose bound, for any machine under test; what it is on a quiet one stands in docs/CLI.md."""
-    program(*PLAN, "events.jsonl")
-    spent = []
-    for _ in range(5):
-        begun = time.monotonic()
-        assert program(*PLAN, "events.jsonl").code == 0
-        spent.append(time.monotonic() - begun)
-    assert min(spent) < 1
+# Of the standard library, what takes long to load; a module of ours that needs it is one of the other verbs'.
+SLOW = (
+    "asyncio", "concurrent.futures", "ctypes", "email", "http.client", "logging", "multiprocessing", "random",
+    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "urllib.request", "uuid", "xml",
+)  # fmt: skip
+
+
+def test_starting_loads_nothing_that_takes_long(place, environment):
+    """How long starting takes stands in docs/CLI.md; that depends on the machine."""
+    code = "import sys; from spyderresp.cli import main; main(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    command = [sys.executable, "-S", "-c", code, *PLAN, "events.jsonl"]
+    paths = os.pathsep.join([environment["PYTHONPATH"], *filter(None, sys.path)])
+    done = subprocess.run(
+        command, cwd=place, env=environment | {"PYTHONPATH": paths}, capture_output=True, text=True, timeout=240,
+        check=True,
+    )  # fmt: skip
+    assert set(SLOW) & set(done.stderr.split()) == set()

@@ -77,7 +77,7 @@ def test_the_unit_is_one() -> None:
     if program is None:
         pytest.skip("systemd-analyze is not installed")
     unit = EXAMPLES / "systemd/spyderresp.service"
-    done = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([program, "verify", str(unit)], capture_output=True, text=True, timeout=240, check=False)
     # That the program is not installed here is all that may be wrong.
     complaints = [line for line in done.stderr.splitlines() if "spyderresp.service" in line]
     assert all("not executable" in line or "No such file" in line for line in complaints), done.stderr
@@ -94,7 +94,7 @@ def test_the_embedding_service_runs(tmp_path: Path) -> None:
             input=events,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=240,
             check=True,
         )
         flags = [line for line in done.stdout.splitlines() if " make" in line]

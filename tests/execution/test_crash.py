@@ -24,7 +24,7 @@ def rig(*options: str) -> dict[str, object]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1800,
         env={**os.environ, "PYTHONPATH": f"{root}:{TESTS}"},
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -188,7 +188,7 @@ def test_what_does_not_fit_is_taken_back(tmp_path: Path) -> None:
     path = tmp_path / "flags.jsonl"
     package = json.dumps([str(Path(spyderresp.__file__).parents[1])])
     ran = subprocess.run(
-        [sys.executable, "-c", LIMITED, package, str(path)], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", LIMITED, package, str(path)], capture_output=True, text=True, timeout=240, check=True
     )
     assert ran.stdout.splitlines() == [f"{path}: File too large", "False"]
     assert [line["id"] for line in lines(path)] == [1, 4]

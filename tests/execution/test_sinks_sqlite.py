@@ -75,7 +75,7 @@ def test_one_sink_from_many_threads_and_after_a_fork(tmp_path: Path) -> None:
     sink.deliver([{"id": "first"}])
     child = multiprocessing.get_context("fork").Process(target=lambda: sink.deliver([{"id": "child"}]))
     child.start()
-    child.join(60)
+    child.join(240)
     assert child.exitcode == 0
     threads = [
         threading.Thread(target=lambda n=n: [sink.deliver([{"id": f"{n}:{i}"}]) for i in range(20)]) for n in range(4)
@@ -83,7 +83,7 @@ def test_one_sink_from_many_threads_and_after_a_fork(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(240)
     assert len(rows(path, "id")) == 82
 
 

@@ -20,7 +20,7 @@ from spyderresp.guards import Guard
 from spyderresp.report import StepOutcome
 
 TOKEN = "s3cret-t0ken"
-QUICK = Backoff(first=0.01, longest=0.05, attempts=None, within=2.0, obeyed=2.0)
+QUICK = Backoff(first=0.01, longest=0.05, attempts=None, within=60.0, obeyed=60.0)
 PROCESS = {"name": "evil", "pid": 4242, "uid": "proc:AbC-1:x_Y:99"}
 POD = {"name": "web", "uid": "pod:Zz9", "kuid": "k"}
 
@@ -253,7 +253,7 @@ def listening(serve: Callable[[socket.socket, int], None]) -> Iterator[str]:
         # Closing alone does not end an accept() that waits.
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
-        thread.join(5)
+        thread.join(240)
 
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
@@ -268,7 +268,8 @@ def test_over_a_network_that_cuts_and_stalls() -> None:
             connection.sendall(GOOD[:20])
         elif number == 2:
             stop.wait(0.5)
-        elif number == 3:
+        elif number > 2:
+            # A machine that is slow now may cut that one off too.
             connection.sendall(GOOD)
 
     with listening(serve) as url:

@@ -237,7 +237,7 @@ def test_it_travels_small_and_decides_the_same_in_another_process() -> None:
     assert len(pickle.dumps(decide)) == fresh < 20 * len(documents)
     data = pickle.dumps((decide, clusters(b"a", b"x")))
     program = "import pickle, sys\nd, e = pickle.load(sys.stdin.buffer)\nsys.stdout.buffer.write(pickle.dumps(d(e)))"
-    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False, timeout=60)
+    done = subprocess.run([sys.executable, "-c", program], input=data, capture_output=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert pickle.loads(done.stdout) == wanted
     assert wanted.num_rows == len(documents) + 1

@@ -233,5 +233,5 @@ engine, events = pickle.load(sys.stdin.buffer)
 print("\\n".join(engine.evaluate(event).to_json() for event in events))
 """
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=60, cwd=tmp_path)
+    done = subprocess.run(command, input=data, capture_output=True, check=True, timeout=240, cwd=tmp_path)
     assert done.stdout.decode().splitlines() == wanted

@@ -17,7 +17,7 @@ from typing import Any
 import spyderresp
 from rig import namespace, trees
 from rig.events import PROC, engine_for, event_of, guard
-from rig.trees import act, alive, below, living, program
+from rig.trees import act, alive, below, ended, living, program, until
 from spyderresp.executors import LocalHost
 from spyderresp.protection import Protection
 
@@ -50,20 +50,6 @@ def cgroup(name: str) -> Any:
 def into(folder: Path, *pids: int) -> None:
     for pid in pids:
         (folder / "cgroup.procs").write_text(str(pid))
-
-
-def until(found: Callable[[], Any]) -> Any:
-    """Return what is found once it is there."""
-    end = time.monotonic() + 30
-    while not (answer := found()):
-        assert time.monotonic() < end, "it never came to that"
-        time.sleep(0.01)
-    return answer
-
-
-def ended(pid: int) -> bool:
-    look = PROC.stat(pid)
-    return look is not None and look.dead
 
 
 def stopped(pid: int) -> bool:
@@ -155,7 +141,7 @@ def a_protected_cgroup_is_known_from_inside_a_cgroup_namespace() -> None:
                 "import sys; from rig import corners; corners.inner(sys.argv[1], sys.argv[2])",
                 str(guarded), next(path for kind, path in PROC.cgroups(os.getpid()) if not kind),
             ]  # fmt: skip
-            done = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, check=False, timeout=60)
+            done = subprocess.run(command, env={**os.environ}, capture_output=True, text=True, check=False, timeout=240)
             assert done.returncode == 0, done.stderr
 
 
@@ -369,7 +355,7 @@ def in_a_namespace_of_pids_alone_a_start_time_and_the_exe_suffice() -> None:
 @case
 def in_a_container_with_pids_of_its_own_only_exact_identity_counts() -> None:
     command = ["unshare", "--uts", sys.executable, "-c", "from rig import corners; corners.contained()"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
 
 
@@ -396,7 +382,7 @@ def contained() -> None:
 def a_proc_of_another_pid_namespace_is_refused() -> None:
     pid = program("ready(); forever()")
     command = ["unshare", "--pid", "--fork", sys.executable, "-c", f"from rig import corners; corners.elsewhere({pid})"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert alive(pid)
 

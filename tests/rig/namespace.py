@@ -20,13 +20,13 @@ _UNSHARE = ("unshare", "--pid", "--fork", "--mount", "--mount-proc", "--kill-chi
 def why_not() -> str:
     """Return why no namespace can be made here, or an empty text."""
     try:
-        done = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True, timeout=30, check=False)
+        done = subprocess.run([*_UNSHARE, "true"], capture_output=True, text=True, timeout=240, check=False)
     except OSError as error:
         return f"unshare cannot be run: {error}"
     return "" if done.returncode == 0 else f"no private PID namespace can be made here: {done.stderr.strip()}"
 
 
-def run(module: str, arguments: Sequence[str] = (), *, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+def run(module: str, arguments: Sequence[str] = (), *, timeout: float = 1200) -> subprocess.CompletedProcess[str]:
     """Run a module of the rig as the second process of a namespace of its own; its first one only reaps."""
     root = str(Path(spyderresp.__file__).parents[1])
     tests = str(Path(__file__).parents[1])

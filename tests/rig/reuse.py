@@ -95,7 +95,7 @@ class Sleeper:
                 theirs.send(word)
             os._exit(0)
         theirs.close()
-        self._line.settimeout(10)
+        self._line.settimeout(240)
         self._line.recv(1)
 
     def answers(self) -> bool:

@@ -25,7 +25,7 @@ from rig.events import PROC, engine_for, event_of, guard
 from spyderresp.executors import LocalHost
 from spyderresp.protection import Protection
 
-HOST = LocalHost("rig-host", settle=3.0, wait=3.0)
+HOST = LocalHost("rig-host", settle=8.0, wait=30.0)
 ENGINES = {
     name: engine_for(name)
     for name in ("agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentReniceProcess")
@@ -62,7 +62,7 @@ def program(body: str, *, setsid: bool = True) -> int:
             stdin=subprocess.DEVNULL,
         )
         _CHILDREN.append(held)
-        ours.settimeout(20)
+        ours.settimeout(240)
         assert ours.recv(1) == b"."
     time.sleep(0.02)
     return held.pid
@@ -91,6 +91,25 @@ def below(pid: int) -> set[int]:
     while more := {item.pid for item in everyone.values() if item.ppid in found} - found:
         found |= more
     return found
+
+
+def until(found: Callable[[], Any]) -> Any:
+    """Return what is found once it is there."""
+    end = time.monotonic() + 240
+    while not (answer := found()):
+        assert time.monotonic() < end, "it never came to that"
+        time.sleep(0.01)
+    return answer
+
+
+def ended(pid: int) -> bool:
+    look = PROC.stat(pid)
+    return look is not None and look.dead
+
+
+def grown(pid: int, size: int) -> set[int]:
+    """Return a tree once it is as large as it gets."""
+    return set(until(lambda: tree if len(tree := below(pid)) == size else None))
 
 
 CASES: dict[str, Callable[[], None]] = {}
@@ -125,10 +144,7 @@ def one_of_many_threads_whose_first_has_ended() -> None:
         "threading.Thread(target=forever, daemon=True).start(); ready(); time.sleep(0.05)\n"
         "ctypes.CDLL(None).pthread_exit(None)"
     )
-    time.sleep(0.2)
-    look = PROC.stat(pid)
-    assert look is not None
-    assert (look.state, look.threads) == ("Z", 1) or look.threads >= 1
+    until(lambda: getattr(PROC.stat(pid), "state", "") == "Z")
     outcome = act("agentKillProcess", pid)
     assert outcome.status == "done", outcome
     assert not alive(pid)
@@ -150,7 +166,7 @@ def a_zombie_is_gone_already() -> None:
     pid = os.fork()
     if pid == 0:
         os._exit(0)
-    time.sleep(0.05)
+    until(lambda: ended(pid))
     outcome = act("agentKillProcess", pid)
     assert outcome.status == "already", outcome
     os.waitpid(pid, 0)
@@ -179,9 +195,7 @@ def ourselves_our_ancestors_and_pid_1() -> None:
 def a_simple_tree() -> None:
     other = bystander()
     pid = program("child(lambda: (child(lambda: (child(), forever())), forever())); child(); ready(); forever()")
-    time.sleep(0.1)
-    tree = below(pid)
-    assert len(tree) == 5
+    tree = grown(pid, 5)
     outcome = act("agentKillProcessTree", pid)
     assert outcome.status == "done", outcome
     assert not any(map(alive, tree))
@@ -193,9 +207,7 @@ def a_tree_with_sessions_of_their_own() -> None:
     pid = program(
         "child(lambda: (os.setsid(), child(lambda: (os.setsid(), forever())), forever())); ready(); forever()"
     )
-    time.sleep(0.1)
-    tree = below(pid)
-    assert len(tree) == 3
+    tree = grown(pid, 3)
     assert act("agentKillProcessTree", pid).status == "done"
     assert not any(map(alive, tree))
 
@@ -204,8 +216,7 @@ def a_tree_with_sessions_of_their_own() -> None:
 def a_daemon_that_left_by_a_double_fork_is_named_and_never_hidden_behind_done() -> None:
     before = set(living())
     pid = program("child(lambda: (os.setsid(), child())); ready(); forever()")
-    time.sleep(0.1)
-    (daemon,) = {item for item in set(living()) - before - {pid} if living()[item].ppid == 1}
+    (daemon,) = until(lambda: {item for item, look in living().items() if look.ppid == 1} - before - {pid})
     outcome = act("agentKillProcessTree", pid)
     assert not alive(pid)
     assert alive(daemon)
@@ -284,10 +295,10 @@ def a_protected_member_is_spared_and_a_name_shields_nothing() -> None:
             f"import subprocess\nfor exe in ({str(real)!r}, {str(copy)!r}):\n"
             f"    subprocess.Popen([exe, '-S', '-c', {sleep!r}], env={{'PYTHONHOME': sys.base_prefix}})\n"
             f"child(lambda: (ctypes.CDLL(None).prctl({_PR_SET_NAME}, b'kubelet', 0, 0, 0), forever()))\n"
-            "time.sleep(0.3); ready(); forever()"
+            "ready(); forever()"
         )
-        time.sleep(0.3)
         tree = below(pid)
+        until(lambda: {getattr(PROC.stat(item), "name", "") for item in tree - {pid}} == {"kubelet"})
         shielded = {item for item in tree if PROC.exe(item) == str(real)}
         assert len(tree) == 4, [PROC.stat(item) for item in tree]
         assert len(shielded) == 1
@@ -344,10 +355,9 @@ def a_cgroup_with_an_older_process_in_it_is_not_owned() -> None:
 def a_group() -> None:
     other = bystander()
     pid = program("child(); child(lambda: (os.setsid(), forever())); ready(); forever()")
-    time.sleep(0.1)
-    everyone = living()
-    group = {item for item in below(pid) if everyone[item].pgid == everyone[pid].pgid}
-    outside = below(pid) - group
+    tree = grown(pid, 3)
+    outside = until(lambda: {item for item in tree - {pid} if living()[item].pgid == item})
+    group = tree - outside
     assert (len(group), len(outside)) == (2, 1)
     outcome = act("agentKillProcessGroup", pid)
     assert outcome.status == "done", outcome
@@ -358,9 +368,10 @@ def a_group() -> None:
 
 @case
 def a_group_whose_leader_has_died() -> None:
-    pid = program("a = child(); b = child(); ready(); time.sleep(0.1)")
+    pid = program("a = child(); b = child(); ready(); forever()")
     members = below(pid) - {pid}
     assert len(members) == 2
+    os.kill(pid, signal.SIGKILL)
     _CHILDREN[-1].wait()
     member = min(members)
     outcome = act("agentKillProcessGroup", member)
@@ -385,7 +396,7 @@ def a_group_with_a_protected_member() -> None:
             "import subprocess\n"
             f"subprocess.Popen([{str(real)!r}, '-S', '-c', 'import time; time.sleep(1000)'], "
             "env={'PYTHONHOME': sys.base_prefix})\n"
-            "child(); time.sleep(0.3); ready(); forever()"
+            "child(); ready(); forever()"
         )
         group = below(pid)
         shielded = {item for item in group if PROC.exe(item) == str(real)}
@@ -405,7 +416,7 @@ def a_group_number_that_is_anothers_by_now() -> None:
     plan = ENGINES["agentKillProcessGroup"].evaluate(event)
     os.killpg(pid, signal.SIGKILL)
     _CHILDREN[-1].wait()
-    for _ in range(50):
+    for _ in range(5_000):
         # The number stays taken until the last of the group is reaped.
         time.sleep(0.02)
         namespace.hand_over(pid)

@@ -34,7 +34,7 @@ def collected(place):
         plugin = ["-p", "spyderresp.pytest_plugin", "-p", "no:cacheprovider", "-W", "error", "--tb=short", "-rA"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *plugin, *arguments],
-            cwd=place, env=environment, capture_output=True, text=True, timeout=120, check=False,
+            cwd=place, env=environment, capture_output=True, text=True, timeout=480, check=False,
         )  # fmt: skip
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout
@@ -85,7 +85,7 @@ def spyderresp_test(place: Path) -> list[str]:
     command = [sys.executable, "-m", "spyderresp", "test", str(place / "tests")]
     root = str(Path(spyderresp.__file__).parents[1])
     environment = {**os.environ, "PYTHONPATH": root}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 1, done.stderr
     return done.stdout.splitlines()[:-2]
 

@@ -147,7 +147,7 @@ def test_hostile_files_end_in_an_error_that_names_them(kind: str, tmp_path: Path
         [sys.executable, "-m", "spyderresp", "check", str(path)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
         cwd=tmp_path,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30)),

@@ -20,7 +20,11 @@ BUSY = status(429, "TooManyRequests", "too many requests, please try again later
 
 
 def made(cluster: Cluster, **settings: Any) -> Kubernetes:
-    return Kubernetes("prod", **{"client": cluster.client, "retry": QUICK, "timeout": (1.0, 0.4), **settings})
+    return Kubernetes("prod", **{"client": cluster.client, "retry": QUICK, "timeout": (60.0, 60.0), **settings})
+
+
+# Where it is to run out: else a machine that is slow would be taken for a fault.
+IMPATIENT = (1.0, 0.4)
 
 
 def changes(stand_in: StandIn) -> list[str]:
@@ -45,7 +49,8 @@ def changes(stand_in: StandIn) -> list[str]:
 def test_what_passes_is_tried_again(standing: Cluster, stand_in: StandIn, method: str, fault: Fault) -> None:
     uid = standing.create("p", bound=False)
     stand_in.faults.append(replace(fault, method=method))
-    outcome = kill(made(standing), event("p", uid))
+    settings = {"timeout": IMPATIENT} if fault.delay or fault.drip else {}
+    outcome = kill(made(standing, **settings), event("p", uid))
     assert outcome.status == "done", outcome.reason
     assert standing.get("p") is None
 
@@ -110,7 +115,7 @@ def test_it_gives_up_where_the_server_asks_for_more_than_there_is(standing: Clus
 def test_it_gives_up_in_the_end(standing: Cluster, stand_in: StandIn, method: str, fault: Fault) -> None:
     uid = standing.create("p")
     stand_in.faults.append(replace(fault, method=method, times=10_000))
-    outcome = kill(made(standing, retry=replace(QUICK, within=0.5)), event("p", uid))
+    outcome = kill(made(standing, retry=replace(QUICK, within=0.5), timeout=IMPATIENT), event("p", uid))
     assert outcome.status == "failed"
     stand_in.faults.clear()
     assert standing.uid("p") == uid
@@ -124,7 +129,7 @@ def test_what_cannot_be_told_is_said(standing: Cluster, stand_in: StandIn) -> No
         stand_in.faults.append(Fault("GET", cut=True, times=10_000))
 
     stand_in.faults.append(Fault("DELETE", cut=True, first=True, then=silence))
-    outcome = kill(made(standing, retry=replace(QUICK, within=0.3)), event("p", uid))
+    outcome = kill(made(standing, retry=replace(QUICK, within=2.0)), event("p", uid))
     assert outcome.status == "failed"
     assert "not known" in outcome.reason
 
@@ -141,7 +146,7 @@ def test_a_stale_eviction_stalls_no_longer_than_the_timeouts(standing: Cluster, 
 
     # The first look is that of `resolve`, the second that before the eviction.
     stand_in.faults += [Fault("GET", path="/pods/p"), Fault("GET", path="/pods/p", then=recreate)]
-    outcome = kill(made(standing, evict=True), event("p", uid))
+    outcome = kill(made(standing, evict=True, timeout=IMPATIENT), event("p", uid))
     assert outcome.status == "done", outcome.reason
     assert "lost" in outcome.reason
     assert standing.uid("p") not in (None, uid)
@@ -307,7 +312,7 @@ def test_a_login_that_hangs_holds_up_nothing(standing: Cluster) -> None:
     let_go = threading.Event()
     configuration = official.Configuration(host=standing.client.configuration.host)
     configuration.api_key["authorization"] = "Bearer good"
-    configuration.refresh_api_key_hook = lambda _: let_go.wait(60)
+    configuration.refresh_api_key_hook = lambda _: let_go.wait(240)
     executor = made(standing, client=official.ApiClient(configuration), retry=replace(QUICK, within=0.5))
     try:
         outcome = kill(executor, event("p", "u"))
@@ -319,7 +324,7 @@ def test_a_login_that_hangs_holds_up_nothing(standing: Cluster) -> None:
 
 def test_nobody_listens() -> None:
     configuration = official.Configuration(host="http://127.0.0.1:1")
-    executor = Kubernetes("prod", client=official.ApiClient(configuration), retry=replace(QUICK, within=0.3))
+    executor = Kubernetes("prod", client=official.ApiClient(configuration), retry=replace(QUICK, within=2.0))
     outcome = kill(executor, event("p", "u"))
     assert outcome.status == "failed"
     assert "refused" in outcome.reason
