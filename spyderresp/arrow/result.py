@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,7 +59,14 @@ class Kept:
     @classmethod
     def of(cls, index: DecisionIndex) -> Kept:
         columns = ActionColumns(index.arranger)
-        return cls(columns, {name: pa.array(words, pa.string()) for name, words in columns.words.items()}, [])
+        return cls(columns, {name: _texts(words) for name, words in columns.words.items()}, [])
+
+
+def _texts(words: Sequence[str]) -> pa.Array:
+    """Return texts as a column. Of buffers: ``pa.array`` imports pandas, where it is installed, to look at them."""
+    data = [word.encode() for word in words]
+    ends = array("i", accumulate(map(len, data), initial=0))
+    return pa.Array.from_buffers(pa.string(), len(data), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(data))])
 
 
 class BatchResult(Sequence[ActionPlan]):

@@ -15,8 +15,8 @@ from spyderresp.recorded.wanted import Wanted, wanted
 
 __all__ = ["ROWS", "batches", "is_normal", "rows", "seconds_of", "wanted"]
 
-#: Rows of a batch: bounds the memory that one takes.
-ROWS: Final = 65_536
+#: Rows of a batch: bounds the memory that one takes. What is said once for each batch is little for so many.
+ROWS: Final = 131_072
 #: Columns by which records of other forms are known; such a table holds no events in the normal form.
 _MARKS: Final = frozenset(
     {"schema", "kind", "output_fields", "rule", "process_exec", "process_exit", "process_kprobe", "apiVersion"}

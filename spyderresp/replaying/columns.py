@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import struct
 from typing import Any, Final
 
 import pyarrow as pa
@@ -16,9 +17,15 @@ from spyderresp.arrow.memory import Memory
 from spyderresp.errors import EventError
 from spyderresp.steps import epoch_seconds
 
-_MOST: Final = 1e12
-_MICRO: Final = 1_000_000
-_NAN: Final = pa.scalar(float("nan"), pa.float64())
+
+def _double(value: float) -> pa.Scalar:
+    """Return a scalar. Of a buffer: ``pa.scalar`` imports pandas, where it is installed, to tell what it is given."""
+    return pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(struct.pack("=d", value))])[0]
+
+
+_MOST: Final = _double(1e12)
+_MICRO: Final = _double(1e6)
+_NAN: Final = _double(math.nan)
 
 
 def count(result: Any, batch: pa.RecordBatch, numbers: bytes, met: Occurrences, kills: Kills) -> None:
@@ -74,7 +81,7 @@ def _seconds(batch: pa.RecordBatch) -> Any:
         column = column.dictionary_decode()
     if pa.types.is_timestamp(kind):
         micros = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        seconds = pc.divide(pc.cast(micros, pa.float64(), safe=False), float(_MICRO))
+        seconds = pc.divide(pc.cast(micros, pa.float64(), safe=False), _MICRO)
     elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         seconds = pc.cast(column, pa.float64(), safe=False)
         seconds = pc.if_else(pc.less(pc.abs(seconds), _MOST), seconds, _NAN)

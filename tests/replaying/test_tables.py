@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -166,3 +169,31 @@ def test_a_column_may_give_its_dictionary_up_within_a_row_group(monkeypatch: pyt
     pq.write_table(pa.table({"cluster": struct}), file, dictionary_pagesize_limit=100_000, data_page_size=10_000)
     read = list(ParquetTable(file).batches(3_000, ["cluster.name"]))
     assert [row["cluster"] for batch in read for row in batch.to_pylist()] == struct.to_pylist()
+
+
+def test_nothing_asks_for_pandas(tmp_path: Path) -> None:
+    """Importing it takes a third of a second, and pyarrow does so where it is given values that are not its own."""
+    pq.write_table(pa.table({"cluster": [{"name": "a"}], "time": [1.5], "id": ["e"]}), tmp_path / "events.parquet")
+    (tmp_path / "policy.json").write_text(
+        '{"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy", "metadata": {"name": "p", "type": "cluster"},'
+        ' "spec": {"clusterSelector": {"name": "a"}, "response": {"default": [{"makeRedFlag": {"severity": "low"}}]}}}'
+    )
+    program = """
+import importlib.abc, sys
+class Refusal(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        assert name.partition(".")[0] != "pandas"
+sys.meta_path.insert(0, Refusal())
+import pyarrow.parquet as pq, spyderresp
+from spyderresp.cli import main
+from spyderresp.integrations.batches import Decide
+events = pq.ParquetFile("events.parquet").read()
+policies = spyderresp.load("policy.json")
+assert spyderresp.Engine(policies).evaluate_batch(events).table.num_rows == Decide(policies)(events).num_rows == 1
+main(["replay", "--policies", "policy.json", "events.parquet"])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 event" in done.stdout
