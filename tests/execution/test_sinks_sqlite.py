@@ -52,7 +52,7 @@ def test_hostile_text(tmp_path: Path) -> None:
 
 
 def deliver(path: Path, mark: str) -> None:
-    sink = Sqlite(path, busy=60.0)
+    sink = Sqlite(path, busy=240.0)
     for number in range(40):
         sink.deliver([{"id": f"{mark}{number}"}, {"id": f"all{number}"}])
 
@@ -64,14 +64,14 @@ def test_processes_and_threads_together(tmp_path: Path) -> None:
     for worker in (*children, *threads):
         worker.start()
     for worker in (*children, *threads):
-        worker.join(120)
+        worker.join(480)
     assert [child.exitcode for child in children] == [0, 0]
     assert sorted(rows(path, "id")) == sorted([f"{mark}{n}" for mark in ("a", "b", "c", "d", "all") for n in range(40)])
 
 
 def test_one_sink_from_many_threads_and_after_a_fork(tmp_path: Path) -> None:
     path = tmp_path / "flags.sqlite"
-    sink = Sqlite(path, busy=60.0)
+    sink = Sqlite(path, busy=240.0)
     sink.deliver([{"id": "first"}])
     child = multiprocessing.get_context("fork").Process(target=lambda: sink.deliver([{"id": "child"}]))
     child.start()

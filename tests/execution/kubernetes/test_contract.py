@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -82,9 +83,16 @@ def test_a_record_that_went_at_once_is_no_end_that_was_seen(cluster: Cluster, ex
 
 def test_waits_for_the_end(cluster: Cluster, executor: Make) -> None:
     uid = cluster.create("waited")
-    node = threading.Timer(0.5, cluster.finish, ("waited",))
+
+    def finish() -> None:
+        # As a node does: not before it is told to.
+        while "deletionTimestamp" not in (cluster.get("waited") or {})["metadata"]:
+            time.sleep(0.05)
+        cluster.finish("waited")
+
+    node = threading.Thread(target=finish)
     node.start()
-    outcome = kill(executor(wait=20.0), event("waited", uid))
+    outcome = kill(executor(wait=240.0), event("waited", uid))
     node.join()
     assert outcome.status == "done", outcome.reason
 
