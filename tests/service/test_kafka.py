@@ -155,8 +155,10 @@ def test_a_commit_that_fails_is_made_again(mock, member, heard, until):
 def test_a_server_that_dies_and_returns(mock, member, heard, recording, until):
     topic = mock.topic()
     mock.send(topic, *(line(n) for n in range(50)))
-    member(mock, topic)
+    # Longer than it is away, however slow the machine: else the group would give its partitions away meanwhile.
+    member(mock, topic, session=240.0)
     until(lambda: len(flagged(recording)) == 50)
+    until(lambda: sum(mock.committed(topic).values()) == 50)
     mock.down()
     until(lambda: any("cannot be reached" in said for _, said in heard.said))
     time.sleep(1.0)
