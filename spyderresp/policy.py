@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from spyderresp._native.digest import digest
@@ -53,7 +52,8 @@ class PolicySet(Sequence[Policy]):
         for policy in self.policies:
             for selector in (*policy.selectors, *(one for entry in policy.entries for one in entry.selectors)):
                 found[selector.scope].update([clause.key for clause in selector.clauses])
-        return MappingProxyType({scope: frozenset(keys) for scope, keys in found.items()})
+        # No proxy of a mapping: those do not pickle.
+        return {scope: frozenset(keys) for scope, keys in found.items()}
 
 
 __all__ = ["Clause", "Entry", "Mode", "Operator", "Policy", "PolicySet", "Section", "Selector"]

@@ -214,7 +214,10 @@ def test_documents_that_hold_themselves() -> None:
 @given(s.policy_sets())
 def test_policy_sets_pickle(documents: list[dict[str, Any]]) -> None:
     policies = spyderresp.from_documents(documents)
+    # With all that it remembers of itself.
+    named = policies.named
     copy = pickle.loads(pickle.dumps(policies))
+    assert copy.named == named
     assert copy.policies == policies.policies
     assert copy.digest == policies.digest
     engine = pickle.loads(pickle.dumps(spyderresp.Engine(policies, defaults="unless-overridden")))
