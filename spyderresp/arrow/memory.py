@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 import pyarrow as pa
@@ -18,6 +19,8 @@ ABSENT: Final[tuple[Any, ...]] = (None, (), None)
 #: As of `_native.columns`.
 _PICKED: Final = -16
 _PICKED_OFTEN: Final = -17
+#: Bytes at whose multiples buffers begin, as Arrow recommends.
+_ALIGNED: Final = 64
 
 
 class Memory:
@@ -100,3 +103,13 @@ def field_place(struct: Any, key: str, path: str) -> int | None:
     if len(places) > 1:
         raise EventError(path, "stands twice among the fields")
     return places[0] if places else None
+
+
+def pieces(sizes: Mapping[str, int]) -> dict[str, pa.Buffer]:
+    """Return buffers to be written, of so many bytes each.
+
+    Of one piece: pieces of their own, and given back, would have the system clear far more memory.
+    """
+    ends = list(accumulate((-(-size // _ALIGNED) * _ALIGNED for size in sizes.values()), initial=0))
+    whole = pa.allocate_buffer(ends[-1])
+    return {name: whole.slice(start, size) for start, (name, size) in zip(ends, sizes.items(), strict=False)}

@@ -9,11 +9,12 @@ import pyarrow as pa
 
 from spyderresp._native.actions import NULLABLE
 from spyderresp._native.plain import NUMBER_COLUMNS, TEXT_COLUMNS, PlainActions
+from spyderresp.arrow.memory import pieces
 from spyderresp.arrow.result import BatchResult
 
 #: The most bytes of a column's texts, and the most actions: offsets have 32 bits.
 _MOST: Final = (1 << 31) - 1
-_ROOM: Final = 64
+#: As many bytes more as are copied of a short text.
 _SPARE: Final = 32
 
 
@@ -51,7 +52,7 @@ def plain(result: BatchResult) -> Plain:
     sizes |= {f"offsets {name}": 4 * (count + 1) for name in texts}
     sizes |= {f"texts {name}": made.sizes[name] + _SPARE for name in texts}
     sizes |= {f"valid {name}": (count + 7) // 8 for name in NULLABLE if name in texts or name in NUMBER_COLUMNS}
-    buffers = _pieces(sizes)
+    buffers = pieces(sizes)
     at = {name: buffer.address for name, buffer in buffers.items()}
     made.write(at)
     columns = {"place": pa.Array.from_buffers(pa.int32(), count, [None, buffers["place"]])}
@@ -67,14 +68,3 @@ def plain(result: BatchResult) -> Plain:
         pa.Array.from_buffers(pa.int32(), len(result) + 1, [None, buffers["starts"]]),
         columns,
     )
-
-
-def _pieces(sizes: dict[str, int]) -> dict[str, pa.Buffer]:
-    """Return buffers of these sizes. Of one piece: each for itself, given back, would have the system clear more."""
-    places = {}
-    end = 0
-    for name, size in sizes.items():
-        places[name] = end
-        end += -(-size // _ROOM) * _ROOM
-    whole = pa.allocate_buffer(end)
-    return {name: whole.slice(place, sizes[name]) for name, place in places.items()}

@@ -21,6 +21,7 @@ from spyderresp._native.plain import PlainWords
 from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp._native.worker import Worker
 from spyderresp.arrow.cells import row_cells
+from spyderresp.arrow.memory import pieces
 from spyderresp.vocabulary import FLAG_TEXTS, SCOPES
 
 _EVENT: Final = ("id", "time", "policy_uid", "policy_name", *SCOPES)
@@ -153,11 +154,8 @@ class BatchResult(Sequence[ActionPlan]):
         sizes = {"row": 8 * count, **dict.fromkeys(_NARROW, count)}
         sizes |= {name: 4 * count for name in _WIDE if name not in empty}
         sizes |= {f"valid {name}": (count + 7) // 8 for name in NULLABLE if name not in empty}
-        # One piece for all: pieces of their own, and given back, would have the system clear far more memory.
-        starts = dict(zip(sizes, accumulate((-(-size // 64) * 64 for size in sizes.values()), initial=0), strict=False))
-        whole = pa.allocate_buffer(sum(-(-size // 64) * 64 for size in sizes.values()))
-        self._decided.write_actions({name: whole.address + start for name, start in starts.items()})
-        data = {name: whole.slice(start, sizes[name]) for name, start in starts.items()}
+        data = pieces(sizes)
+        self._decided.write_actions({name: buffer.address for name, buffer in data.items()})
         data |= {name: nothing for key in empty for name in (key, f"valid {key}")}
 
         def column(name: str) -> pa.Array:
