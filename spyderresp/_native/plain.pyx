@@ -201,7 +201,11 @@ cdef class PlainActions:
         for i, name in enumerate(_NULLABLE):
             bits[i] = <uint8_t*>_address(where, f"valid {name}")
         if not decisions.count:
-            memset(starts, 0, (decisions.rows + 1) * sizeof(int32_t))
+            # No rows: of each column only where its first text would start.
+            starts[0] = 0
+            for i in range(<int>TEXTS):
+                if offsets[i] is not NULL:
+                    offsets[i][0] = 0
             return
         # All at once: threads that take turns at the interpreter lose more by asking for it than by this.
         with nogil:
