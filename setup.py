@@ -1,10 +1,14 @@
 """Builds the native modules. Everything else about the package stands in pyproject.toml."""
 
+import os
 from pathlib import Path
 
+# setuptools first: Cython takes the build classes from it where it is imported already.
+from setuptools import setup
+
+# isort: split
 from Cython.Distutils import build_ext
 from Cython.Distutils.extension import Extension
-from setuptools import setup
 
 DIRECTIVES = {
     "language_level": 3,
@@ -12,16 +16,21 @@ DIRECTIVES = {
     "auto_pickle": False,
     "autotestdict": False,
 }
-MODULES = sorted(path.stem for path in Path("spyderresp/_native").glob("*.pyx"))
+
+
+class BuildModules(build_ext):
+    """Builds as many modules at once as there are processors, unless the command line gives another number."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count()
+
 
 setup(
-    cmdclass={"build_ext": build_ext},
+    cmdclass={"build_ext": BuildModules},
     ext_modules=[
-        Extension(
-            f"spyderresp._native.{name}",
-            [f"spyderresp/_native/{name}.pyx"],
-            cython_directives=DIRECTIVES,
-        )
-        for name in MODULES
+        Extension(".".join(path.with_suffix("").parts), [str(path)], cython_directives=DIRECTIVES)
+        for path in sorted(Path("spyderresp").rglob("*.pyx"))
     ],
 )

@@ -15,7 +15,7 @@ import importlib as _importlib
 import typing as _typing
 
 try:
-    from spyderresp._native import index as _index  # noqa: F401
+    from spyderresp.decision import _index  # noqa: F401
 except ImportError as error:
     raise ImportError(
         f"spyderresp's native modules are not built for this Python ({error}). Install the package "
@@ -23,7 +23,7 @@ except ImportError as error:
         "There is no slow mode."
     ) from error
 
-from spyderresp._native.plan import ActionPlan, PlannedAction, Source, Target
+from spyderresp.decision._plan import ActionPlan, PlannedAction, Source, Target
 from spyderresp.engine import Engine
 from spyderresp.errors import Diagnostic, EventError, Location, PolicyError, SpyderrespError
 from spyderresp.policy import Policy, PolicySet

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Literal, NamedTuple
 
-from spyderresp._native.arrange import Arranger
-from spyderresp._native.index import DecisionIndex
-from spyderresp._native.spec import IndexSpec
+from spyderresp.decision._index import DecisionIndex
+from spyderresp.decision._plan import Arranger
+from spyderresp.decision._spec import IndexSpec
 from spyderresp.policy import PolicySet
 
 Defaults = Literal["always", "unless-overridden"]

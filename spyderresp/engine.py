@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
-from spyderresp._native.decider import Decider
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
+from spyderresp.decision._engine import Decider
 from spyderresp.extras import later, needed
 from spyderresp.policy import PolicySet
 

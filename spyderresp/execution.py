@@ -15,7 +15,7 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.executors.base import Executor
 from spyderresp.guards import Guard
 from spyderresp.guards.base import StepGuard

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from spyderresp._native.index import Trace
-from spyderresp._native.plan import ActionPlan
 from spyderresp.compiler import Compiled
+from spyderresp.decision._index import Trace
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.errors import Location
 from spyderresp.policy import Clause, Entry, Policy, Section, Selector
 

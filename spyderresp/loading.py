@@ -8,14 +8,11 @@ from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Mapping as AbstractMapping
 from typing import Any, Final, NamedTuple
 
-from spyderresp._native.json_reader import read_json
-from spyderresp._native.json_writer import write_json
-from spyderresp._native.schema import PolicyReader
-from spyderresp._native.texts import Texts
-from spyderresp._native.tree import Tree
 from spyderresp.document import MAX_BYTES, DocumentError, NotJsonError
 from spyderresp.errors import PolicyError
 from spyderresp.findings import Findings, TooManyFindingsError
+from spyderresp.policies._document import Texts, Tree, read_json
+from spyderresp.policies._schema import PolicyReader, write_json
 from spyderresp.policy import Policy, PolicySet
 from spyderresp.source import Source
 from spyderresp.yaml_text import read_yaml

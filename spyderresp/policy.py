@@ -6,9 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from spyderresp._native.digest import digest
-from spyderresp._native.policy import Clause, Entry, Policy, Selector
 from spyderresp.errors import Diagnostic
+from spyderresp.policies._model import Clause, Entry, Policy, Selector, digest
 from spyderresp.vocabulary import SCOPES, Mode, Operator, Section
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from spyderresp._native.lines import LineTable
+from spyderresp.policies._document import LineTable
 
 _SNIPPET_LIMIT = 240
 

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Final, cast
 
-from spyderresp._native.plan import ActionPlan, PlannedAction, Source, Target
-from spyderresp._native.reader import IDENTITY
+from spyderresp.decision._event_reader import IDENTITY
+from spyderresp.decision._plan import ActionPlan, PlannedAction, Source, Target
 from spyderresp.errors import Location
 from spyderresp.vocabulary import FLAGS, Disposition, Section
 

@@ -11,10 +11,8 @@ from typing import Any, Final
 import yaml
 from yaml import events
 
-from spyderresp._native.texts import Texts
-from spyderresp._native.tree import Tree
-from spyderresp._native.yaml_builder import YamlBuilder
 from spyderresp.document import MAX_ALIASED, MAX_NODES, DocumentError
+from spyderresp.policies._document import Texts, Tree, YamlBuilder
 
 # Without libyaml PyYAML's own parser gives the same events, some twenty times slower, and lets lone surrogates through.
 LIBYAML: Final[bool] = yaml.__with_libyaml__

@@ -3,9 +3,9 @@
 
 from libc.stdint cimport int32_t
 
-from spyderresp._native.batch cimport Batch
-from spyderresp._native.index cimport DecisionIndex
-from spyderresp._native.rowtable cimport RowTable
+from spyderresp.decision._batch cimport Batch
+from spyderresp.decision._hash_tables cimport RowTable
+from spyderresp.decision._index cimport DecisionIndex
 
 cdef class Distinct:
     cdef DecisionIndex index    # whose outcomes are known

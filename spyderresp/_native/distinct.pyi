@@ -1,8 +1,8 @@
 from collections.abc import Callable
 from typing import final
 
-from spyderresp._native.batch import Batch
-from spyderresp._native.plan import PlanShape
+from spyderresp.decision._batch import Batch
+from spyderresp.decision._plan import PlanShape
 
 @final
 class Distinct:

@@ -2,8 +2,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
 
-from spyderresp._native.numbers cimport FIRST_HASH, hash_number
-from spyderresp._native.rowtable cimport empty_rows, free_rows, tell_row
+from spyderresp.decision._hash_tables cimport FIRST_HASH, empty_rows, free_rows, hash_number, tell_row
 
 cdef enum:
     MOST_KNOWN = 1 << 24      # numbers in the table

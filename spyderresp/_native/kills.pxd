@@ -6,10 +6,10 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
-from spyderresp._native.cells cimport Cell, RowCells
-from spyderresp._native.plan cimport ActionPlan
-from spyderresp._native.text cimport Buffer
 from spyderresp._native.textpool cimport TextPool
+from spyderresp.decision._batch cimport Cell, RowCells
+from spyderresp.decision._hash_tables cimport Buffer
+from spyderresp.decision._plan cimport ActionPlan
 
 cdef enum:
     NOTHING = -1          # for a text: there is none

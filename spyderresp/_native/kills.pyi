@@ -1,9 +1,8 @@
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
-from spyderresp._native.batch import Batch
-from spyderresp._native.cells import RowCells
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._batch import Batch, RowCells
+from spyderresp.decision._plan import ActionPlan
 
 _Part: TypeAlias = tuple[list[tuple[str, tuple[str, ...]]], int, bytes, bytes, bytes, bytes]
 

@@ -10,15 +10,12 @@ from libc.stdio cimport snprintf
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcmp, memcpy, memset
 
-from spyderresp._native.batch cimport Batch
-from spyderresp._native.cells cimport CellKind
-from spyderresp._native.columns cimport PICKED, index_at, is_valid, span_at
-from spyderresp._native.plan cimport ActionPlan
-from spyderresp._native.prefetch cimport prefetch
-from spyderresp._native.text cimport Text, utf8_text
 from spyderresp._native.textpool cimport free_pool, hash_text, tell_text
+from spyderresp.decision._batch cimport PICKED, Batch, CellKind, index_at, is_valid, span_at
+from spyderresp.decision._hash_tables cimport Text, prefetch, utf8_text
+from spyderresp.decision._plan cimport ActionPlan
 
-from spyderresp._native.reader import IDENTITY as _IDENTITY
+from spyderresp.decision._event_reader import IDENTITY as _IDENTITY
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from spyderresp._native.columns import _Texts
+from spyderresp.decision._batch import _Texts
 
 def second_of(moment: Any, otherwise: Callable[[Any], float | None]) -> float | None:
     """Return an event's time in epoch seconds, or None. ``otherwise`` reads what is no text in the common form."""

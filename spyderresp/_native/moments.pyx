@@ -3,7 +3,7 @@ from cpython.unicode cimport PyUnicode_CheckExact, PyUnicode_DecodeUTF8
 from libc.math cimport NAN
 from libc.stdint cimport int64_t
 
-from spyderresp._native.columns cimport Column, fill_column, index_at, is_valid, span_at
+from spyderresp.decision._batch cimport Column, fill_column, index_at, is_valid, span_at
 
 cdef extern from "Python.h":
     bint PyUnicode_IS_COMPACT_ASCII(object text) noexcept

@@ -1,6 +1,6 @@
 from typing import final
 
-from spyderresp._native.batch import Batch
+from spyderresp.decision._batch import Batch
 
 @final
 class Occurrences:

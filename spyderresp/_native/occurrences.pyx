@@ -5,8 +5,8 @@ from libc.stdint cimport uint64_t, uintptr_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memset
 
-from spyderresp._native.batch cimport Batch
-from spyderresp._native.numbers cimport FIRST_HASH, hash_number
+from spyderresp.decision._batch cimport Batch
+from spyderresp.decision._hash_tables cimport FIRST_HASH, hash_number
 
 cdef enum:
     FIRST_PLACES = 1024

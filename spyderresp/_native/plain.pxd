@@ -5,7 +5,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from spyderresp._native.batch cimport Batch
+from spyderresp.decision._batch cimport Batch
 
 cdef enum:
     TEXTS = 8

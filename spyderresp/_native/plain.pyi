@@ -1,7 +1,6 @@
 from typing import final
 
-from spyderresp._native.actions import ActionColumns
-from spyderresp._native.batch import Batch
+from spyderresp.decision._batch import ActionColumns, Batch
 
 TEXT_COLUMNS: tuple[str, ...]
 NUMBER_COLUMNS: tuple[str, ...]

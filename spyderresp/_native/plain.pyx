@@ -2,10 +2,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uintptr_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcpy, memset
 
-from spyderresp._native.actions cimport NULLABLES, Action, ActionColumns
-from spyderresp._native.worker cimport Decisions
+from spyderresp.decision._batch cimport NULLABLES, Action, ActionColumns, Decisions
 
-from spyderresp._native.actions import NULLABLE as _NULLABLE
+from spyderresp.decision._batch import NULLABLE as _NULLABLE
 
 # In the order of _word() and _number().
 TEXT_COLUMNS = ("action", "severity", "impact", "content", "description", "disposition", "policy", "section")

@@ -2,7 +2,7 @@
 
 The columns are those of the normal form: a struct each of cluster, machine, namespace, pod, container, service and
 process; labels as map or struct; policy_uid, policy_name, id and time beside them. Null is absence, and so is a column
-that is missing. What is decided where is ``_native.batch``.
+that is missing. What is decided where is ``decision._batch``.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from spyderresp._native.batch import Batch
-from spyderresp._native.index import DecisionIndex
 from spyderresp.arrow.columns import Columns
 from spyderresp.arrow.result import BatchResult, Kept
+from spyderresp.decision._batch import Batch
+from spyderresp.decision._index import DecisionIndex
 from spyderresp.errors import EventError
 
 __all__ = ["BatchResult", "evaluate_batch"]

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from spyderresp._native.cells import DOUBLE, FLOAT, INTEGER, TEXT, RowCells
-from spyderresp._native.reader import IDENTITY
 from spyderresp.arrow.memory import Memory, field_place
+from spyderresp.decision._batch import DOUBLE, FLOAT, INTEGER, TEXT, RowCells
+from spyderresp.decision._event_reader import IDENTITY
 from spyderresp.errors import EventError
 
 _OWN: Final = ("id", "time", "policy_uid", "policy_name")

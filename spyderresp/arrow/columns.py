@@ -6,9 +6,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from spyderresp._native.index import DecisionIndex
-from spyderresp._native.reader import FIELD, NAMESPACE_NAME
 from spyderresp.arrow.memory import ABSENT, ALL, Memory, field_place
+from spyderresp.decision._event_reader import FIELD, NAMESPACE_NAME
+from spyderresp.decision._index import DecisionIndex
 from spyderresp.errors import EventError
 from spyderresp.vocabulary import SCOPES
 

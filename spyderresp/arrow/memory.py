@@ -8,15 +8,15 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from spyderresp._native.columns import pick
-from spyderresp._native.text import TextTable
+from spyderresp.decision._batch import pick
+from spyderresp.decision._hash_tables import TextTable
 from spyderresp.errors import EventError
 
 #: A bitmap, of which there is none: every row has a value.
 ALL: Final = (0, 0)
 #: A column without a value.
 ABSENT: Final[tuple[Any, ...]] = (None, (), None)
-#: As of `_native.columns`.
+#: As of `decision._batch`.
 _PICKED: Final = -16
 _PICKED_OFTEN: Final = -17
 #: Bytes at whose multiples buffers begin, as Arrow recommends.
@@ -24,7 +24,7 @@ _ALIGNED: Final = 64
 
 
 class Memory:
-    """Tells arrays as numbers, as ``_native.columns`` takes them, and keeps alive what they lead to."""
+    """Tells arrays as numbers, as ``decision._batch`` takes them, and keeps alive what they lead to."""
 
     def __init__(self) -> None:
         self.kept: list[Any] = []

@@ -7,10 +7,10 @@ from typing import Final
 
 import pyarrow as pa
 
-from spyderresp._native.actions import NULLABLE
 from spyderresp._native.plain import NUMBER_COLUMNS, TEXT_COLUMNS, PlainActions
 from spyderresp.arrow.memory import pieces
 from spyderresp.arrow.result import BatchResult
+from spyderresp.decision._batch import NULLABLE
 
 #: The most bytes of a column's texts, and the most actions: offsets have 32 bits.
 _MOST: Final = (1 << 31) - 1

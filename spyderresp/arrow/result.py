@@ -13,15 +13,12 @@ from typing import Any, Final
 
 import pyarrow as pa
 
-from spyderresp._native.actions import NULLABLE, ActionColumns
-from spyderresp._native.batch import Batch
-from spyderresp._native.cells import RowCells
-from spyderresp._native.index import DecisionIndex
 from spyderresp._native.plain import PlainWords
-from spyderresp._native.plan import ActionPlan, PlanShape
-from spyderresp._native.worker import Worker
 from spyderresp.arrow.cells import row_cells
 from spyderresp.arrow.memory import pieces
+from spyderresp.decision._batch import NULLABLE, ActionColumns, Batch, RowCells, Worker
+from spyderresp.decision._index import DecisionIndex
+from spyderresp.decision._plan import ActionPlan, PlanShape
 from spyderresp.vocabulary import FLAG_TEXTS, SCOPES
 
 _EVENT: Final = ("id", "time", "policy_uid", "policy_name", *SCOPES)

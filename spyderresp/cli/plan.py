@@ -7,11 +7,11 @@ import json
 import sys
 from typing import Any, Final
 
-from spyderresp._native.plan import ActionPlan
 from spyderresp.cli.output import CannotGoOnError, Streams, safe
 from spyderresp.cli.policies import add_options, make_engine
 from spyderresp.cli.records import numbered_lines, opened, to_event
 from spyderresp.cli.render_plan import plan_text
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.errors import EventError
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final, get_args
 
-from spyderresp._native.plan import ActionPlan, PlannedAction
 from spyderresp.cli.output import Paint, safe
+from spyderresp.decision._plan import ActionPlan, PlannedAction
 from spyderresp.vocabulary import FLAG_TEXTS, NAMESPACE_NAME_LABEL, Disposition
 
 _COLOURS: Final[dict[str, str]] = {

@@ -8,10 +8,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp._native.distinct import Distinct
-from spyderresp._native.plan import ActionPlan, PlanShape
 from spyderresp.comparison.causes import Cause, Causes, Explained, Reason
 from spyderresp.comparison.changes import Change
 from spyderresp.comparison.tally import Sample, Tally
+from spyderresp.decision._plan import ActionPlan, PlanShape
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
 from spyderresp.extras import needed

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from spyderresp._native.plan import PlanShape
 from spyderresp.comparison.causes import Cause, Causes
 from spyderresp.comparison.changes import Change, asked_by_others, compare
+from spyderresp.decision._plan import PlanShape
 
 #: Outcomes that are known again as the same object; beyond it all are forgotten, and known by what they say.
 _KNOWN: Final = 100_000

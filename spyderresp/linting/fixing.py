@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from spyderresp._native.digest import digest
-from spyderresp._native.policy import Entry, Policy
 from spyderresp.errors import Diagnostic
 from spyderresp.linting.lint import lint
 from spyderresp.linting.quoting import reads_on
 from spyderresp.loading import Reading, read_text
+from spyderresp.policies._model import Entry, Policy, digest
 from spyderresp.vocabulary import FLAG_TEXTS
 
 _ROUNDS: Final = 1_000

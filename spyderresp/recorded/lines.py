@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Final
 
 from spyderresp._native.marks import is_marked
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
 from spyderresp.service.lines import MAX_LINE, to_event, too_long

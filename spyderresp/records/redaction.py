@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-from spyderresp._native.glob import Glob
+from spyderresp.decision._globs import Glob
 
 MASK: Final = "[redacted]"
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spyderresp._native.plan import ActionShape, PlanShape
+from spyderresp.decision._plan import ActionShape, PlanShape
 from spyderresp.guards.breakers import KILLS
 from spyderresp.vocabulary import TARGET_SCOPE
 

@@ -18,7 +18,7 @@ from spyderresp._native.distinct import Distinct
 from spyderresp._native.kills import Kills
 from spyderresp._native.moments import second_of
 from spyderresp._native.occurrences import Occurrences
-from spyderresp._native.plan import ActionPlan, ActionShape
+from spyderresp.decision._plan import ActionPlan, ActionShape
 from spyderresp.extras import needed
 from spyderresp.guards.breakers import Limits
 from spyderresp.replaying.breaking import Broken, breakers

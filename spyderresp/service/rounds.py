@@ -17,7 +17,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple, Protocol
 
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
 from spyderresp.execution import execute_many

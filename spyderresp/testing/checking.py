@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.engine import Engine
 from spyderresp.errors import EventError
 from spyderresp.explain import Explanation

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.errors import Location
 from spyderresp.findings import listed, quoted, suggestion
 from spyderresp.policy import PolicySet

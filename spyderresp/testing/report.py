@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from spyderresp._native.plan import ActionPlan
+from spyderresp.decision._plan import ActionPlan
 from spyderresp.errors import Diagnostic, Location
 from spyderresp.testing.coverage import Coverage
 from spyderresp.testing.matching import Pair

@@ -40,7 +40,7 @@ class Target:
 
 
 def step_of(action: str = "agentKillProcess", policy: str = "p", **more: Any) -> Step:
-    from spyderresp._native.plan import Source
+    from spyderresp.decision._plan import Source
     from spyderresp.errors import Location
 
     settings: dict[str, Any] = {

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp._native.reader import EventReader, entries
+from spyderresp.decision._event_reader import EventReader, entries
 
 #: Where tables are looked at; elsewhere every dict is walked.
 TABLES = (

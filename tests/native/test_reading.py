@@ -11,11 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp._native.json_reader import read_json
-from spyderresp._native.json_writer import write_json
-from spyderresp._native.lines import LineTable
-from spyderresp._native.texts import Texts
 from spyderresp.document import MAX_DEPTH, DocumentError, NotJsonError
+from spyderresp.policies._document import LineTable, Texts, read_json
+from spyderresp.policies._schema import write_json
 from spyderresp.yaml_text import read_yaml
 
 characters = st.characters(codec="utf-8")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp._native.text import TextTable
+from spyderresp.decision._hash_tables import TextTable
 
 texts = st.text(st.characters(codec=None) | st.sampled_from("a\x7f\x80ÿĀ\ud7ff\ud800\udfff\ue000\U00010000\U0010ffff"))
 

@@ -19,9 +19,9 @@ from plans import core
 
 import spyderresp
 from spyderresp import reference
-from spyderresp._native.arrange import Arranger
-from spyderresp._native.digest import digest
-from spyderresp._native.spec import IndexSpec
+from spyderresp.decision._plan import Arranger
+from spyderresp.decision._spec import IndexSpec
+from spyderresp.policies._model import digest
 
 EVENT = {"cluster": {"name": "a"}, "process": {"name": "sh"}}
 

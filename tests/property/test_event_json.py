@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp._native import narrow
+from spyderresp.decision import _engine as native_engine
 from spyderresp.event_json import decode_event
 
 pytest.importorskip("msgspec")
@@ -187,7 +187,7 @@ def test_usual_events_take_the_quick_way(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(data: object) -> None:
         raise AssertionError(data)
 
-    monkeypatch.setattr(narrow, "_decode_event", refuse)
+    monkeypatch.setattr(native_engine, "_decode_event", refuse)
     event = {
         "id": "e",
         "time": 1.5,
@@ -223,7 +223,7 @@ def test_without_the_extra_answers_are_the_same(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "msgspec", None)
     engine = spyderresp.Engine(spyderresp.from_documents([labelled(["app"])]))
     decoded = []
-    monkeypatch.setattr(narrow, "_decode_event", lambda data: decoded.append(data) or decode_event(data))
+    monkeypatch.setattr(native_engine, "_decode_event", lambda data: decoded.append(data) or decode_event(data))
     text = b'{"id": 1, "cluster": {"name": "a"}, "namespace": {}, "pod": {"labels": {"app": "x"}}}'
     for form in (text, text.decode()):
         assert len(engine.evaluate_json(form)) == 1

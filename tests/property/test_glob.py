@@ -8,7 +8,7 @@ from strategies import GLOB_ALPHABET as ALPHABET
 from strategies import glob_texts as nasty
 from strategies import matches as wanted
 
-from spyderresp._native.glob import Glob, literal
+from spyderresp.decision._globs import Glob, literal
 
 classes = st.builds("{}[{}]{}".format, st.text("a*?", max_size=2), nasty, st.text("a*?", max_size=2))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from strategies import glob_texts as nasty
 from strategies import matches as wanted
 
-from spyderresp._native.globset import GlobSet
+from spyderresp.decision._globs import GlobSet
 
 words = st.text("ab/-é\U0001f600\ud800", max_size=5)
 shaped = st.one_of(

@@ -21,8 +21,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp._native.json_reader import read_json
 from spyderresp.document import DocumentError, NotJsonError
+from spyderresp.policies._document import read_json
 from spyderresp.yaml_text import Loader, read_yaml
 
 FRAGMENTS = (

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp._native.reader import EventReader
+from spyderresp.decision._event_reader import EventReader
 
 
 def read(reader: EventReader, event: Any, *, quick: bool) -> Any:

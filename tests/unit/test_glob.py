@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp._native.glob import Glob, literal
+from spyderresp.decision._globs import Glob, literal
 
 # Pattern; what it matches; what it does not; the only text it matches, where there is one.
 EDGES: list[tuple[str, list[str], list[str], str | None]] = [
@@ -111,7 +111,7 @@ HARD = {
 @pytest.mark.parametrize("name", HARD)
 def test_time_is_bounded_by_pattern_times_value(name: str, tmp_path: Path) -> None:
     pattern, value, expected = HARD[name]
-    program = f"from spyderresp._native.glob import Glob; print(Glob({pattern}).matches({value}))"
+    program = f"from spyderresp.decision._globs import Glob; print(Glob({pattern}).matches({value}))"
     # Not in the checkout: Python would import the package from there, not the one that is installed.
     command = [sys.executable, "-c", program]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=240, cwd=tmp_path)

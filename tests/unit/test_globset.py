@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spyderresp._native.globset import GlobSet
+from spyderresp.decision._globs import GlobSet
 
 COUNT = 1_000
 

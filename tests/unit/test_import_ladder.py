@@ -14,28 +14,24 @@ ROOT = Path(spyderresp.__file__).parent
 # Each rung imports from rungs above it in this list only; modules of one rung do not import each other.
 # A native module is a room of its own, as far as Python modules import it.
 LADDER = (
-    {"vocabulary", "version", "extras", "_native", "_native.lines"},
+    {"vocabulary", "version", "extras", "document", "_native", "policies", "decision"},
+    {"policies._document"},
     {"source", "errors"},
-    {"codes", "document", "_native.policy", "_native.digest", "adapters", "event_json", "narrow"},
-    {"policy", "_native.texts", "_native.tree", "_native.json_reader", "_native.yaml_builder"},
+    {"codes", "policies._model", "adapters", "event_json", "narrow"},
+    {"policy"},
     {
         "yaml_text",
         "findings",
         "json_schema",
-        "_native.glob",
-        "_native.text",
-        "_native.reader",
-        "_native.plan",
-        "_native.spec",
-        "_native.arrange",
-        "_native.index",
-        "_native.actions",
-        "_native.batch",
+        "decision._globs",
+        "decision._hash_tables",
+        "decision._event_reader",
+        "decision._plan",
+        "decision._spec",
+        "decision._index",
+        "decision._batch",
+        "decision._engine",
         "_native.plain",
-        "_native.cells",
-        "_native.columns",
-        "_native.worker",
-        "_native.decider",
         "_native.distinct",
         "_native.occurrences",
         "_native.marks",
@@ -44,7 +40,7 @@ LADDER = (
         "_native.breaking",
         "reference",
     },
-    {"_native.schema", "_native.json_writer"},
+    {"policies._schema"},
     {"compiler", "arrow"},
     {"clock", "protection", "steps"},
     {"report", "records"},
@@ -66,6 +62,7 @@ LADDER = (
 )
 RUNG = {name: number for number, names in enumerate(LADDER) for name in names}
 FILES = sorted(ROOT.rglob("*.py"))
+PACKAGES_WITH_NATIVE = {"_native", "policies", "decision"}
 
 
 def room(path: Path) -> str:
@@ -81,7 +78,7 @@ def imported(tree: ast.AST) -> list[tuple[str, ast.stmt]]:
             inner = (node.module or "").split(".")[1:]
             for alias in node.names:
                 path = [*inner, alias.name]
-                rooms.append((".".join(path[: 2 if path[0] == "_native" else 1]), node))
+                rooms.append((".".join(path[: 2 if path[0] in PACKAGES_WITH_NATIVE else 1]), node))
         elif isinstance(node, ast.Import):
             rooms += [
                 (name.split(".")[1], node) for name in (a.name for a in node.names) if name.startswith("spyderresp.")
@@ -90,9 +87,9 @@ def imported(tree: ast.AST) -> list[tuple[str, ast.stmt]]:
 
 
 def test_every_room_has_a_rung() -> None:
-    native = {name for name in RUNG if name.startswith("_native.")}
+    native = {name for name in RUNG if name.split(".")[0] in PACKAGES_WITH_NATIVE and "." in name}
     assert {room(path) for path in FILES} == set(RUNG) - native
-    stubs = {f"_native.{path.stem}" for path in ROOT.rglob("_native/*.pyi")}
+    stubs = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.rglob("*.pyi")}
     assert native <= stubs
 
 

@@ -1,1 +1,0 @@
-"""Keys of one length: C functions only, for the other native modules."""

@@ -1,1 +1,0 @@
-"""Rows of numbers: C functions only, for the other native modules."""

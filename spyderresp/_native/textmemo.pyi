@@ -1,1 +1,0 @@
-"""Texts that were met: C functions only, for the other native modules."""

@@ -1,0 +1,1 @@
+"""Decisions: from a policy set and an event to a plan."""

@@ -1,0 +1,1 @@
+"""Policies: from texts to a policy set."""
