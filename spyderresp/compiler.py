@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from spyderresp.decision._index import DecisionIndex
-from spyderresp.decision._plan import Arranger
+from spyderresp.decision._plan import PlanBuilder
 from spyderresp.decision._spec import IndexSpec
 from spyderresp.policy import PolicySet
 
@@ -35,7 +35,7 @@ class Compiled:
 def compile_policies(policies: PolicySet, options: Options) -> Compiled:
     """Compile a policy set into its index."""
     spec = IndexSpec(policies.policies, options.not_in == "kubernetes")
-    arranger = Arranger(policies.policies, options.defaults, options.audit)
-    index = DecisionIndex(spec, policies.digest, arranger)
+    plan_builder = PlanBuilder(policies.policies, options.defaults, options.audit)
+    index = DecisionIndex(spec, policies.digest, plan_builder)
     places = {(spec.scopes[scope], key): place for place, (scope, key, _) in enumerate(spec.attributes)}
     return Compiled(policies, index, places)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from spyderresp.compiler import Compiled, Defaults, NotIn, Options, compile_policies
-from spyderresp.decision._engine import Decider
+from spyderresp.decision._engine import EngineBase
 from spyderresp.extras import later, needed
 from spyderresp.policy import PolicySet
 
@@ -23,7 +23,7 @@ _OPTIONS: Final[dict[str, tuple[Any, ...]]] = {
 _AT_ONCE: Final = 32
 
 
-class Engine(Decider):
+class Engine(EngineBase):
     """Decides events against one policy set. Immutable but for ``replace``; safe to share between threads.
 
     Args:

@@ -1,1 +1,1 @@
-"""All compiled code and nothing else. Each module has a .pxd, which is its design, and a .pyi."""
+"""Compiled code of replay. Each module has a .pxd, which is its design, and a .pyi."""

@@ -2,7 +2,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport int64_t, uint64_t
 
-from spyderresp.decision._hash_tables cimport FIRST_HASH, empty_rows, free_rows, hash_number, tell_row
+from spyderresp.decision._hash_tables cimport FIRST_HASH, empty_rows, free_rows, hash_number, intern_row
 
 cdef enum:
     MOST_KNOWN = 1 << 24      # numbers in the table
@@ -30,7 +30,7 @@ cdef class Distinct:
             mixed = FIRST_HASH
             for i in range(size):
                 mixed = hash_number(mixed, said[i])
-            at = tell_row(&self.table, said, size, mixed, False)
+            at = intern_row(&self.table, said, size, mixed, False)
             if at < 0:
                 raise MemoryError
             if self.table.notes[at] < 0:

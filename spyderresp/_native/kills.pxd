@@ -7,7 +7,7 @@
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 
 from spyderresp._native.textpool cimport TextPool
-from spyderresp.decision._batch cimport Cell, RowCells
+from spyderresp.decision._batch cimport Cell, TargetColumns
 from spyderresp.decision._hash_tables cimport Buffer
 from spyderresp.decision._plan cimport ActionPlan
 
@@ -101,10 +101,10 @@ cdef class Kills:
     cdef int32_t what(self, tuple what) except -1
     cdef int value(self, const Cell* cell, Py_ssize_t row, const uint8_t** data, Py_ssize_t* size) except -1
     cdef int append(self, const uint8_t* data, Py_ssize_t size) except -1
-    cdef int read(self, RowCells cells, Said* said, int count) except -1
+    cdef int read(self, TargetColumns cells, Said* said, int count) except -1
     cdef bint meet(self, const Cell* cell, Py_ssize_t row, Spot* spot, int32_t* number) except -1
     cdef int settle(self, const Spot* spot, int32_t* number) except -1
-    cdef int32_t joined_key(self, RowCells cells, bint pod, Py_ssize_t row) except -2
+    cdef int32_t joined_key(self, TargetColumns cells, bint pod, Py_ssize_t row) except -2
     cdef Struck* struck_of(self, int32_t key, bint pod, int32_t name, int32_t namespace) except NULL
     cdef int count(self, const Said* said, double second) except -1
     cdef str key_of(self, ActionPlan plan, bint pod)

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import TypeAlias, final
 
-from spyderresp.decision._batch import Batch, RowCells
+from spyderresp.decision._batch import Batch, TargetColumns
 from spyderresp.decision._plan import ActionPlan
 
 _Part: TypeAlias = tuple[list[tuple[str, tuple[str, ...]]], int, bytes, bytes, bytes, bytes]
@@ -39,7 +39,7 @@ class Kills:
         """Count the kills of one event: its outcome, its time, its namespace, and the key and name of either target."""
     def strike_plan(self, number: int, second: float | None, plan: ActionPlan) -> None:
         """Count the kills of a plan: its outcome, its time."""
-    def walk(self, batch: Batch, numbers: bytes, seconds: int, cells: RowCells) -> None:
+    def walk(self, batch: Batch, numbers: bytes, seconds: int, cells: TargetColumns) -> None:
         """Count the kills of a batch's rows; arguments as of ``Occurrences.add_rows``.
 
         Raises:

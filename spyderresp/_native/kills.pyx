@@ -195,7 +195,7 @@ cdef class Kills:
             texts.append(_said(plan, PROCESS_PID))
         return "/".join(texts)
 
-    def walk(self, Batch batch not None, bytes numbers not None, seconds, RowCells cells not None):
+    def walk(self, Batch batch not None, bytes numbers not None, seconds, TargetColumns cells not None):
         cdef const int32_t* outcomes = batch.decisions.outcomes
         cdef const int32_t* told = <const int32_t*>PyBytes_AS_STRING(numbers)
         cdef const double* times = <const double*><uintptr_t>seconds
@@ -229,7 +229,7 @@ cdef class Kills:
         for i in range(met):
             self.count(&self.said[i], times[self.said[i].row] if times is not NULL else NAN)
 
-    cdef int read(self, RowCells cells, Said* said, int count) except -1:
+    cdef int read(self, TargetColumns cells, Said* said, int count) except -1:
         """Read whom a block's rows are about: texts are asked for before the first answer is waited for."""
         cdef Spot[SPOTS] spots
         cdef Py_ssize_t row
@@ -354,7 +354,7 @@ cdef class Kills:
         self.size += size
         return 0
 
-    cdef int32_t joined_key(self, RowCells cells, bint pod, Py_ssize_t row) except -2:
+    cdef int32_t joined_key(self, TargetColumns cells, bint pod, Py_ssize_t row) except -2:
         """Return what tells a pod or process without a uid from others; NOTHING where nothing does."""
         cdef const Joined* parts = &self.pod if pod else &self.process
         cdef const uint8_t* data

@@ -11,7 +11,7 @@ def seconds_of_texts(
     rows: int,
     otherwise: Callable[[Any], float | None],
 ) -> bytes:
-    """Return the epoch seconds of a column of texts, told as in columns.pyi: doubles, NaN where there are none.
+    """Return the epoch seconds of a column of texts, as _batch.pyi describes it: doubles, NaN where there are none.
 
     ``otherwise`` reads a text that is not in the common form.
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from spyderresp.arrow.columns import Columns
-from spyderresp.arrow.result import BatchResult, Kept
+from spyderresp.arrow.result import BatchContext, BatchResult
 from spyderresp.decision._batch import Batch
 from spyderresp.decision._index import DecisionIndex
 from spyderresp.errors import EventError
@@ -28,9 +28,9 @@ def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:
         EventError: a column that is checked has the wrong type, or holds what is no text.
         TypeError: ``data`` is none of these.
     """
-    kept: Kept | None = index.batching
+    kept: BatchContext | None = index.batching
     if kept is None:
-        kept = index.batching = Kept.of(index)
+        kept = index.batching = BatchContext.of(index)
     decided = Batch(index, kept.columns, kept.idle)
     batches = []
     for batch in _batches(data):

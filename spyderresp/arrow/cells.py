@@ -7,7 +7,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from spyderresp.arrow.memory import Memory, field_place
-from spyderresp.decision._batch import DOUBLE, FLOAT, INTEGER, TEXT, RowCells
+from spyderresp.decision._batch import DOUBLE, FLOAT, INTEGER, TEXT, TargetColumns
 from spyderresp.decision._event_reader import IDENTITY
 from spyderresp.errors import EventError
 
@@ -15,7 +15,7 @@ _OWN: Final = ("id", "time", "policy_uid", "policy_name")
 _NAME_LABEL: Final = "kubernetes.io/metadata.name"
 
 
-def row_cells(batch: pa.RecordBatch) -> RowCells | None:
+def row_cells(batch: pa.RecordBatch) -> TargetColumns | None:
     """Return the cells of a batch's rows; None where a type is none that is read natively."""
     memory = Memory()
     cells: list[Any] = []
@@ -36,7 +36,7 @@ def row_cells(batch: pa.RecordBatch) -> RowCells | None:
             cells.append(None if column is None else _cell(memory, column, ()))
     except (EventError, _UnreadError):
         return None
-    return RowCells(cells, name, memory.kept)
+    return TargetColumns(cells, name, memory.kept)
 
 
 class _UnreadError(Exception):

@@ -16,7 +16,7 @@ import pyarrow as pa
 from spyderresp._native.plain import PlainWords
 from spyderresp.arrow.cells import row_cells
 from spyderresp.arrow.memory import pieces
-from spyderresp.decision._batch import NULLABLE, ActionColumns, Batch, RowCells, Worker
+from spyderresp.decision._batch import NULLABLE, ActionColumns, Batch, BatchWorker, TargetColumns
 from spyderresp.decision._index import DecisionIndex
 from spyderresp.decision._plan import ActionPlan, PlanShape
 from spyderresp.vocabulary import FLAG_TEXTS, SCOPES
@@ -30,12 +30,12 @@ _PARAMETERS: Final = ("severity", *FLAG_TEXTS, "priority")
 
 
 @dataclass(frozen=True)
-class Kept:
+class BatchContext:
     """What the batches of one index have in common: made once, at the first of them."""
 
     columns: ActionColumns
     words: dict[str, pa.Array]
-    idle: list[Worker]
+    idle: list[BatchWorker]
 
     @property
     def memory(self) -> int:
@@ -55,8 +55,8 @@ class Kept:
         return PlainWords(self.columns)
 
     @classmethod
-    def of(cls, index: DecisionIndex) -> Kept:
-        columns = ActionColumns(index.arranger)
+    def of(cls, index: DecisionIndex) -> BatchContext:
+        columns = ActionColumns(index.plan_builder)
         return cls(columns, {name: _texts(words) for name, words in columns.words.items()}, [])
 
 
@@ -73,12 +73,12 @@ class BatchResult(Sequence[ActionPlan]):
     ``result[i]`` is the plan of row i, as ``evaluate`` gives it; ``table`` holds every planned action of every row.
     """
 
-    def __init__(self, decided: Batch, kept: Kept, batches: Sequence[pa.RecordBatch]) -> None:
+    def __init__(self, decided: Batch, kept: BatchContext, batches: Sequence[pa.RecordBatch]) -> None:
         self._decided = decided
         self.kept = kept
         self._batches = batches
         self._starts = list(accumulate((batch.num_rows for batch in batches), initial=0))
-        self._cells: dict[int, RowCells | None] = {}
+        self._cells: dict[int, TargetColumns | None] = {}
 
     @property
     def decided(self) -> Batch:

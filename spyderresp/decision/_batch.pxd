@@ -10,7 +10,7 @@ from libc.stdint cimport int16_t, int32_t, int64_t, int8_t, uint16_t, uint32_t, 
 from spyderresp.decision._globs cimport Matches
 from spyderresp.decision._hash_tables cimport Buffer, KeyMemo, RowTable, Text, TextMemo
 from spyderresp.decision._index cimport DecisionIndex
-from spyderresp.decision._plan cimport Arranger, Desk, Draft, Group, PlanShape
+from spyderresp.decision._plan cimport PlanBuilder, GroupScratch, PlanScratch, Group, PlanShape
 from spyderresp.decision._program cimport Decision, Program
 from spyderresp.decision._spec cimport Value
 
@@ -145,8 +145,8 @@ cdef struct Cell:
     int kind
     Column column         # of a number: its values lie where a dictionary's indices would
 
-cdef class RowCells:
-    cdef Cell* cells      # of a target's identity, id, time, policy_uid and policy_name: as in reader.pxd
+cdef class TargetColumns:
+    cdef Cell* cells      # of a target's identity, id, time, policy_uid and policy_name: as in _event_reader.pxd
     cdef Cell name        # the label that implies a namespace's name
     cdef object kept      # what the columns lead to
     # Fill cells `first` to `stop` of a row, and keep what they are in the list.
@@ -190,7 +190,7 @@ cdef struct Source:
     int32_t* noted            # class of each text of the table, or 0
     TextMemo memo             # of the others
 
-cdef class Scanner:
+cdef class BatchReader:
     cdef Program program
     cdef tuple tables, globs
     cdef int count            # of attributes
@@ -275,7 +275,7 @@ cdef class ActionColumns:
         action.disposition = group.disposition
 
 # Write the actions of each row's outcome; outcome i has those from starts[i] on.
-cdef void spread(
+cdef void write_actions(
     const Sink* sink, const int32_t* outcomes, Py_ssize_t rows, const int64_t* starts, const Action* actions
 ) noexcept nogil
 
@@ -308,13 +308,13 @@ cdef struct Decisions:
     Action* actions
     Py_ssize_t action_room
 
-cdef class Worker(Scanner):
-    cdef Arranger arranger
+cdef class BatchWorker(BatchReader):
+    cdef PlanBuilder plan_builder
     cdef ActionColumns columns
     cdef int pod, process     # bits of scopes
     cdef Decision decision
-    cdef Desk desk
-    cdef Draft draft
+    cdef GroupScratch group_scratch
+    cdef PlanScratch plan_scratch
     cdef Value* values
     cdef uint64_t* mixed      # hashes of the block's keys
     cdef uint64_t* factors    # of those hashes
@@ -340,7 +340,7 @@ cdef class Worker(Scanner):
 cdef class Batch:
     cdef readonly DecisionIndex index
     cdef list idle            # workers that nobody uses
-    cdef Worker worker        # while rows are added
+    cdef BatchWorker worker        # while rows are added
     cdef Decisions decisions
     cdef list shapes          # of the outcomes that plans were asked of, or None
     cdef PlanShape shape(self, int32_t outcome)

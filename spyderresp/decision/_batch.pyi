@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from spyderresp.decision._hash_tables import TextTable
 from spyderresp.decision._index import DecisionIndex
-from spyderresp.decision._plan import ActionPlan, Arranger, PlanShape
+from spyderresp.decision._plan import ActionPlan, PlanBuilder, PlanShape
 
 _Texts: TypeAlias = tuple[int, bool, int, int, int, int, tuple[int, int]]
 FAULTS: dict[int, str]
@@ -55,18 +55,18 @@ DOUBLE: int
 _Cell: TypeAlias = tuple[int, tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int, int, int] | None]]
 
 @final
-class RowCells:
+class TargetColumns:
     """What the rows of one record batch say of their events.
 
     Made from the cells of a target's identity, id, time, policy_uid and policy_name, each its kind and its column, or
     None where all are absent; the label that implies a namespace's name; and what keeps the columns alive. A column is
-    told as in columns.pyi; the values of one of numbers lie where a dictionary's indices would.
+    described at the head of this stub; the values of one of numbers lie where a dictionary's indices would.
     """
 
-    def __new__(cls, cells: list[_Cell | None], name: _Cell | None, kept: Any) -> RowCells: ...
+    def __new__(cls, cells: list[_Cell | None], name: _Cell | None, kept: Any) -> TargetColumns: ...
 
-class Scanner:
-    """Reads keys out of columns, for one index; made as a Worker only."""
+class BatchReader:
+    """Reads keys out of columns, for one index; made only as a BatchWorker."""
 
     def __new__(cls, index: DecisionIndex, columns: ActionColumns) -> Self: ...
 
@@ -77,7 +77,7 @@ NULLABLE: tuple[str, ...]
 class ActionColumns:
     """What every entry of a policy set says, as numbers: the columns of a batch's actions are made of it."""
 
-    def __new__(cls, arranger: Arranger) -> ActionColumns: ...
+    def __new__(cls, plan_builder: PlanBuilder) -> ActionColumns: ...
     @property
     def words(self) -> dict[str, tuple[str, ...]]:
         """The texts of each column of texts, by its name."""
@@ -86,10 +86,10 @@ class ActionColumns:
         """Bytes, the texts apart."""
 
 @final
-class Worker(Scanner):
+class BatchWorker(BatchReader):
     """Decides rows of columns by one index, in one thread at a time, and remembers within bounds what it met."""
 
-    def __new__(cls, index: DecisionIndex, columns: ActionColumns) -> Worker: ...
+    def __new__(cls, index: DecisionIndex, columns: ActionColumns) -> BatchWorker: ...
     @property
     def memory(self) -> int:
         """Bytes of its memos and its scratch."""
@@ -98,12 +98,12 @@ _Column: TypeAlias = tuple[_Texts | None, tuple[tuple[int, int], ...], tuple[int
 
 @final
 class Batch:
-    """Decides rows of columns by one index, however it is replaced meanwhile. Columns are told as in columns.pyi.
+    """Decides rows of columns by one index, however it is replaced meanwhile. The head of this stub describes columns.
 
     A worker is taken from those that are idle, or made; ``complete()`` gives it back, and rows can be added no more.
     """
 
-    def __new__(cls, index: DecisionIndex, columns: ActionColumns, idle: list[Worker]) -> Batch: ...
+    def __new__(cls, index: DecisionIndex, columns: ActionColumns, idle: list[BatchWorker]) -> Batch: ...
     @property
     def index(self) -> DecisionIndex: ...
     @property
@@ -129,7 +129,7 @@ class Batch:
             What is wrong with the columns: the place of the column, the row, and what it is. Its rows are not decided.
         """
     def complete(self) -> None: ...
-    def plan(self, row: int, cells: RowCells, place: int) -> ActionPlan:
+    def plan(self, row: int, cells: TargetColumns, place: int) -> ActionPlan:
         """Return the plan of a row, which is one of the cells' rows."""
     def plan_of(self, row: int, event: Mapping[str, Any]) -> ActionPlan:
         """Return the plan of a row, given its event.

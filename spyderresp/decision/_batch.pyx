@@ -10,10 +10,10 @@ from spyderresp.decision._event_reader cimport IDENTITIES, POLICY_NAME, POLICY_U
 from spyderresp.decision._globs cimport GlobSet, release
 from spyderresp.decision._hash_tables cimport (
     FIRST_HASH, Known, TableEntry, TextTable, add_key, empty_keys, empty_memo, empty_rows, find_entry, find_key,
-    find_known, free_keys, free_memo, free_rows, hash_bytes, hash_key, hash_number, prefetch, remember, tell_row,
+    find_known, free_keys, free_memo, free_rows, hash_bytes, hash_key, hash_number, prefetch, remember, intern_row,
     utf8_text,
 )
-from spyderresp.decision._plan cimport ActionPlan, free_desk, free_draft, new_plan_of
+from spyderresp.decision._plan cimport ActionPlan, free_group_scratch, free_plan_scratch, new_plan_of
 from spyderresp.decision._program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_decision
 from spyderresp.decision._spec cimport ABSENT, FIRST, MAX_CLASSES, MAX_POOL, NO_CLASS, OTHER, class_value, number_class
 from spyderresp.policies._model cimport Entry, Policy
@@ -44,7 +44,7 @@ cdef int _fill_validity(Validity* valid, tuple said) except -1:
 
 
 cdef int fill_column(Column* column, tuple said) except -1:
-    """Set a column from numbers: ``(texts, validities, indices)``, as columns.pyi says."""
+    """Set a column from numbers: ``(texts, validities, indices)``, as the head of _batch.pyi says."""
     cdef tuple texts = said[0], indices = said[2]
     cdef int i
     memset(column, 0, sizeof(Column))
@@ -247,7 +247,7 @@ DOUBLE = CellKind.DOUBLE_CELL
 cdef int _NAME = [(scope, key) for scope, keys in _IDENTITY for key in keys].index(("namespace", "name"))
 
 
-cdef class RowCells:
+cdef class TargetColumns:
     def __cinit__(self, list cells not None, tuple name, kept):
         cdef int i
         if len(cells) != READ:
@@ -315,7 +315,7 @@ cdef enum:
     PENDING = -3              # for a class: not yet looked up
 
 
-cdef class Scanner:
+cdef class BatchReader:
     def __cinit__(self, DecisionIndex index not None, columns):
         cdef int i
         cdef Source* source
@@ -692,7 +692,7 @@ cdef int32_t _place(dict words, object word) except -1:
 
 
 cdef class ActionColumns:
-    def __cinit__(self, Arranger arranger not None):
+    def __cinit__(self, PlanBuilder plan_builder not None):
         cdef Action* action
         cdef Entry entry
         cdef Policy policy
@@ -702,7 +702,7 @@ cdef class ActionColumns:
         cdef dict names = {name: place for place, name in enumerate(_words.ACTIONS)}
         cdef dict severities = {name: place for place, name in enumerate(_words.SEVERITIES)}
         cdef dict impacts = {}, contents = {}, descriptions = {}, policies = {}
-        self.entry_count = len(arranger.entries)
+        self.entry_count = len(plan_builder.entries)
         self.memory = self.entry_count * sizeof(Action)
         self.entries = <Action*>calloc(self.entry_count + 1, sizeof(Action))
         if not self.entries:
@@ -711,12 +711,12 @@ cdef class ActionColumns:
             if i % ENTRIES_PER_PAUSE == 0:
                 pause()
             action = &self.entries[i]
-            entry = arranger.entries[i]
-            policy = arranger.policies[arranger.policy_of[i]]
+            entry = plan_builder.entries[i]
+            policy = plan_builder.policies[plan_builder.policy_of[i]]
             said = dict(entry.parameters)
             action.action = names[entry.action]
             action.policy = _place(policies, policy.name)
-            action.section = arranger.overrules[i]
+            action.section = plan_builder.overrules[i]
             action.index = entry.index
             action.severity = 0 if said.get("severity") is None else severities[said["severity"]]
             action.impact = _place(impacts, said.get("impact"))
@@ -740,7 +740,7 @@ cdef class ActionColumns:
         free(self.entries)
 
 
-cdef void spread(
+cdef void write_actions(
     const Sink* sink, const int32_t* outcomes, Py_ssize_t rows, const int64_t* starts, const Action* actions
 ) noexcept nogil:
     cdef Py_ssize_t row, at = 0
@@ -801,11 +801,11 @@ cdef enum:
     MOST_ACTIONS = 1 << 16    # of all outcomes before the last
 
 
-cdef class Worker(Scanner):
+cdef class BatchWorker(BatchReader):
     def __cinit__(self, DecisionIndex index not None, ActionColumns columns not None):
         cdef int i
         cdef uint64_t factor = FIRST_HASH
-        self.arranger = index.arranger
+        self.plan_builder = index.plan_builder
         self.columns = columns
         self.pod, self.process = index.pod, index.process
         self.memo.length = self.width
@@ -814,7 +814,7 @@ cdef class Worker(Scanner):
         self.factors = <uint64_t*>malloc(self.width * sizeof(uint64_t))
         if (
             not self.values or not self.mixed or not self.factors or not self.program.prepare(&self.decision)
-            or not self.arranger.prepare(&self.desk)
+            or not self.plan_builder.prepare(&self.group_scratch)
         ):
             raise MemoryError
         for i in range(self.width):
@@ -823,8 +823,8 @@ cdef class Worker(Scanner):
 
     def __dealloc__(self):
         free_decision(&self.decision)
-        free_desk(&self.desk)
-        free_draft(&self.draft)
+        free_group_scratch(&self.group_scratch)
+        free_plan_scratch(&self.plan_scratch)
         free(self.values)
         free(self.mixed)
         free(self.factors)
@@ -838,7 +838,7 @@ cdef class Worker(Scanner):
         cdef Py_ssize_t numbers = max(self.program.post_count, self.program.policy_count) + self.program.entry_count
         return (
             self.scan_memory()
-            + (numbers + 4 * self.arranger.entry_count + self.local_room + self.decided.capacity) * sizeof(int32_t)
+            + (numbers + 4 * self.plan_builder.entry_count + self.local_room + self.decided.capacity) * sizeof(int32_t)
             + (self.decided.mask + 1) * sizeof(int32_t) + self.decided.room * 20
             + self.memo.room * (self.memo.length + 1) * sizeof(int32_t) + (self.memo.mask + 1) * sizeof(uint64_t)
             + self.action_room * sizeof(Action)
@@ -948,7 +948,7 @@ cdef class Worker(Scanner):
         if self.decided.used > MOST_DECIDED or end > MOST_ACTIONS:
             self.forget()
             end = 0
-        at = tell_row(&self.decided, found, size + TOLD, mixed, False)
+        at = intern_row(&self.decided, found, size + TOLD, mixed, False)
         if at < 0:
             return OUT_OF_MEMORY
         outcome[0] = at
@@ -961,21 +961,21 @@ cdef class Worker(Scanner):
             self.local = <int32_t*>grown
             memset(self.local + self.local_room, 0xFF, (self.decided.room - self.local_room) * sizeof(int32_t))
             self.local_room = self.decided.room
-        if not self.arranger.arrange(
-            found + self.decision.in_scope, self.decision.fired, found[size + 1] & 1, found[size + 1] >> 1, &self.desk,
-            &self.draft
+        if not self.plan_builder.arrange(
+            found + self.decision.in_scope, self.decision.fired, found[size + 1] & 1, found[size + 1] >> 1,
+            &self.group_scratch, &self.plan_scratch
         ):
             return OUT_OF_MEMORY
-        if end + self.draft.count > self.action_room:
-            room = 2 * self.action_room + self.draft.count + 256
+        if end + self.plan_scratch.count > self.action_room:
+            room = 2 * self.action_room + self.plan_scratch.count + 256
             grown = realloc(self.actions, room * sizeof(Action))
             if not grown:
                 return OUT_OF_MEMORY
             self.actions = <Action*>grown
             self.action_room = room
-        for i in range(self.draft.count):
-            self.columns.tell(&self.draft.groups[self.draft.order[i]], &self.actions[end + i])
-        self.decided.notes[at] = <int32_t>end + self.draft.count
+        for i in range(self.plan_scratch.count):
+            self.columns.tell(&self.plan_scratch.groups[self.plan_scratch.order[i]], &self.actions[end + i])
+        self.decided.notes[at] = <int32_t>end + self.plan_scratch.count
         return FINE
 
     cdef int32_t adopt(self, int32_t outcome, Decisions* decisions) noexcept nogil:
@@ -1043,7 +1043,7 @@ cdef class Batch:
         try:
             self.worker = idle.pop()
         except IndexError:
-            self.worker = Worker(index, columns)
+            self.worker = BatchWorker(index, columns)
         self.worker.begin()
 
     def __dealloc__(self):
@@ -1054,7 +1054,7 @@ cdef class Batch:
         free(self.decisions.actions)
 
     def add(self, Py_ssize_t rows, list columns not None, list scopes not None):
-        cdef Worker worker = self.worker
+        cdef BatchWorker worker = self.worker
         cdef Decisions* decisions = &self.decisions
         cdef Py_ssize_t room = decisions.rows + rows, done = decisions.rows
         cdef Fault fault
@@ -1116,7 +1116,7 @@ cdef class Batch:
             self.shapes = [None] * self.decisions.count
         shape = self.shapes[outcome]
         if shape is None:
-            shape = self.index.arranger.shape(
+            shape = self.index.plan_builder.shape(
                 numbers, in_scope, numbers + in_scope, size - in_scope, numbers[size + 1] & 1, numbers[size + 1] >> 1
             )
             self.shapes[outcome] = shape
@@ -1126,7 +1126,7 @@ cdef class Batch:
         """Return the group of policies to which an outcome's rows are attributed."""
         return self.decisions.numbers[self.decisions.starts[outcome + 1] - 1]
 
-    def plan(self, Py_ssize_t row, RowCells cells not None, Py_ssize_t place):
+    def plan(self, Py_ssize_t row, TargetColumns cells not None, Py_ssize_t place):
         cdef int32_t outcome = self.outcome(row)
         cdef int32_t group = self.group(outcome)
         cdef PlanShape shape = self.shape(outcome)
@@ -1176,4 +1176,4 @@ cdef class Batch:
         for column, name in enumerate(NULLABLE):
             sink.valid[column] = <uint8_t*>_address(where, f"valid {name}")
         with nogil:
-            spread(&sink, decisions.outcomes, decisions.rows, decisions.spans, decisions.actions)
+            write_actions(&sink, decisions.outcomes, decisions.rows, decisions.spans, decisions.actions)

@@ -31,7 +31,7 @@ cdef struct Kind:
     Place* places
     int count
 
-cdef class Narrow:
+cdef class JsonProjection:
     cdef readonly DecisionIndex index
     cdef bint prepared    # for the first text: making the decoder takes milliseconds, and importing its library more
     cdef object decode    # None where there is none
@@ -50,8 +50,8 @@ cdef class Narrow:
 # Engine is a subclass, so that a decision costs no Python call of its own.
 
 
-cdef class Decider:
+cdef class EngineBase:
     cdef DecisionIndex index
-    cdef Narrow narrow    # of the same index
+    cdef JsonProjection narrow    # of the same index
     cdef DecisionIndex serving(self)
-    cdef Narrow reading(self)
+    cdef JsonProjection reading(self)

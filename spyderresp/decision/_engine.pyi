@@ -6,10 +6,10 @@ from spyderresp.decision._plan import ActionPlan
 from spyderresp.errors import EventError
 
 @final
-class Narrow:
+class JsonProjection:
     """Decides JSON texts of which, where it can, only what the policy set names is read."""
 
-    def __new__(cls, index: DecisionIndex) -> Narrow: ...
+    def __new__(cls, index: DecisionIndex) -> JsonProjection: ...
     @property
     def index(self) -> DecisionIndex: ...
     def evaluate(self, data: bytes | bytearray | memoryview | str) -> ActionPlan:
@@ -19,7 +19,7 @@ class Narrow:
             EventError: the text is not JSON, or the event is malformed where it is checked.
         """
 
-class Decider:
+class EngineBase:
     """Decides events by an index that can be swapped."""
 
     def _serve(self, index: DecisionIndex) -> None:

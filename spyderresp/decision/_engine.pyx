@@ -86,7 +86,7 @@ cdef bint _deep(const uint8_t* text, Py_ssize_t size) noexcept:
 
 
 @cython.final
-cdef class Narrow:
+cdef class JsonProjection:
     def __cinit__(self, DecisionIndex index not None):
         self.index = index
 
@@ -231,19 +231,19 @@ cdef class Narrow:
 
 # --- Base of the engine ---
 
-cdef class Decider:
+cdef class EngineBase:
     cdef DecisionIndex serving(self):
         if self.index is None:
             raise TypeError("this engine was never given policies")
         return self.index
 
-    cdef Narrow reading(self):
+    cdef JsonProjection reading(self):
         self.serving()
         return self.narrow
 
     def _serve(self, DecisionIndex index not None):
         self.index = index
-        self.narrow = Narrow(index)
+        self.narrow = JsonProjection(index)
 
     def evaluate(self, event):
         return self.serving().evaluate(event)
@@ -252,7 +252,7 @@ cdef class Decider:
         return self.reading().evaluate(data)
 
     def evaluate_jsonl(self, buffer, *, on_error="raise"):
-        cdef Narrow narrow = self.reading()
+        cdef JsonProjection narrow = self.reading()
         if on_error == "raise":
             return [narrow.evaluate(line) for line in _lines(buffer)]
         if on_error != "collect":

@@ -25,7 +25,7 @@ cdef enum AttributeKind:
     READ_NAMESPACE_NAME = 2    # the label that a namespace's name implies
 
 cdef enum:
-    IDENTITIES = 20       # cells of a target: see IDENTITY in reader.pyx
+    IDENTITIES = 20       # cells of a target: see IDENTITY in _event_reader.pyx
     SCOPES = 7
     LONGEST = 256         # entries of a dict that quick() walks; of a longer one it looks up what is wanted
     # Cells behind the attributes' and the identity's.

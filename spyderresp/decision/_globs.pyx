@@ -6,7 +6,7 @@ from libc.string cimport memset
 from spyderresp._gil cimport pause
 from spyderresp.decision._hash_tables cimport (
     FIRST_HASH, Buffer, Column, RowTable, TableEntry, ascending, find_entry, free_rows, hash_bytes, hash_number,
-    push, str_text, tell_row,
+    push, str_text, intern_row,
 )
 
 cdef extern from "Python.h":
@@ -447,7 +447,7 @@ cdef class _Anchors:
         for i in range(anchor.length):
             self.row[i + 1] = glob.tokens[anchor.first + i].code
             mixed = hash_number(mixed, self.row[i + 1])
-        place = tell_row(&self.use, self.row, anchor.length + 1, mixed, False)
+        place = intern_row(&self.use, self.row, anchor.length + 1, mixed, False)
         if place < 0:
             raise MemoryError
         return place

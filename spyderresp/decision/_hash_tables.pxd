@@ -177,7 +177,7 @@ cdef inline uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept n
     else:
         word = 0
     mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
-    # A product's low bits know nothing of its factors' high ones, which hold a text's last characters.
+    # The low bits of a product do not depend on the high bits of its factors, which hold a text's last characters.
     mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93ull
     return mixed ^ mixed >> 32
 
@@ -266,7 +266,7 @@ cdef struct RowTable:
 
 # The place of a row, added where it is new, its note then -1; or -1 where it is new and the table is full, or without
 # memory.
-cdef int32_t tell_row(
+cdef int32_t intern_row(
     RowTable* table, const int32_t* numbers, Py_ssize_t size, uint64_t mixed, bint full
 ) noexcept nogil
 cdef void empty_rows(RowTable* table) noexcept nogil

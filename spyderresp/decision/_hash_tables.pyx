@@ -291,7 +291,7 @@ cdef bint _grow_rows(RowTable* table) noexcept nogil:
     return True
 
 
-cdef int32_t tell_row(
+cdef int32_t intern_row(
     RowTable* table, const int32_t* numbers, Py_ssize_t size, uint64_t mixed, bint full
 ) noexcept nogil:
     cdef uint32_t at

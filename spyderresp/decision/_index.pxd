@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
 from spyderresp.decision._event_reader cimport EventReader
 from spyderresp.decision._globs cimport Matches
 from spyderresp.decision._hash_tables cimport Buffer, RowTable, Slot as TableSlot, TableEntry, Text, TextTable
-from spyderresp.decision._plan cimport ActionPlan, Arranger, PlanShape
+from spyderresp.decision._plan cimport ActionPlan, PlanBuilder, PlanShape
 from spyderresp.decision._program cimport Decision, Probe, Program, Scope
 from spyderresp.decision._spec cimport Value
 
@@ -26,7 +26,7 @@ cdef struct Fired:
     uint64_t mixed        # hash of all these
     Py_ssize_t weight
 
-cdef class FiredMemo:
+cdef class ShapeCache:
     cdef Fired* places
     cdef Py_ssize_t mask, hand         # where room is made next
     cdef Py_ssize_t most               # weight of all that is kept
@@ -58,12 +58,12 @@ cdef enum:
     BROADS = 64
     SHAPES = 1024    # of each
 
-cdef class Broad:
+cdef class PolicyScope:
     cdef Scope scope
     cdef int32_t* numbers     # what the scope leads to: policies, then loose entries
     cdef uint64_t mixed       # hash of the policies
     cdef readonly tuple names
-    cdef FiredMemo shapes
+    cdef ShapeCache shapes
     cdef int epoch            # in which it was last counted
 
 # A combination, and what it leads to.
@@ -72,7 +72,7 @@ cdef struct Combination:
     int32_t* key              # owned
     PyObject* broad           # owned; several may lead to one
 
-cdef class BroadMemo:
+cdef class ScopeCache:
     cdef Combination[BROADS] places
     cdef readonly int used
     cdef int hand, epoch
@@ -80,20 +80,20 @@ cdef class BroadMemo:
     cdef int32_t* fields      # the attributes that policies ask for; then group and scopes present
     cdef Py_ssize_t size      # of a key
     # The broad scope of an event's classes, or None.
-    cdef Broad find(self, const int32_t* classes)
+    cdef PolicyScope find(self, const int32_t* classes)
     # Whether it could be kept: every class has a number.
     cdef bint known(self, const int32_t* classes) noexcept
     # One that leads to the same policies, or None.
-    cdef Broad like(self, const int32_t* policies, int32_t count)
-    cdef int keep(self, const int32_t* classes, Broad broad) except -1
+    cdef PolicyScope like(self, const int32_t* policies, int32_t count)
+    cdef int keep(self, const int32_t* classes, PolicyScope broad) except -1
     # Make room for what a broad scope has come to weigh.
     cdef uint64_t mix(self, const int32_t* classes) noexcept
-    cdef void settle(self, Broad broad) noexcept
+    cdef void make_room(self, PolicyScope broad) noexcept
     cdef Py_ssize_t weigh(self) noexcept
     cdef void drop(self, Combination* place) noexcept
     cdef int forget(self) except -1
 
-cdef Broad new_broad(Program program, const int32_t* policies, int32_t count, tuple names, Py_ssize_t most)
+cdef PolicyScope new_policy_scope(Program program, const int32_t* policies, int32_t count, tuple names, Py_ssize_t most)
 
 # --- Index ---
 #
@@ -144,7 +144,7 @@ cdef struct Work:
 cdef class DecisionIndex:
     cdef readonly EventReader reader
     cdef readonly Program program
-    cdef readonly Arranger arranger
+    cdef readonly PlanBuilder plan_builder
     cdef readonly str digest
     cdef public object batching        # what batches keep from one to the next, or None; theirs alone
     cdef tuple tables, globs           # of each attribute
@@ -160,9 +160,9 @@ cdef class DecisionIndex:
     cdef char* slots                   # each a shape, owned, or NULL, and its key
     cdef Py_ssize_t slot_mask, slot_size, key_length
     cdef Py_ssize_t slots_used
-    cdef FiredMemo fired
+    cdef ShapeCache fired
     cdef Py_ssize_t most_weight
-    cdef BroadMemo broads
+    cdef ScopeCache broads
     cdef readonly uint64_t evaluated, memo_hits, fired_hits, broad_hits, unattributed
 
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept
@@ -172,11 +172,11 @@ cdef class DecisionIndex:
     cdef inline void find(self, Work* work, int i, const Text* text, uint64_t mixed) noexcept
     cdef Outcome classify(self, Work* work, unsigned int present) noexcept
     cdef int32_t group_of(self, TextTable table, const Text* text) noexcept
-    cdef void know(self, Work* work, Probe* probe) noexcept
+    cdef void load_values(self, Work* work, Probe* probe) noexcept
     cdef void decide(self, Work* work) noexcept
     cdef PlanShape shape(self, Work* work)
-    cdef PlanShape within(self, Work* work, Broad broad, Fired* fired)
-    cdef PlanShape arranged(self, Broad broad, Fired* fired)
+    cdef PlanShape within(self, Work* work, PolicyScope broad, Fired* fired)
+    cdef PlanShape arranged(self, PolicyScope broad, Fired* fired)
     cdef PlanShape widen(self, Work* work, Fired* fired)
     cdef void drop_slot(self, Slot* slot) noexcept
     cdef tuple attribution(self, int32_t group, object uid, object name)

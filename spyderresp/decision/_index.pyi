@@ -2,32 +2,32 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, final
 
 from spyderresp.decision._event_reader import EventReader
-from spyderresp.decision._plan import ActionPlan, Arranger, PlanShape
+from spyderresp.decision._plan import ActionPlan, PlanBuilder, PlanShape
 from spyderresp.decision._program import Program
 from spyderresp.decision._spec import IndexSpec
 
 @final
-class FiredMemo:
+class ShapeCache:
     """Shapes by what fired."""
 
-    def __new__(cls, places: int, most: int) -> FiredMemo: ...
+    def __new__(cls, places: int, most: int) -> ShapeCache: ...
     @property
     def weight(self) -> int: ...
     @property
     def used(self) -> int: ...
 
 @final
-class Broad:
+class PolicyScope:
     """What is kept of one broad scope."""
 
     @property
     def names(self) -> tuple[str, ...]: ...
 
 @final
-class BroadMemo:
+class ScopeCache:
     """Broad scopes that were met before."""
 
-    def __new__(cls, program: Program, most: int) -> BroadMemo: ...
+    def __new__(cls, program: Program, most: int) -> ScopeCache: ...
     @property
     def used(self) -> int: ...
 
@@ -48,13 +48,13 @@ class DecisionIndex:
 
     batching: Any
     """What ``evaluate_batch`` keeps from one batch to the next, or None."""
-    def __new__(cls, spec: IndexSpec, digest: str, arranger: Arranger) -> DecisionIndex: ...
+    def __new__(cls, spec: IndexSpec, digest: str, plan_builder: PlanBuilder) -> DecisionIndex: ...
     @property
     def reader(self) -> EventReader: ...
     @property
     def program(self) -> Program: ...
     @property
-    def arranger(self) -> Arranger: ...
+    def plan_builder(self) -> PlanBuilder: ...
     @property
     def digest(self) -> str: ...
     @property

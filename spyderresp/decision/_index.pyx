@@ -38,7 +38,7 @@ cdef int copy_numbers(Fired* fired) except -1:
 
 
 @cython.no_gc
-cdef class FiredMemo:
+cdef class ShapeCache:
     def __cinit__(self, Py_ssize_t places, Py_ssize_t most):
         """Make room for so many shapes, a power of two, of so much weight together."""
         self.mask = places - 1
@@ -116,17 +116,19 @@ cdef uint64_t _hash(const int32_t* numbers, Py_ssize_t count) noexcept:
 
 
 @cython.no_gc
-cdef class Broad:
+cdef class PolicyScope:
     def __dealloc__(self):
         free(self.numbers)
 
 
-cdef Broad new_broad(Program program, const int32_t* policies, int32_t count, tuple names, Py_ssize_t most):
-    cdef Broad broad = Broad.__new__(Broad)
+cdef PolicyScope new_policy_scope(
+    Program program, const int32_t* policies, int32_t count, tuple names, Py_ssize_t most
+):
+    cdef PolicyScope broad = PolicyScope.__new__(PolicyScope)
     cdef int32_t i, j, at = count, loose = 0
     cdef const int32_t* start = program.loose.start
     broad.names = names
-    broad.shapes = FiredMemo(SHAPES, most)
+    broad.shapes = ShapeCache(SHAPES, most)
     broad.mixed = _hash(policies, count)
     for i in range(count):
         loose += start[policies[i] + 1] - start[policies[i]]
@@ -147,7 +149,7 @@ cdef Broad new_broad(Program program, const int32_t* policies, int32_t count, tu
 
 
 @cython.no_gc
-cdef class BroadMemo:
+cdef class ScopeCache:
     def __cinit__(self, Program program not None, Py_ssize_t most):
         cdef Py_ssize_t i
         self.most = most
@@ -173,7 +175,7 @@ cdef class BroadMemo:
             mixed = hash_number(mixed, classes[self.fields[i]])
         return mixed
 
-    cdef Broad find(self, const int32_t* classes):
+    cdef PolicyScope find(self, const int32_t* classes):
         cdef uint64_t mixed = self.mix(classes)
         cdef const Combination* place
         cdef Py_ssize_t i
@@ -186,7 +188,7 @@ cdef class BroadMemo:
                 if place.key[i] != classes[self.fields[i]]:
                     break
             else:
-                return <Broad>place.broad
+                return <PolicyScope>place.broad
         return None
 
     cdef bint known(self, const int32_t* classes) noexcept:
@@ -197,12 +199,12 @@ cdef class BroadMemo:
                 return False
         return True
 
-    cdef Broad like(self, const int32_t* policies, int32_t count):
+    cdef PolicyScope like(self, const int32_t* policies, int32_t count):
         cdef uint64_t mixed = _hash(policies, count)
-        cdef Broad broad
+        cdef PolicyScope broad
         cdef int k
         for k in range(self.used):
-            broad = <Broad>self.places[k].broad
+            broad = <PolicyScope>self.places[k].broad
             if (
                 broad.mixed == mixed and broad.scope.count == count
                 and memcmp(broad.scope.policies, policies, count * sizeof(int32_t)) == 0
@@ -210,7 +212,7 @@ cdef class BroadMemo:
                 return broad
         return None
 
-    cdef int keep(self, const int32_t* classes, Broad broad) except -1:
+    cdef int keep(self, const int32_t* classes, PolicyScope broad) except -1:
         cdef int32_t* key = <int32_t*>malloc(self.size * sizeof(int32_t))
         cdef Combination* place
         cdef Py_ssize_t i
@@ -228,14 +230,14 @@ cdef class BroadMemo:
         place.mixed = self.mix(classes)
         place.key = key
         place.broad = Py_NewRef(broad)
-        self.settle(broad)
+        self.make_room(broad)
         return 0
 
-    cdef void settle(self, Broad broad) noexcept:
+    cdef void make_room(self, PolicyScope broad) noexcept:
         cdef int i = 0
         cdef Py_ssize_t weight = self.weigh()
         while weight > self.most and i < self.used:
-            if <Broad>self.places[i].broad is broad:
+            if <PolicyScope>self.places[i].broad is broad:
                 i += 1
                 continue
             self.drop(&self.places[i])
@@ -246,11 +248,11 @@ cdef class BroadMemo:
 
     cdef Py_ssize_t weigh(self) noexcept:
         cdef Py_ssize_t weight = 0
-        cdef Broad broad
+        cdef PolicyScope broad
         cdef int k
         self.epoch = (self.epoch + 1) & 0x3FFFFFFF
         for k in range(self.used):
-            broad = <Broad>self.places[k].broad
+            broad = <PolicyScope>self.places[k].broad
             if broad.epoch != self.epoch:
                 broad.epoch = self.epoch
                 weight += broad.scope.count + broad.scope.loose_count + broad.shapes.weight
@@ -264,11 +266,11 @@ cdef class BroadMemo:
         Py_XDECREF(broad)
 
     cdef int forget(self) except -1:
-        cdef Broad broad
+        cdef PolicyScope broad
         while self.used:
             # Out of the table first: other threads may use it at each pause.
             self.used -= 1
-            broad = <Broad>self.places[self.used].broad
+            broad = <PolicyScope>self.places[self.used].broad
             self.drop(&self.places[self.used])
             broad.shapes.forget()
             pause()
@@ -290,10 +292,10 @@ cdef enum:
 
 @cython.final
 cdef class DecisionIndex:
-    def __cinit__(self, IndexSpec spec not None, str digest not None, Arranger arranger not None):
+    def __cinit__(self, IndexSpec spec not None, str digest not None, PlanBuilder plan_builder not None):
         cdef Py_ssize_t i, slots
         self.digest = digest
-        self.arranger = arranger
+        self.plan_builder = plan_builder
         self.reader = EventReader(spec.scopes, spec.attributes)
         self.program = Program(spec)
         self.count = self.reader.count
@@ -329,8 +331,8 @@ cdef class DecisionIndex:
         while slots < MOST_FIRED and slots < 4 * self.program.policy_count:
             slots *= 2
         self.most_weight = WEIGHT + 10 * self.program.policy_count
-        self.fired = FiredMemo(slots, self.most_weight)
-        self.broads = BroadMemo(self.program, self.most_weight)
+        self.fired = ShapeCache(slots, self.most_weight)
+        self.broads = ScopeCache(self.program, self.most_weight)
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -444,7 +446,7 @@ cdef class DecisionIndex:
         cdef TableEntry* entry = find_entry(table, text.bytes, text.size, hash_bytes(text.bytes, text.size))
         return entry.place - FIRST if entry is not NULL else UNKNOWN_GROUP
 
-    cdef void know(self, Work* work, Probe* probe) noexcept:
+    cdef void load_values(self, Work* work, Probe* probe) noexcept:
         """Tell what the values are whose classes the row has."""
         cdef Value* value
         cdef int i
@@ -463,14 +465,14 @@ cdef class DecisionIndex:
 
     cdef void decide(self, Work* work) noexcept:
         cdef Probe probe
-        self.know(work, &probe)
+        self.load_values(work, &probe)
         self.program.decide(&probe, &self.decision)
 
     cdef PlanShape shape(self, Work* work):
         """Decide, and return the shape of the plan."""
         cdef Fired fired
         cdef PlanShape shape
-        cdef Broad broad = None
+        cdef PolicyScope broad = None
         fired.present = work.key[self.count + 1] & (1u << self.pod | 1u << self.process)
         if self.broads.used:
             broad = self.broads.find(work.key)
@@ -489,7 +491,7 @@ cdef class DecisionIndex:
         # Copied before any object is made: whatever runs then may decide, and the scratch is shared.
         copy_numbers(&fired)
         try:
-            shape = self.arranger.shape(
+            shape = self.plan_builder.shape(
                 fired.numbers, fired.in_scope, fired.numbers + fired.in_scope, fired.size - fired.in_scope,
                 fired.present >> self.pod & 1, fired.present >> self.process & 1
             )
@@ -499,11 +501,11 @@ cdef class DecisionIndex:
         self.fired.keep(&fired, shape, shape.weight)
         return shape
 
-    cdef PlanShape within(self, Work* work, Broad broad, Fired* fired):
+    cdef PlanShape within(self, Work* work, PolicyScope broad, Fired* fired):
         """Decide which entries fire in a broad scope, and return the shape of the plan."""
         cdef Probe probe
         cdef PlanShape shape
-        self.know(work, &probe)
+        self.load_values(work, &probe)
         self.decision.in_scope = 0
         self.decision.fired = 0
         self.program.fire(&broad.scope, &probe, &self.decision)
@@ -518,31 +520,31 @@ cdef class DecisionIndex:
         copy_numbers(fired)
         return self.arranged(broad, fired)
 
-    cdef PlanShape arranged(self, Broad broad, Fired* fired):
+    cdef PlanShape arranged(self, PolicyScope broad, Fired* fired):
         """Make a shape in a broad scope, and keep it."""
         cdef PlanShape shape
         try:
-            shape = self.arranger.named(
+            shape = self.plan_builder.named(
                 broad.names, fired.numbers, fired.size, fired.present >> self.pod & 1, fired.present >> self.process & 1
             )
         except BaseException:
             free(fired.numbers)
             raise
         broad.shapes.keep(fired, shape, shape.weight - broad.scope.count)
-        self.broads.settle(broad)
+        self.broads.make_room(broad)
         return shape
 
     cdef PlanShape widen(self, Work* work, Fired* fired):
         """Return the shape of what was decided, and remember its scope as a broad one."""
-        cdef Broad broad
+        cdef PolicyScope broad
         cdef Fired own = fired[0]
         cdef PlanShape shape
         copy_numbers(fired)
         try:
             broad = self.broads.like(fired.numbers, fired.in_scope)
             if broad is None:
-                names = self.arranger.names(fired.numbers, fired.in_scope)
-                broad = new_broad(self.program, fired.numbers, fired.in_scope, names, self.most_weight)
+                names = self.plan_builder.names(fired.numbers, fired.in_scope)
+                broad = new_policy_scope(self.program, fired.numbers, fired.in_scope, names, self.most_weight)
             self.broads.keep(work.key, broad)
             own.numbers = fired.numbers + fired.in_scope
             own.size = fired.size - fired.in_scope
@@ -761,5 +763,5 @@ cdef class DecisionIndex:
             self.drop_slot(self.slot(i))
         self.fired.forget()
         self.broads.forget()
-        self.arranger.forget()
+        self.plan_builder.forget()
         self.batching = None

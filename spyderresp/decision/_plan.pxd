@@ -61,7 +61,7 @@ cdef class ActionPlan:
     cdef Target make_target(self)
     cdef tuple identity(self)
 
-# A plan that holds what a row of cells says (reader.pxd), behind its attributes; its shape is to be set.
+# A plan that holds what a row of cells says (_event_reader.pxd), behind its attributes; its shape is to be set.
 cdef ActionPlan new_plan(PyObject** cells, str digest)
 # The same with a shape: the target is kept only where something is planned.
 cdef ActionPlan new_plan_of(PyObject** cells, str digest, PlanShape shape)
@@ -98,8 +98,8 @@ cdef struct Group:
     bint enforced
     bint applicable
 
-# The actions of one plan. All zeros at first; made anew each time, freed by free_draft().
-cdef struct Draft:
+# The actions of one plan. All zeros at first; made anew each time, freed by free_plan_scratch().
+cdef struct PlanScratch:
     Group* groups
     int32_t* links
     int32_t* order        # of the groups, in the plan
@@ -107,8 +107,8 @@ cdef struct Draft:
     int32_t count         # of groups
     Py_ssize_t room
 
-# One user's scratch, freed by free_desk().
-cdef struct Desk:
+# One user's scratch, freed by free_group_scratch().
+cdef struct GroupScratch:
     int32_t* latest       # by representative, live and aside: its group in the plan being made,
     int32_t* epochs       # and the plan that was
     int32_t epoch
@@ -119,10 +119,10 @@ cdef enum Disposition:
     SUPERSEDED
     NOT_APPLICABLE
 
-cdef void free_draft(Draft* draft) noexcept nogil
-cdef void free_desk(Desk* desk) noexcept nogil
+cdef void free_plan_scratch(PlanScratch* plan_scratch) noexcept nogil
+cdef void free_group_scratch(GroupScratch* group_scratch) noexcept nogil
 
-cdef class Arranger:
+cdef class PlanBuilder:
     cdef list policies            # the enabled ones
     cdef list entries             # theirs, the enabled ones
     cdef bint overriding, audit
@@ -133,19 +133,20 @@ cdef class Arranger:
     cdef int32_t* twin            # the entry's representative
     cdef uint8_t* overrules       # whether the entry stands under `actions`
     cdef int8_t* priority         # of the entry, where it has one
-    cdef Desk desk                # of shape()
+    cdef GroupScratch group_scratch                # of shape()
     cdef PyObject** singles       # of an entry, audited and executed: the ActionShape of it alone, owned, or NULL
     cdef Py_ssize_t singles_made
     cdef int find_twins(self, int32_t first, int32_t stop) except -1
     cdef Source source(self, int32_t entry)
-    cdef ActionShape action(self, const Group* group, const int32_t* fired, const Draft* draft)
-    cdef bint prepare(self, Desk* desk) noexcept nogil
-    cdef bint begin(self, Draft* draft, Py_ssize_t fired_count) noexcept nogil
-    cdef void superseder(self, Group* group, const Draft* draft) noexcept nogil
-    cdef void overrider(self, Group* group, const int32_t* fired, const Draft* draft) noexcept nogil
+    cdef ActionShape action(self, const Group* group, const int32_t* fired, const PlanScratch* plan_scratch)
+    cdef bint prepare(self, GroupScratch* group_scratch) noexcept nogil
+    cdef bint begin(self, PlanScratch* plan_scratch, Py_ssize_t fired_count) noexcept nogil
+    cdef void superseder(self, Group* group, const PlanScratch* plan_scratch) noexcept nogil
+    cdef void overrider(self, Group* group, const int32_t* fired, const PlanScratch* plan_scratch) noexcept nogil
     # Merge, order and disposition of what fired; `fired` ascends. False without memory.
     cdef bint arrange(
-        self, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process, Desk* desk, Draft* draft
+        self, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process, GroupScratch* group_scratch,
+        PlanScratch* plan_scratch
     ) noexcept nogil
     # Give back the actions that are kept.
     cdef int forget(self) except -1

@@ -157,10 +157,10 @@ class ActionPlan(Sequence[PlannedAction]):
 DISPOSITIONS: tuple[str, ...]
 
 @final
-class Arranger:
+class PlanBuilder:
     """Builds plan shapes for one policy set and its options.
 
     Made from all its policies, the disabled ones among them.
     """
 
-    def __new__(cls, policies: tuple[Policy, ...], defaults: str, audit: bool) -> Arranger: ...
+    def __new__(cls, policies: tuple[Policy, ...], defaults: str, audit: bool) -> PlanBuilder: ...

@@ -491,19 +491,19 @@ cdef uint8_t RENICE = _CODES["agentReniceProcess"]
 DISPOSITIONS = ("execute", "audit", "superseded", "not_applicable")
 
 
-cdef void free_draft(Draft* draft) noexcept nogil:
-    free(draft.groups)
-    free(draft.links)
-    memset(draft, 0, sizeof(Draft))
+cdef void free_plan_scratch(PlanScratch* plan_scratch) noexcept nogil:
+    free(plan_scratch.groups)
+    free(plan_scratch.links)
+    memset(plan_scratch, 0, sizeof(PlanScratch))
 
 
-cdef void free_desk(Desk* desk) noexcept nogil:
-    free(desk.latest)
-    free(desk.epochs)
-    memset(desk, 0, sizeof(Desk))
+cdef void free_group_scratch(GroupScratch* group_scratch) noexcept nogil:
+    free(group_scratch.latest)
+    free(group_scratch.epochs)
+    memset(group_scratch, 0, sizeof(GroupScratch))
 
 
-cdef class Arranger:
+cdef class PlanBuilder:
     def __cinit__(self, tuple policies not None, str defaults not None, bint audit):
         cdef Policy policy
         cdef Entry entry
@@ -528,7 +528,7 @@ cdef class Arranger:
         self.singles = <PyObject**>calloc(2 * self.entry_count + 1, sizeof(PyObject*))
         if (
             not self.policy_of or not self.action_of or not self.enforces or not self.twin
-            or not self.overrules or not self.priority or not self.singles or not self.prepare(&self.desk)
+            or not self.overrules or not self.priority or not self.singles or not self.prepare(&self.group_scratch)
         ):
             raise MemoryError
         for place in range(len(self.policies)):
@@ -563,7 +563,7 @@ cdef class Arranger:
         free(self.twin)
         free(self.overrules)
         free(self.priority)
-        free_desk(&self.desk)
+        free_group_scratch(&self.group_scratch)
 
     cdef int find_twins(self, int32_t first, int32_t stop) except -1:
         """Find the representatives of one policy's flags."""
@@ -607,40 +607,41 @@ cdef class Arranger:
         cdef Entry held = self.entries[entry]
         return new_source(policy.name, policy.uid, held.section, held.index, held.location)
 
-    cdef bint prepare(self, Desk* desk) noexcept nogil:
+    cdef bint prepare(self, GroupScratch* group_scratch) noexcept nogil:
         """Make the scratch; False without memory."""
-        memset(desk, 0, sizeof(Desk))
-        desk.latest = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
-        desk.epochs = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
-        return desk.latest is not NULL and desk.epochs is not NULL
+        memset(group_scratch, 0, sizeof(GroupScratch))
+        group_scratch.latest = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
+        group_scratch.epochs = <int32_t*>calloc(2 * self.entry_count + 1, sizeof(int32_t))
+        return group_scratch.latest is not NULL and group_scratch.epochs is not NULL
 
-    cdef bint begin(self, Draft* draft, Py_ssize_t fired_count) noexcept nogil:
+    cdef bint begin(self, PlanScratch* plan_scratch, Py_ssize_t fired_count) noexcept nogil:
         """Make room for a plan; False without memory."""
         cdef void* grown
-        draft.count = 0
-        if fired_count <= draft.room:
+        plan_scratch.count = 0
+        if fired_count <= plan_scratch.room:
             return True
-        grown = realloc(draft.groups, fired_count * sizeof(Group))
+        grown = realloc(plan_scratch.groups, fired_count * sizeof(Group))
         if not grown:
             return False
-        draft.groups = <Group*>grown
-        grown = realloc(draft.links, 3 * fired_count * sizeof(int32_t))
+        plan_scratch.groups = <Group*>grown
+        grown = realloc(plan_scratch.links, 3 * fired_count * sizeof(int32_t))
         if not grown:
             return False
-        draft.links = <int32_t*>grown
-        draft.order = draft.links + fired_count
-        draft.aside = draft.order + fired_count
-        draft.room = fired_count
+        plan_scratch.links = <int32_t*>grown
+        plan_scratch.order = plan_scratch.links + fired_count
+        plan_scratch.aside = plan_scratch.order + fired_count
+        plan_scratch.room = fired_count
         return True
 
     cdef bint arrange(
-        self, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process, Desk* desk, Draft* draft
+        self, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process, GroupScratch* group_scratch,
+        PlanScratch* plan_scratch
     ) noexcept nogil:
         cdef Group* group
         cdef int32_t i, j, entry, place, at = 0
         cdef int32_t overruled
         cdef int stage
-        if not self.begin(draft, fired_count):
+        if not self.begin(plan_scratch, fired_count):
             return False
         i = 0
         while i < fired_count:
@@ -653,25 +654,25 @@ cdef class Arranger:
                 j += 1
             while i < j:
                 entry = fired[i]
-                draft.aside[i] = not self.overrules[entry] and overruled >> self.action_of[entry] & 1
+                plan_scratch.aside[i] = not self.overrules[entry] and overruled >> self.action_of[entry] & 1
                 i += 1
-        desk.epoch += 1
-        if desk.epoch == MAX_EPOCH:
-            memset(desk.epochs, 0, 2 * self.entry_count * sizeof(int32_t))
-            desk.epoch = 1
+        group_scratch.epoch += 1
+        if group_scratch.epoch == MAX_EPOCH:
+            memset(group_scratch.epochs, 0, 2 * self.entry_count * sizeof(int32_t))
+            group_scratch.epoch = 1
         for i in range(<int32_t>fired_count):
             entry = fired[i]
-            place = 2 * self.twin[entry] + draft.aside[i]
-            draft.links[i] = -1
-            if desk.epochs[place] != desk.epoch:
-                desk.epochs[place] = desk.epoch
-                desk.latest[place] = draft.count
-                group = &draft.groups[draft.count]
+            place = 2 * self.twin[entry] + plan_scratch.aside[i]
+            plan_scratch.links[i] = -1
+            if group_scratch.epochs[place] != group_scratch.epoch:
+                group_scratch.epochs[place] = group_scratch.epoch
+                group_scratch.latest[place] = plan_scratch.count
+                group = &plan_scratch.groups[plan_scratch.count]
                 group.first = entry
                 group.count = 0
                 group.link = i
                 group.by = NOBODY
-                group.aside = draft.aside[i]
+                group.aside = plan_scratch.aside[i]
                 group.enforced = False
                 group.stage = _STAGE[self.action_of[entry]]
                 group.applicable = (
@@ -679,30 +680,30 @@ cdef class Arranger:
                     and (process or not _NEEDS_PROCESS[self.action_of[entry]])
                 )
                 group.live = group.applicable and not group.aside
-                draft.count += 1
+                plan_scratch.count += 1
             else:
-                group = &draft.groups[desk.latest[place]]
-                draft.links[group.tail] = i
+                group = &plan_scratch.groups[group_scratch.latest[place]]
+                plan_scratch.links[group.tail] = i
             group.tail = i
             group.count += 1
             if not self.audit and self.enforces[self.policy_of[entry]]:
                 group.enforced = True
         # Groups stand in the order of their first sources; a plan's order is that, stage by stage.
         for stage in range(STAGE_COUNT):
-            for i in range(draft.count):
-                if draft.groups[i].stage == stage:
-                    draft.order[at] = i
+            for i in range(plan_scratch.count):
+                if plan_scratch.groups[i].stage == stage:
+                    plan_scratch.order[at] = i
                     at += 1
-        for i in range(draft.count):
-            group = &draft.groups[i]
+        for i in range(plan_scratch.count):
+            group = &plan_scratch.groups[i]
             group.disposition = Disposition.EXECUTE if group.enforced else Disposition.AUDIT
             if not group.applicable:
                 group.disposition = Disposition.NOT_APPLICABLE
             elif group.aside:
                 group.disposition = Disposition.SUPERSEDED
-                self.overrider(group, fired, draft)
+                self.overrider(group, fired, plan_scratch)
             elif self.action_of[group.first] == KILL or self.action_of[group.first] == RENICE:
-                self.superseder(group, draft)
+                self.superseder(group, plan_scratch)
                 if group.by != NOBODY:
                     group.disposition = Disposition.SUPERSEDED
         return True
@@ -718,21 +719,21 @@ cdef class Arranger:
         return self.named(self.names(in_scope, scope_count), fired, fired_count, pod, process)
 
     cdef PlanShape named(self, tuple names, const int32_t* fired, Py_ssize_t fired_count, bint pod, bint process):
-        cdef Draft draft
+        cdef PlanScratch plan_scratch
         cdef int32_t i
         cdef list actions = []
         # This one's own: whatever runs while actions are made may arrange another. The desk is used in between only.
-        memset(&draft, 0, sizeof(Draft))
+        memset(&plan_scratch, 0, sizeof(PlanScratch))
         try:
-            if not self.arrange(fired, fired_count, pod, process, &self.desk, &draft):
+            if not self.arrange(fired, fired_count, pod, process, &self.group_scratch, &plan_scratch):
                 raise MemoryError
-            for i in range(draft.count):
-                actions.append(self.action(&draft.groups[draft.order[i]], fired, &draft))
+            for i in range(plan_scratch.count):
+                actions.append(self.action(&plan_scratch.groups[plan_scratch.order[i]], fired, &plan_scratch))
         finally:
-            free_draft(&draft)
+            free_plan_scratch(&plan_scratch)
         return new_shape(names, tuple(actions))
 
-    cdef ActionShape action(self, const Group* group, const int32_t* fired, const Draft* draft):
+    cdef ActionShape action(self, const Group* group, const int32_t* fired, const PlanScratch* plan_scratch):
         cdef uint8_t code = self.action_of[group.first]
         cdef int32_t i
         cdef ActionShape single
@@ -744,7 +745,7 @@ cdef class Arranger:
         elif group.aside:
             reason = "an entry of the same name fired under `actions`"
         elif group.by != NOBODY:
-            other = self.entries[draft.groups[draft.order[group.by]].first].action
+            other = self.entries[plan_scratch.groups[plan_scratch.order[group.by]].first].action
             reason = "a higher nice value stays" if code == RENICE else f"{other} kills the process too"
         elif group.count == 1:
             place = &self.singles[2 * <Py_ssize_t>group.first + group.enforced]
@@ -759,19 +760,19 @@ cdef class Arranger:
         i = group.link
         while i >= 0:
             sources.append(self.source(fired[i]))
-            i = draft.links[i]
+            i = plan_scratch.links[i]
         return new_action(
             entry.action, entry.parameters, disposition, tuple(sources), None if group.by == NOBODY else group.by,
             reason
         )
 
-    cdef void superseder(self, Group* group, const Draft* draft) noexcept nogil:
+    cdef void superseder(self, Group* group, const PlanScratch* plan_scratch) noexcept nogil:
         """Find the live action that makes this live one pointless; audit never does so to execute."""
         cdef uint8_t code = self.action_of[group.first], other
         cdef const Group* rival
         cdef int32_t i, highest = self.priority[group.first]
-        for i in range(draft.count):
-            rival = &draft.groups[draft.order[i]]
+        for i in range(plan_scratch.count):
+            rival = &plan_scratch.groups[plan_scratch.order[i]]
             other = self.action_of[rival.first]
             if not rival.live or (group.enforced and not rival.enforced):
                 continue
@@ -782,13 +783,13 @@ cdef class Arranger:
                 highest = self.priority[rival.first]
                 group.by = i
 
-    cdef void overrider(self, Group* group, const int32_t* fired, const Draft* draft) noexcept nogil:
+    cdef void overrider(self, Group* group, const int32_t* fired, const PlanScratch* plan_scratch) noexcept nogil:
         """Find the first live action with a source, under ``actions``, that overrides one of these."""
         cdef uint8_t code = self.action_of[group.first]
         cdef const Group* rival
         cdef int32_t i, own, at, policy
-        for i in range(draft.count):
-            rival = &draft.groups[draft.order[i]]
+        for i in range(plan_scratch.count):
+            rival = &plan_scratch.groups[plan_scratch.order[i]]
             if rival.aside or self.action_of[rival.first] != code:
                 continue
             # Sources ascend, and so do their policies.
@@ -797,9 +798,9 @@ cdef class Arranger:
             while at >= 0 and own >= 0:
                 policy = self.policy_of[fired[at]]
                 if self.policy_of[fired[own]] < policy:
-                    own = draft.links[own]
+                    own = plan_scratch.links[own]
                     continue
                 if self.policy_of[fired[own]] == policy and self.overrules[fired[at]]:
                     group.by = i
                     return
-                at = draft.links[at]
+                at = plan_scratch.links[at]

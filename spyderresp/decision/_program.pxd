@@ -111,7 +111,7 @@ cdef enum:
     TEXTS = 8             # bits by which the count of texts is shifted
     GLOBS = 16
 
-cdef class Assembly:
+cdef class ProgramBuilder:
     cdef readonly Py_ssize_t policy_count, entry_count, attribute_count, scope_count
     cdef readonly Py_ssize_t predicate_count, selector_count, post_count
     cdef int32_t* attribute_scope
@@ -180,7 +180,7 @@ cdef struct Decision:
     uint64_t looked           # policies verified, since it was made,
     uint64_t asked            # and entries
 
-cdef class Program(Assembly):
+cdef class Program(ProgramBuilder):
     cdef bint predicate(self, int32_t place, const Value* values) noexcept nogil
     cdef bint selector(self, int32_t place, const Probe* probe) noexcept nogil
     cdef bint prepare(self, Decision* decision) noexcept nogil

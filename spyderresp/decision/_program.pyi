@@ -13,7 +13,7 @@ class Postings:
     @property
     def memory(self) -> int: ...
 
-class Assembly:
+class ProgramBuilder:
     """The policies of an index as numbers."""
 
     def __new__(cls, spec: IndexSpec) -> Self: ...
@@ -45,5 +45,5 @@ class Assembly:
         """Return the most policies that one value, glob or scope leads to."""
 
 @final
-class Program(Assembly):
+class Program(ProgramBuilder):
     """The decision over an assembly, for the native modules beside this one."""

@@ -215,7 +215,7 @@ cdef void _rows(Rows* rows, Table* table, Py_ssize_t* memory) noexcept:
     rows.items = _numbers(&table.items, memory)
 
 
-cdef class Assembly:
+cdef class ProgramBuilder:
     def __cinit__(self, IndexSpec spec not None):
         cdef Py_ssize_t i, groups = len(spec.uids) + len(spec.names)
         cdef const int32_t* verdicts
@@ -496,7 +496,7 @@ cdef void free_decision(Decision* decision) noexcept nogil:
 
 
 @cython.final
-cdef class Program(Assembly):
+cdef class Program(ProgramBuilder):
     cdef bint prepare(self, Decision* decision) noexcept nogil:
         """Make room for any decision; False without memory."""
         # A policy is found once a row that it stands in, at most. An entry is asked once where all are; else fewer are

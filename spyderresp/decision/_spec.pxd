@@ -6,7 +6,7 @@
 from libc.stdint cimport int32_t, uint64_t
 
 from spyderresp.decision._globs cimport Matches
-from spyderresp.decision._hash_tables cimport Column, RowTable, hash_number, tell_row
+from spyderresp.decision._hash_tables cimport Column, RowTable, hash_number, intern_row
 from spyderresp.policies._model cimport Clause, Policy, Selector
 
 # --- Classes of values ---
@@ -39,7 +39,7 @@ cdef inline int32_t number_class(RowTable* classes, int32_t text, Matches* match
     matches.row[0] = text
     for i in range(size):
         mixed = hash_number(mixed, matches.row[i])
-    return tell_row(
+    return intern_row(
         classes, matches.row, size, mixed, classes.count >= MAX_CLASSES or classes.used + size > MAX_POOL
     )
 

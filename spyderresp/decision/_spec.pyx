@@ -35,7 +35,7 @@ cdef int32_t _told(RowTable* table, const Column* row) except -1:
     cdef int32_t place
     for i in range(row.count):
         mixed = hash_number(mixed, row.items[i])
-    place = tell_row(table, row.items, row.count, mixed, False)
+    place = intern_row(table, row.items, row.count, mixed, False)
     if place < 0:
         raise MemoryError
     return place

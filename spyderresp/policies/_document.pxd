@@ -187,7 +187,7 @@ cdef class YamlBuilder:
     cdef int count(self, Py_ssize_t start) except -1
     cdef int add_scalar(self, event) except -1
     cdef int add_alias(self, event) except -1
-    cdef int settle(self, int mapping) except -1
-    cdef int settle_key(self, int cell) except -1
+    cdef int finish_mapping(self, int mapping) except -1
+    cdef int finish_key(self, int cell) except -1
     cdef int check_merge(self, int key) except -1
     cdef int merge_from(self, int source) except -1

@@ -728,7 +728,7 @@ cdef class YamlBuilder:
                 tree.cells[cell].end = event.end_mark.index
                 tree.cells[cell].link = tree.count
                 if tree.cells[cell].kind == MAPPING:
-                    self.settle(cell)
+                    self.finish_mapping(cell)
                 name = names.pop()
                 if name is not None:
                     self.anchors[name] = cell
@@ -789,13 +789,13 @@ cdef class YamlBuilder:
         self.tree.push(ALIAS, start, end, cell)
         return cell
 
-    cdef int settle(self, int mapping) except -1:
+    cdef int finish_mapping(self, int mapping) except -1:
         """Number the keys of a mapping that has just ended, and write behind them what it merges."""
         cdef Tree tree = self.tree
         cdef int key = mapping + 1, end = tree.cells[mapping].link, merge = -1, source
         self.texts.begin_mapping()
         while key < end:
-            self.settle_key(key)
+            self.finish_key(key)
             at = &tree.cells[key]
             if at.kind == MERGE_KEY:
                 if merge >= 0:
@@ -818,7 +818,7 @@ cdef class YamlBuilder:
             tree.cells[mapping].link = tree.count
         return 0
 
-    cdef int settle_key(self, int cell) except -1:
+    cdef int finish_key(self, int cell) except -1:
         cdef Tree tree = self.tree
         cdef int key = meant(tree, cell), number
         at = &tree.cells[key]

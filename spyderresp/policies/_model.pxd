@@ -55,7 +55,7 @@ cdef class Policy:
 # standard library writes of that meaning; CanonicalEncoder writes it piece by piece.
 
 
-cdef class MeaningWriter:
+cdef class CanonicalEncoder:
     cdef object hashed
     cdef char* bytes       # what is still to be hashed
     cdef Py_ssize_t size, capacity

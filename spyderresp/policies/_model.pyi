@@ -161,10 +161,10 @@ class Policy:
     def __hash__(self) -> int: ...
 
 @final
-class MeaningWriter:
+class CanonicalEncoder:
     """Writes policies as the JSON text of their meaning."""
 
-    def __new__(cls) -> MeaningWriter: ...
+    def __new__(cls) -> CanonicalEncoder: ...
 
 def digest(policies: tuple[Policy, ...]) -> str:
     """Return ``sha256:`` and 64 hexadecimal digits over the policies' meaning and order."""

@@ -251,7 +251,7 @@ cdef enum:
     MUCH = 2047
 
 
-cdef class MeaningWriter:
+cdef class CanonicalEncoder:
     def __cinit__(self):
         self.hashed = sha256()
 
@@ -425,7 +425,7 @@ cdef object _order = lambda selector: ((<Selector>selector).scope, _meanings((<S
 
 
 def digest(tuple policies not None):
-    cdef MeaningWriter writer = MeaningWriter()
+    cdef CanonicalEncoder writer = CanonicalEncoder()
     cdef bint first = True
     writer.mark("[1,[")
     for policy in policies:

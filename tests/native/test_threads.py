@@ -19,7 +19,7 @@ from plans import core
 
 import spyderresp
 from spyderresp import reference
-from spyderresp.decision._plan import Arranger
+from spyderresp.decision._plan import PlanBuilder
 from spyderresp.decision._spec import IndexSpec
 from spyderresp.policies._model import digest
 
@@ -137,7 +137,7 @@ MANY = policies("y", 10_000)
     [
         pytest.param(functools.partial(digest, MANY.policies), id="digest"),
         pytest.param(functools.partial(IndexSpec, MANY.policies, True), id="numbering"),
-        pytest.param(functools.partial(Arranger, MANY.policies, "always", False), id="actions"),
+        pytest.param(functools.partial(PlanBuilder, MANY.policies, "always", False), id="actions"),
     ],
 )
 def test_other_threads_have_their_turn_in_native_code(work: functools.partial[Any]) -> None:
