@@ -41,7 +41,7 @@ cdef void _find_pieces(PlainWords words, const Decisions* decisions, int column,
     cdef int told = words.told[column]
     for i in range(decisions.spans[decisions.count]):
         word = _word(&decisions.actions[i], column)
-        if told >= 0 and not decisions.actions[i].told >> told & 1:
+        if told >= 0 and not decisions.actions[i].valid_bits >> told & 1:
             word = words.counts[column]
         pieces[i] = words.pieces[column][word]
 
@@ -108,7 +108,7 @@ cdef void _write_bits(const Decisions* decisions, int told, uint8_t* to) noexcep
     for row in range(decisions.rows):
         outcome = decisions.outcomes[row]
         for i in range(decisions.spans[outcome], decisions.spans[outcome + 1]):
-            bits |= <uint32_t>(decisions.actions[i].told >> told & 1) << at
+            bits |= <uint32_t>(decisions.actions[i].valid_bits >> told & 1) << at
             at += 1
             if at == 8:
                 to[0] = bits

@@ -197,7 +197,7 @@ cdef class BatchReader:
     cdef int width            # of a key: classes, group, presence
     cdef Source* sources      # of attributes, then uid, then name
     cdef Validity* scopes
-    cdef uint8_t* scope_told  # whether the scope has a column
+    cdef uint8_t* scope_columns  # whether the scope has a column
     cdef Buffer buffer
     cdef Spot* spots
     cdef int32_t* keys        # of the block's rows
@@ -242,7 +242,7 @@ cdef struct Action:
     int8_t priority       # a nice value
     int8_t section
     int8_t disposition
-    uint8_t told          # bit k: NULLABLE column k has a value
+    uint8_t valid_bits    # bit k: NULLABLE column k has a value
 
 cdef enum:
     NULLABLES = 5
@@ -292,7 +292,7 @@ cdef void write_actions(
 
 
 cdef enum:
-    TOLD = 3                  # numbers behind an outcome's policies and entries: how many policies, presence, group
+    TRAILING = 3                  # numbers behind those of an outcome: count of its policies, presence, group
 
 # What a call has decided so far: an outcome a row, and each outcome once. All zeros at first.
 cdef struct Decisions:
@@ -301,7 +301,7 @@ cdef struct Decisions:
     Py_ssize_t row_room
     int32_t count             # of outcomes
     Py_ssize_t room
-    int64_t* starts           # of outcome i's numbers: policies, entries, and TOLD more
+    int64_t* starts           # of outcome i's numbers: policies, entries, and TRAILING more
     int64_t* spans            # of its actions
     int32_t* numbers
     Py_ssize_t number_room
@@ -339,7 +339,7 @@ cdef class BatchWorker(BatchReader):
 
 cdef class Batch:
     cdef readonly DecisionIndex index
-    cdef list idle            # workers that nobody uses
+    cdef list idle            # workers that are not in use
     cdef BatchWorker worker        # while rows are added
     cdef Decisions decisions
     cdef list shapes          # of the outcomes that plans were asked of, or None

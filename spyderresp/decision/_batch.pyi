@@ -1,6 +1,6 @@
-"""Arrow memory: what a column is told as, and what is made of columns.
+"""Batches of Arrow columns, and how a column is passed to native code.
 
-A column is told as ``(texts, validities, indices)``. Addresses are of the buffers' first byte, 0 where there is none:
+A column is passed as ``(texts, validities, indices)``. Addresses are of the buffers' first byte, 0 where there is none:
 
 - texts: ``(offsets, large, data, bytes of data, first, count, validity)``, or None where all are absent;
 - validities, of every level: ``(bits, first bit)``;

@@ -301,11 +301,11 @@ cdef class TargetColumns:
         return PyUnicode_DecodeUTF8(data, size, NULL)
 
 
-cdef int _fill(Cell* cell, tuple told) except -1:
+cdef int _fill(Cell* cell, tuple described) except -1:
     """Set a cell from ``(kind, column)``, or None where it is absent."""
-    if told is not None:
-        cell.kind = told[0]
-        fill_column(&cell.column, told[1])
+    if described is not None:
+        cell.kind = described[0]
+        fill_column(&cell.column, described[1])
     return 0
 
 
@@ -325,10 +325,10 @@ cdef class BatchReader:
         self.width = self.count + 2
         self.sources = <Source*>calloc(self.count + OWN, sizeof(Source))
         self.scopes = <Validity*>calloc(self.program.scope_count, sizeof(Validity))
-        self.scope_told = <uint8_t*>calloc(self.program.scope_count, sizeof(uint8_t))
+        self.scope_columns = <uint8_t*>calloc(self.program.scope_count, sizeof(uint8_t))
         self.spots = <Spot*>calloc(WORD, sizeof(Spot))
         self.keys = <int32_t*>malloc(BLOCK * self.width * sizeof(int32_t))
-        if not self.sources or not self.scopes or not self.scope_told or not self.spots or not self.keys:
+        if not self.sources or not self.scopes or not self.scope_columns or not self.spots or not self.keys:
             raise MemoryError
         for i in range(self.count + OWN):
             source = &self.sources[i]
@@ -353,7 +353,7 @@ cdef class BatchReader:
                 free(self.sources[i].resolved)
         free(self.sources)
         free(self.scopes)
-        free(self.scope_told)
+        free(self.scope_columns)
         free(self.buffer.bytes)
         free(self.spots)
         free(self.keys)
@@ -364,10 +364,10 @@ cdef class BatchReader:
         cdef Source* source
         if len(columns) != self.count + OWN or len(scopes) != self.program.scope_count:
             raise ValueError("a batch of another shape")
-        for i, told in enumerate(scopes):
-            self.scope_told[i] = told is not None
-            self.scopes[i].bits = <const uint8_t*><uintptr_t>(told[0] if told is not None else 0)
-            self.scopes[i].first = told[1] if told is not None else 0
+        for i, validity in enumerate(scopes):
+            self.scope_columns[i] = validity is not None
+            self.scopes[i].bits = <const uint8_t*><uintptr_t>(validity[0] if validity is not None else 0)
+            self.scopes[i].first = validity[1] if validity is not None else 0
         for i in range(self.count + OWN):
             source = &self.sources[i]
             fill_column(&source.column, columns[i][0])
@@ -396,7 +396,7 @@ cdef class BatchReader:
         return False
 
     cdef void forget_classes(self) noexcept nogil:
-        """Number classes anew. Keys of before mean nothing then."""
+        """Restart the numbering of classes. Earlier keys are invalid after this."""
         cdef int i
         cdef Source* source
         for i in range(self.count):
@@ -441,7 +441,7 @@ cdef class BatchReader:
         cdef Py_ssize_t place
         cdef int count, i
         cdef void* grown
-        # Anew for each batch: by address alone one dictionary cannot be told from the next.
+        # Reset for each batch: an address alone does not identify a dictionary.
         if source.column.indices is NULL or source.column.width == PICKED or texts.offsets is NULL:
             return True
         if texts.count + 1 > source.resolved_room:
@@ -622,7 +622,7 @@ cdef class BatchReader:
         cdef int32_t* key
         cdef int32_t named
         for i in range(<int>self.program.scope_count):
-            if not self.scope_told[i]:
+            if not self.scope_columns[i]:
                 continue
             if self.scopes[i].bits is NULL:
                 always |= 1u << i
@@ -724,7 +724,7 @@ cdef class ActionColumns:
             action.description = _place(descriptions, said.get("description"))
             action.priority = said.get("priority", 0)
             for k in range(<int>NULLABLES):
-                action.told |= (said.get(NULLABLE[k]) is not None) << k
+                action.valid_bits |= (said.get(NULLABLE[k]) is not None) << k
         self.words = {
             "action": tuple(names),
             "severity": tuple(severities),
@@ -748,14 +748,14 @@ cdef void write_actions(
     cdef const Action* stop
     cdef uint64_t[1 << NULLABLES] spaced
     cdef uint64_t bits = 0
-    cdef int told, column
+    cdef int mask, column
     # Not looked at again for each action: for all that is known, what is written might be the sink itself.
     cdef Sink to = sink[0]
-    # What is told of one action, a column's bit in a byte of its own.
-    for told in range(1 << NULLABLES):
-        spaced[told] = 0
+    # Which columns of one action have a value, a column's bit in a byte of its own.
+    for mask in range(1 << NULLABLES):
+        spaced[mask] = 0
         for column in range(<int>NULLABLES):
-            spaced[told] |= <uint64_t>(told >> column & 1) << 8 * column
+            spaced[mask] |= <uint64_t>(mask >> column & 1) << 8 * column
     for row in range(rows):
         action = actions + starts[outcomes[row]]
         stop = actions + starts[outcomes[row] + 1]
@@ -775,7 +775,7 @@ cdef void write_actions(
                 to.content[at] = action.content
             if to.description is not NULL:
                 to.description[at] = action.description
-            bits |= spaced[action.told] << (at & 7)
+            bits |= spaced[action.valid_bits] << (at & 7)
             at += 1
             action += 1
             if not at & 7:
@@ -942,13 +942,13 @@ cdef class BatchWorker(BatchReader):
         found[size + 1] = probe.present >> self.pod & 1 | (probe.present >> self.process & 1) << 1
         found[size + 2] = probe.group
         mixed = FIRST_HASH
-        for i in range(size + TOLD):
+        for i in range(size + TRAILING):
             mixed = hash_number(mixed, found[i])
         end = self.decided.notes[self.decided.count - 1] if self.decided.count else 0
         if self.decided.used > MOST_DECIDED or end > MOST_ACTIONS:
             self.forget()
             end = 0
-        at = intern_row(&self.decided, found, size + TOLD, mixed, False)
+        at = intern_row(&self.decided, found, size + TRAILING, mixed, False)
         if at < 0:
             return OUT_OF_MEMORY
         outcome[0] = at
@@ -1062,7 +1062,7 @@ cdef class Batch:
         if worker is None:
             raise ValueError("this batch is complete")
         worker.take(columns, scopes)
-        # Whoever else has this batch finds it complete meanwhile.
+        # Another thread may complete this batch meanwhile.
         self.worker = None
         if room > decisions.row_room:
             room = max(room, 2 * decisions.row_room)
@@ -1109,7 +1109,7 @@ cdef class Batch:
     cdef PlanShape shape(self, int32_t outcome):
         """Return the shape of an outcome's plans."""
         cdef const int32_t* numbers = self.decisions.numbers + self.decisions.starts[outcome]
-        cdef int64_t size = self.decisions.starts[outcome + 1] - self.decisions.starts[outcome] - TOLD
+        cdef int64_t size = self.decisions.starts[outcome + 1] - self.decisions.starts[outcome] - TRAILING
         cdef int32_t in_scope = numbers[size]
         cdef PlanShape shape
         if self.shapes is None:
@@ -1134,7 +1134,7 @@ cdef class Batch:
         cdef list held = [None] * READ
         cdef ActionPlan plan
         cdef int i
-        # Whom it is about is kept only where something is planned.
+        # The target is kept only where an action is planned.
         cells.read(place, 0 if shape.count else IDENTITIES, READ, held)
         for i in range(READ):
             borrowed[i] = <PyObject*>held[i]

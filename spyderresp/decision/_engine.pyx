@@ -114,7 +114,7 @@ cdef class JsonProjection:
         return 0
 
     cdef bint fill(self, int kind, object type, dict wanted) except -1:
-        """See where a class keeps what is wanted of it; False where that cannot be told."""
+        """Find the slots of the wanted fields of a struct class; False where they cannot be found."""
         cdef Kind* seen = &self.kinds[kind]
         cdef Place* place
         cdef object marks, struct

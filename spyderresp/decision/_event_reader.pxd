@@ -37,7 +37,7 @@ cdef enum:
     HELD = READ                       # of quick() alone: each scope,
     LABELS = READ + SCOPES            # the labels of each,
     NAME_LABEL = READ + 2 * SCOPES    # the namespace's name as a label,
-    NOWHERE = NAME_LABEL + 1          # and what nobody asked for
+    NOWHERE = NAME_LABEL + 1          # and values that are not wanted
     EXTRA = NOWHERE + 1
 
 cdef struct Attribute:

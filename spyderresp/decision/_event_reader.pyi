@@ -11,7 +11,7 @@ def entries(mapping: dict[Any, Any]) -> list[tuple[str, Any]] | None:
 
 @final
 class EventReader:
-    """Reads the named values, and whom the event is about, out of events."""
+    """Reads the values that policies name, and the identity of the target, from events."""
 
     def __new__(cls, scopes: tuple[str, ...], attributes: tuple[tuple[int, str, int], ...]) -> EventReader: ...
     @property

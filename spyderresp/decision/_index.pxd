@@ -32,9 +32,9 @@ cdef class ShapeCache:
     cdef Py_ssize_t most               # weight of all that is kept
     cdef readonly Py_ssize_t weight
     cdef readonly Py_ssize_t used
-    # Look for what fired, its numbers borrowed; its hash is told. None where it is not known.
+    # Look up what fired, its numbers borrowed; sets its hash. None where it is not in the cache.
     cdef PlanShape find(self, Fired* fired)
-    # Keep it, its numbers copied by copy_numbers() and from now on the memo's.
+    # Keep it; copy_numbers() has copied its numbers, which the cache owns from now on.
     cdef void keep(self, Fired* fired, PlanShape shape, Py_ssize_t weight) noexcept
     cdef void drop(self, Fired* place) noexcept
     cdef int forget(self) except -1

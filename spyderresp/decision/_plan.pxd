@@ -29,7 +29,7 @@ cdef class Source:
 cdef class Target:
     cdef tuple values     # in the order of reader.IDENTITY
 
-# What an action is, whoever it is aimed at.
+# An action without its target.
 cdef class ActionShape:
     cdef readonly str name
     cdef readonly tuple items             # (parameter, value) pairs
@@ -82,7 +82,7 @@ cdef PlanShape new_shape(tuple policies, tuple actions)
 
 
 cdef enum:
-    NOBODY = -1
+    NO_PLACE = -1
 
 # One action that is being made.
 cdef struct Group:
@@ -90,7 +90,7 @@ cdef struct Group:
     int32_t count         # of its sources
     int32_t link          # its first source, into what fired; each links to the next
     int32_t tail          # its last source
-    int32_t by            # place in the plan of what supersedes it, or NOBODY
+    int32_t by            # place in the plan of what supersedes it, or NO_PLACE
     uint8_t stage
     uint8_t disposition   # into DISPOSITIONS
     bint aside
@@ -98,7 +98,7 @@ cdef struct Group:
     bint enforced
     bint applicable
 
-# The actions of one plan. All zeros at first; made anew each time, freed by free_plan_scratch().
+# The actions of one plan. All zeros at first; filled again for each plan, freed by free_plan_scratch().
 cdef struct PlanScratch:
     Group* groups
     int32_t* links

@@ -88,7 +88,7 @@ class PlannedAction:
 
 @final
 class ActionShape:
-    """What an action is, whoever it is aimed at: see PlannedAction."""
+    """An action without its target: see PlannedAction."""
 
     @property
     def name(self) -> str: ...
@@ -134,7 +134,7 @@ class ActionPlan(Sequence[PlannedAction]):
         """Names of the policies in scope, in order, those without a firing entry among them."""
     @property
     def outcome(self) -> PlanShape:
-        """What this plan shares with others: policies and actions, whoever they are aimed at. Often the same object."""
+        """What this plan shares with others: policies and actions without targets. Often the same object."""
     @property
     def attribution(self) -> tuple[str, str, Outcome] | None:
         """The key and value by which the event names a policy, and whether there is one; None without."""

@@ -299,7 +299,7 @@ cdef ActionPlan new_plan_of(PyObject** cells, str digest, PlanShape shape):
     cdef Py_ssize_t i
     plan.shape = shape
     if shape.count:
-        # Whoever asked will walk the actions next.
+        # The caller reads the actions next.
         prefetch(<PyObject*>shape.actions)
         _aim(plan, cells)
         for i in range(min(shape.count, AHEAD)):
@@ -358,7 +358,7 @@ cdef class ActionPlan:
 
     @property
     def event(self):
-        # An id that is a list or mapping can be changed by whoever holds it; a plan can not.
+        # An id that is a list or mapping can be changed by its owner; a plan cannot change.
         if isinstance(self.identifier, (list, dict)):
             return json.loads(json.dumps(self.identifier))
         return self.identifier
@@ -671,7 +671,7 @@ cdef class PlanBuilder:
                 group.first = entry
                 group.count = 0
                 group.link = i
-                group.by = NOBODY
+                group.by = NO_PLACE
                 group.aside = plan_scratch.aside[i]
                 group.enforced = False
                 group.stage = _STAGE[self.action_of[entry]]
@@ -704,7 +704,7 @@ cdef class PlanBuilder:
                 self.overrider(group, fired, plan_scratch)
             elif self.action_of[group.first] == KILL or self.action_of[group.first] == RENICE:
                 self.superseder(group, plan_scratch)
-                if group.by != NOBODY:
+                if group.by != NO_PLACE:
                     group.disposition = Disposition.SUPERSEDED
         return True
 
@@ -744,7 +744,7 @@ cdef class PlanBuilder:
             reason = "the event has no pod" if _NEEDS_POD[code] else "the event has no process"
         elif group.aside:
             reason = "an entry of the same name fired under `actions`"
-        elif group.by != NOBODY:
+        elif group.by != NO_PLACE:
             other = self.entries[plan_scratch.groups[plan_scratch.order[group.by]].first].action
             reason = "a higher nice value stays" if code == RENICE else f"{other} kills the process too"
         elif group.count == 1:
@@ -762,7 +762,7 @@ cdef class PlanBuilder:
             sources.append(self.source(fired[i]))
             i = plan_scratch.links[i]
         return new_action(
-            entry.action, entry.parameters, disposition, tuple(sources), None if group.by == NOBODY else group.by,
+            entry.action, entry.parameters, disposition, tuple(sources), None if group.by == NO_PLACE else group.by,
             reason
         )
 

@@ -20,7 +20,7 @@ from spyderresp.decision._spec cimport IndexSpec, Value
 # First all items are weighed, then posted, then laid out; after that nothing changes.
 
 
-# A list of rows: row i is items[start[i]:start[i + 1]]. Owned by whoever holds it.
+# A list of rows: row i is items[start[i]:start[i + 1]]. The struct or class that holds it frees it.
 cdef struct Rows:
     int32_t* start
     int32_t* items

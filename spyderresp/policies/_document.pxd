@@ -81,7 +81,7 @@ cdef enum Kind:
     MERGE_KEY       # a plain `<<`; as a key, its pair is not one of the mapping's own
     SEQUENCE        # link is the cell after all that it holds
     MAPPING         # the same
-    ALIAS           # link is the cell that is meant, which is no alias
+    ALIAS           # link is the node that it refers to, which is no alias
 
 cdef struct Cell:
     unsigned int start    # offset of the first character

@@ -767,7 +767,7 @@ cdef class YamlBuilder:
         return 0
 
     cdef int add_alias(self, event) except -1:
-        """Add an alias; return the cell that is meant."""
+        """Add an alias; return the node that it refers to."""
         cdef Py_ssize_t start = event.start_mark.index, end = event.end_mark.index
         cdef int cell
         name = event.anchor

@@ -128,7 +128,7 @@ cdef class PolicyReader:
     cdef readonly list policies
     cdef readonly Texts texts
     cdef object findings
-    cdef dict uids          # uid to the place of the first policy that bears it
+    cdef dict uids          # uid to the place of the first policy with it
     cdef dict names
     cdef Places* places     # of each policy
     cdef Py_ssize_t room
