@@ -30,8 +30,8 @@ cdef class ShapeCache:
     cdef Fired* places
     cdef Py_ssize_t mask, hand         # where room is made next
     cdef Py_ssize_t most               # weight of all that is kept
-    cdef readonly Py_ssize_t weight
-    cdef readonly Py_ssize_t used
+    cdef Py_ssize_t weight
+    cdef Py_ssize_t used
     # Look up what fired, its numbers borrowed; sets its hash. None where it is not in the cache.
     cdef PlanShape find(self, Fired* fired)
     # Keep it; copy_numbers() has copied its numbers, which the cache owns from now on.
@@ -62,7 +62,7 @@ cdef class PolicyScope:
     cdef Scope scope
     cdef int32_t* numbers     # what the scope leads to: policies, then loose entries
     cdef uint64_t mixed       # hash of the policies
-    cdef readonly tuple names
+    cdef tuple names
     cdef ShapeCache shapes
     cdef int epoch            # in which it was last counted
 
@@ -74,7 +74,7 @@ cdef struct Combination:
 
 cdef class ScopeCache:
     cdef Combination[BROADS] places
-    cdef readonly int used
+    cdef int used
     cdef int hand, epoch
     cdef Py_ssize_t most      # weight of all together
     cdef int32_t* fields      # the attributes that policies ask for; then group and scopes present

@@ -11,25 +11,16 @@ class ShapeCache:
     """Shapes by what fired."""
 
     def __new__(cls, places: int, most: int) -> ShapeCache: ...
-    @property
-    def weight(self) -> int: ...
-    @property
-    def used(self) -> int: ...
 
 @final
 class PolicyScope:
     """What is kept of one broad scope."""
-
-    @property
-    def names(self) -> tuple[str, ...]: ...
 
 @final
 class ScopeCache:
     """Broad scopes that were met before."""
 
     def __new__(cls, program: Program, most: int) -> ScopeCache: ...
-    @property
-    def used(self) -> int: ...
 
 class Trace(NamedTuple):
     """What the index made of one event, whole: the ground of every explanation."""

@@ -48,7 +48,7 @@ cdef class PlanShape:
     cdef readonly tuple policies    # names
     cdef readonly tuple actions     # ActionShape
     cdef Py_ssize_t count           # of actions
-    cdef readonly Py_ssize_t weight
+    cdef Py_ssize_t weight
 
 cdef class ActionPlan:
     cdef PlanShape shape

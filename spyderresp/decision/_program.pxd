@@ -40,8 +40,8 @@ cdef class Postings:
     cdef Rows* globs
     cdef int32_t* attributes           # those that anything is posted under, ascending
     cdef Py_ssize_t attribute_count
-    cdef readonly Py_ssize_t count     # of posts
-    cdef readonly Py_ssize_t memory    # bytes
+    cdef Py_ssize_t count              # of posts
+    cdef Py_ssize_t memory             # bytes
     cdef Py_ssize_t fields             # attributes, all of them
     cdef int32_t* text_counts          # of each attribute
     cdef int32_t* glob_counts
@@ -112,7 +112,8 @@ cdef enum:
     GLOBS = 16
 
 cdef class ProgramBuilder:
-    cdef readonly Py_ssize_t policy_count, entry_count, attribute_count, scope_count
+    cdef readonly Py_ssize_t policy_count, entry_count, attribute_count
+    cdef Py_ssize_t scope_count
     cdef readonly Py_ssize_t predicate_count, selector_count, post_count
     cdef int32_t* attribute_scope
     cdef int32_t* predicate_attribute
