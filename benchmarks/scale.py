@@ -27,8 +27,8 @@ from scaling import equality, local, spark  # noqa: E402
 from scaling.generated import generate  # noqa: E402
 from workloads import Workload, synthetic  # noqa: E402
 
-from spyderresp.integrations.batches import Decide  # noqa: E402
-from spyderresp.integrations.spark import decide as by_spark  # noqa: E402
+from spyderresp.distributed import Decide  # noqa: E402
+from spyderresp.distributed.spark import decide as by_spark  # noqa: E402
 
 _FIGURES = ("local", "replay", "dask", "spark", "equal")
 Figure = dict[str, Any]

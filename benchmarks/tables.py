@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 from peers.named import LABELLED, attributes
 
-from spyderresp.policy import PolicySet
+from spyderresp.policies.policy_set import PolicySet
 
 _INTEGERS = ("pid", "ppid")
 _PLAIN = ("id", "policy_uid", "policy_name")

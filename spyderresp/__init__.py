@@ -24,18 +24,17 @@ except ImportError as error:
     ) from error
 
 from spyderresp.decision._plan import ActionPlan, PlannedAction, Source, Target
-from spyderresp.engine import Engine
-from spyderresp.errors import Diagnostic, EventError, Location, PolicyError, SpyderrespError
-from spyderresp.policy import Policy, PolicySet
-from spyderresp.version import __version__
+from spyderresp.decision.engine import Engine
+from spyderresp.errors import Diagnostic, EventError, Location, PolicyError, SpyderrespError, __version__
+from spyderresp.policies.policy_set import Policy, PolicySet
 
 if _typing.TYPE_CHECKING:
-    from spyderresp.adapters import adapt
-    from spyderresp.execution import aexecute, execute, execute_many
-    from spyderresp.explain import Explanation
-    from spyderresp.loading import from_documents, load, loads
-    from spyderresp.reconciliation import follow_up, reconcile
-    from spyderresp.report import ExecutionReport, StepOutcome
+    from spyderresp.decision.explain import Explanation
+    from spyderresp.events.formats import adapt
+    from spyderresp.execution.execute import aexecute, execute, execute_many
+    from spyderresp.execution.reconciliation import follow_up, reconcile
+    from spyderresp.execution.report import ExecutionReport, StepOutcome
+    from spyderresp.policies.loader import from_documents, load, loads
 
 __all__ = [
     "ActionPlan",
@@ -68,18 +67,18 @@ __all__ = [
 #: What deciding does not need is imported when it is first asked for: it takes twice as long as all the rest. No module
 #: has the name of what stands in it, or it would be in its way.
 _LATER = {
-    "ExecutionReport": "report",
-    "Explanation": "explain",
-    "StepOutcome": "report",
-    "adapt": "adapters",
-    "aexecute": "execution",
-    "execute": "execution",
-    "execute_many": "execution",
-    "follow_up": "reconciliation",
-    "from_documents": "loading",
-    "load": "loading",
-    "loads": "loading",
-    "reconcile": "reconciliation",
+    "ExecutionReport": "execution.report",
+    "Explanation": "decision.explain",
+    "StepOutcome": "execution.report",
+    "adapt": "events.formats",
+    "aexecute": "execution.execute",
+    "execute": "execution.execute",
+    "execute_many": "execution.execute",
+    "follow_up": "execution.reconciliation",
+    "from_documents": "policies.loader",
+    "load": "policies.loader",
+    "loads": "policies.loader",
+    "reconcile": "execution.reconciliation",
 }
 
 if not _typing.TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from spyderresp.vocabulary import FIELDS, LABEL_SCOPES
+from spyderresp.policies.vocabulary import FIELDS, LABEL_SCOPES
 
 TEXT = pa.string()
 MORE = {"namespace": ("name",), "pod": ("name", "uid", "kuid"), "process": ("uid",)}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import spyderresp
+from spyderresp.execution.flags import Disclosure, allowed, flag_record
+from spyderresp.execution.interfaces import Alarm
+from spyderresp.execution.pipeline import Round
+from spyderresp.execution.steps import steps_of
 from spyderresp.guards import Guard
-from spyderresp.guards.base import Alarm
-from spyderresp.records import Disclosure, allowed, flag_record
-from spyderresp.round import Round
-from spyderresp.steps import steps_of
 
 POLICY = """
 apiVersion: spyderbat/v1

@@ -6,11 +6,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
-from spyderresp.executors.base import DeliveryError
-from spyderresp.journal.base import Intent
-from spyderresp.protection import Protection
-from spyderresp.report import Result, Status, StepOutcome
-from spyderresp.steps import Step
+from spyderresp.execution.interfaces import DeliveryError, Intent
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result, Status, StepOutcome
+from spyderresp.execution.steps import Step
 
 
 def step(key: str, action: str = "agentKillProcess", **more: Any) -> Step:

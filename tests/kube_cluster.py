@@ -10,10 +10,10 @@ import urllib3
 from kubernetes import client as official
 
 import spyderresp
-from spyderresp.executors.backoff import Backoff
+from spyderresp.execution.backoff import Backoff
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import StepOutcome
 from spyderresp.guards import Guard
-from spyderresp.protection import Protection
-from spyderresp.report import StepOutcome
 
 NAMESPACE = os.environ.get("SPYDERRESP_KUBE_NAMESPACE", "spyderresp-test")
 

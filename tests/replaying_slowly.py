@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from spyderresp import ActionPlan
-from spyderresp.clock import Clock
-from spyderresp.guards.breakers import KILLS, Breakers, Limits
-from spyderresp.replaying.identity import POD, PROCESS
-from spyderresp.replaying.replay import Replay
-from spyderresp.replaying.timeline import MOST, WIDTHS
-from spyderresp.steps import epoch_seconds
-from spyderresp.vocabulary import TARGET_SCOPE
+from spyderresp.authoring.replay import Replay
+from spyderresp.authoring.replay.histogram import MOST, WIDTHS
+from spyderresp.authoring.replay.kills import POD, PROCESS
+from spyderresp.execution.clock import Clock
+from spyderresp.execution.guards.circuit_breakers import KILLS, Breakers, Limits
+from spyderresp.execution.steps import epoch_seconds
+from spyderresp.policies.vocabulary import TARGET_SCOPE
 
 
 def of_pod(target: Any) -> str:

@@ -9,7 +9,7 @@ import jsonschema
 import yaml
 
 import spyderresp
-from spyderresp.json_schema import EXCEPTIONS, policy_schema
+from spyderresp.policies.json_schema import EXCEPTIONS, policy_schema
 
 VALIDATOR = jsonschema.Draft7Validator(policy_schema())
 #: Codes of what the schema cannot see.

@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.vocabulary import (
+from spyderresp.policies.vocabulary import (
     ACTION_FIELDS,
     FIELD_ALIASES,
     FIELDS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from spyderresp.clock import Clock
+from spyderresp.execution.clock import Clock
 
 
 class Turned:

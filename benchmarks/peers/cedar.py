@@ -13,7 +13,7 @@ from peers.conditions import Assembler, Condition, NotSupportedError, Row, rows
 from peers.named import attributes
 from peers.reading import projection
 from peers.shapes import Shape
-from spyderresp.policy import PolicySet
+from spyderresp.policies.policy_set import PolicySet
 
 
 class Cedar:

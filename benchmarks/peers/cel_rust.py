@@ -13,7 +13,7 @@ from peers.conditions import Assembler, Condition, Row, rows, simple_glob
 from peers.named import attributes
 from peers.reading import projection
 from peers.shapes import Fired, Shape
-from spyderresp.policy import PolicySet
+from spyderresp.policies.policy_set import PolicySet
 
 _FUNCTIONS = {"starts": "startsWith", "ends": "endsWith", "has": "contains"}
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from peers.named import attributes, is_glob
 from peers.shapes import Fired, Shape, Shapes
-from spyderresp.policy import Clause, PolicySet, Selector
+from spyderresp.policies.policy_set import Clause, PolicySet, Selector
 
 
 class Condition(NamedTuple):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from spyderresp.policy import PolicySet
-from spyderresp.reference import NAME_LABEL, SCOPES, named
+from spyderresp.decision.reference import NAME_LABEL, SCOPES, named
+from spyderresp.policies.policy_set import PolicySet
 
 #: What a plan keeps of its event, by scope; tests hold it against the plans themselves.
 IDENTITY = {

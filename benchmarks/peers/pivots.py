@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from peers.named import is_glob
-from spyderresp.policy import Clause, Policy
+from spyderresp.policies.policy_set import Clause, Policy
 
 _Posted = dict[Any, list[Any]]
 

@@ -14,8 +14,8 @@ from peers.named import IDENTITY, attributes, is_glob
 from peers.pivots import Pivots
 from peers.reading import Reads, compiled
 from peers.shapes import Fired, Shape, Shapes
-from spyderresp.policy import Clause, PolicySet, Selector
-from spyderresp.reference import SCOPES
+from spyderresp.decision.reference import SCOPES
+from spyderresp.policies.policy_set import Clause, PolicySet, Selector
 
 _Test = Callable[[Any], bool]
 

@@ -8,7 +8,7 @@ from peers.named import attributes
 from peers.python_exact import ExactAndPrefixDict
 from peers.reading import Reads, compiled
 from peers.shapes import Shape
-from spyderresp.policy import PolicySet
+from spyderresp.policies.policy_set import PolicySet
 
 MEMO = 65_536
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from peers.named import IDENTITY, LABELLED
-from spyderresp.reference import NAME_LABEL, SCOPES
+from spyderresp.decision.reference import NAME_LABEL, SCOPES
 
 
 class Reads:

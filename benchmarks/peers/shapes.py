@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from spyderresp import reference
-from spyderresp.policy import Policy
+from spyderresp.decision import reference
+from spyderresp.policies.policy_set import Policy
 
 _SHAPES = 65_536
 

@@ -19,7 +19,7 @@ from peers.named import attributes, is_glob
 from peers.pivots import Pivots
 from peers.reading import projection
 from peers.shapes import Shape
-from spyderresp.policy import PolicySet
+from spyderresp.policies.policy_set import PolicySet
 
 
 class Zen:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from spyderresp.integrations.batches import ACTIONS, Decide
+from spyderresp.distributed import ACTIONS, Decide
 
 _ROWS = 50_000
 _BETWEEN, _NOTHING = "\x1f", "\x1e"

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from distributed import Client, LocalCluster
 
 from scaling.clock import processors
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 
 _ROWS = 65_536
 Part = tuple[str, int]

@@ -15,9 +15,9 @@ import pyarrow as pa
 from pyspark.sql import SparkSession
 
 from scaling.clock import processors
-from spyderresp.integrations.spark import decide
-from spyderresp.policy import PolicySet
-from spyderresp.vocabulary import SCOPES
+from spyderresp.distributed.spark import decide
+from spyderresp.policies.policy_set import PolicySet
+from spyderresp.policies.vocabulary import SCOPES
 
 #: How a job ends: nothing is kept of it, or it is written.
 SINKS = ("noop", "parquet")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 from workloads.model import Workload, decoder
 
 _ACTION = ("action", "parameters", "disposition")

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from distributed import Client
 
 import spyderresp
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 
 
 def decided(decide: Decide, part: ds.ParquetFileFragment, target: str) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import sys
 import pyarrow.dataset as ds
 
 import spyderresp
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 
 
 def main(policies: str, events: str, actions: str) -> None:

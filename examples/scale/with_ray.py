@@ -11,7 +11,7 @@ import pyarrow.dataset as ds
 import ray
 
 import spyderresp
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 
 
 def main(policies: str, events: str, actions: str) -> None:

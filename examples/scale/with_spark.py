@@ -10,7 +10,7 @@ import sys
 from pyspark.sql import SparkSession
 
 import spyderresp
-from spyderresp.integrations.spark import decide
+from spyderresp.distributed.spark import decide
 
 
 def main(policies: str, events: str, actions: str, server: str | None = None) -> None:

@@ -11,9 +11,9 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.findings import quoted, suggestion
-from spyderresp.version import __version__
+from spyderresp.cli.terminal import CannotGoOnError, Streams, safe
+from spyderresp.errors import __version__
+from spyderresp.policies.diagnostics import quoted, suggestion
 
 # Each is a module of this package, loaded when it is asked for: one needs little of what the others do.
 _VERBS: Final = (

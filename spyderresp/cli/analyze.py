@@ -7,15 +7,13 @@ import json
 from collections.abc import Iterable
 from typing import Any, Final, get_args
 
-from spyderresp.analysis.answers import Analysis, Answer
-from spyderresp.analysis.boxes import Box, of_text
-from spyderresp.analysis.relations import relation
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.policies import read_policies
-from spyderresp.cli.render import plural
-from spyderresp.compiler import NotIn
-from spyderresp.policy import PolicySet
-from spyderresp.vocabulary import ACTIONS, STAGES
+from spyderresp.authoring.analysis import Analysis, Answer, relation
+from spyderresp.authoring.analysis.regions import Box, of_text
+from spyderresp.cli.options import read_policies
+from spyderresp.cli.terminal import CannotGoOnError, Streams, plural, safe
+from spyderresp.decision.compiler import NotIn
+from spyderresp.policies.policy_set import PolicySet
+from spyderresp.policies.vocabulary import ACTIONS, STAGES
 
 _EPILOG: Final = """\
 examples:

@@ -8,12 +8,11 @@ import time
 from dataclasses import asdict
 from typing import Any, Final
 
-from spyderresp import bench
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.plan import input_name
-from spyderresp.cli.policies import add_options, engine_of, read_policies
-from spyderresp.cli.records import numbered_lines, opened, to_event
-from spyderresp.engine import Engine
+from spyderresp.authoring import bench
+from spyderresp.cli.event_input import input_name, numbered_lines, open_input, to_event
+from spyderresp.cli.options import add_options, engine_of, read_policies
+from spyderresp.cli.terminal import CannotGoOnError, Streams, safe
+from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
 
 _MOST_EVENTS: Final = 100_000
@@ -86,7 +85,7 @@ def _texts(args: argparse.Namespace, name: str, engine: Engine, streams: Streams
     """Return the first good events in the normal form, as JSON, and how many were bad on the way."""
     texts: list[bytes] = []
     bad = 0
-    with opened(args.events) as file:
+    with open_input(args.events) as file:
         for line, data in numbered_lines(file):
             try:
                 if isinstance(data, EventError):

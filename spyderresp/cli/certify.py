@@ -7,11 +7,11 @@ import json
 from collections import Counter
 from typing import Any, Final, get_args
 
-from spyderresp import reference
-from spyderresp.certify import Statement, certify
-from spyderresp.cli.output import Streams, safe
-from spyderresp.cli.policies import read_policies
-from spyderresp.compiler import Defaults, NotIn, Options, compile_policies
+from spyderresp.authoring.certify import Statement, certify
+from spyderresp.cli.options import read_policies
+from spyderresp.cli.terminal import Streams, safe
+from spyderresp.decision import reference
+from spyderresp.decision.compiler import Defaults, NotIn, Options, compile_policies
 
 _EPILOG: Final = """\
 examples:

@@ -4,19 +4,188 @@ from __future__ import annotations
 
 import argparse
 import difflib
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Final
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePath
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
-from spyderresp.cli.check_formats import FORMATS, Report
-from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
-from spyderresp.cli.project import find_project
-from spyderresp.cli.rewriting import ChangedError, rewrite
-from spyderresp.linting.fixing import Fixed, fix_text
-from spyderresp.linting.lint import lint
-from spyderresp.loading import Reading, read
-from spyderresp.policy import PolicySet
-from spyderresp.source import Source
+from spyderresp.authoring.lint import lint
+from spyderresp.authoring.lint.fixes import Fixed, fix_text
+from spyderresp.cli.options import ChangedError, find_project, rewrite
+from spyderresp.cli.terminal import CannotGoOnError, Streams, counted, diagnostic_text, pages, plural, reason_of, safe
+from spyderresp.errors import Diagnostic, Fix, __version__
+from spyderresp.policies.codes import CODES
+from spyderresp.policies.diagnostics import Source
+from spyderresp.policies.loader import Reading, read
+from spyderresp.policies.policy_set import PolicySet
+
+# What ``check`` found, in the forms that people and programs read.
+
+_PAGES: Final = "https://github.com/spyderresp/spyderresp/blob/main/docs/codes"
+_SARIF_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+
+
+class Report(NamedTuple):
+    """What one check found.
+
+    Attributes:
+        paths: how many were named.
+        policies: what was read; None where there is an error.
+        found: every finding, in order.
+        sources: the texts, by path.
+        fixed: how many findings were fixed before.
+        changed: in how many files.
+    """
+
+    paths: int
+    policies: PolicySet | None
+    found: Sequence[Diagnostic]
+    sources: dict[str, Source]
+    fixed: int = 0
+    changed: int = 0
+
+
+def _text(report: Report, streams: Streams) -> None:
+    paint = streams.paint()
+    for diagnostic in report.found:
+        streams.write(diagnostic_text(diagnostic, paint) + "\n")
+    if report.found:
+        streams.write(f"docs: {pages(report.found)}")
+    if report.policies is None:
+        # How many policies there are is not known where one cannot be read.
+        what, colour = plural(report.paths, "path"), "red"
+    else:
+        count = len(report.policies)
+        what = "1 policy" if count == 1 else f"{count:,} policies"
+        colour = "yellow" if any(item.level == "warning" for item in report.found) else "green"
+    if report.fixed:
+        streams.write(f"fixed {plural(report.fixed, 'finding')} in {plural(report.changed, 'file')}")
+    streams.write(paint(colour, f"checked {what}: {counted(report.found)}"))
+    safe_fixes = sum(item.fix is not None and item.fix.safe for item in report.found)
+    unsafe = sum(item.fix is not None and not item.fix.safe for item in report.found)
+    if safe_fixes:
+        streams.write(f"`--fix` mends {safe_fixes:,} of them without changing a plan")
+    if unsafe:
+        streams.write(f"`--unsafe-fixes` mends {unsafe:,} of them, changing what flags say")
+
+
+def _json(report: Report, streams: Streams) -> None:
+    policies = report.policies
+    said = {
+        "version": 1,
+        "policies": None if policies is None else len(policies),
+        "digest": None if policies is None else policies.digest,
+        "fixed": report.fixed,
+        "diagnostics": [
+            {
+                "code": item.code,
+                "level": item.level,
+                "message": item.message,
+                "path": item.location.path,
+                "line": item.location.line or None,
+                "column": item.location.column or None,
+                "help": item.help or None,
+                "fix": None if item.fix is None else _fix_json(item.fix, report.sources[item.location.path]),
+            }
+            for item in report.found
+        ],
+    }
+    streams.write(json.dumps(said, indent=2))
+
+
+def _fix_json(fix: Fix, source: Source) -> dict[str, Any]:
+    edits = [{**_region(source, edit.start, edit.end), "text": edit.text} for edit in fix.edits]
+    return {"title": fix.title, "safe": fix.safe, "edits": edits}
+
+
+def _region(source: Source, start: int, end: int) -> dict[str, int]:
+    line, column = source.position(start)
+    last, stop = source.position(end)
+    return {"startLine": line, "startColumn": column, "endLine": last, "endColumn": stop}
+
+
+def _sarif(report: Report, streams: Streams) -> None:
+    """Write SARIF 2.1.0 (OASIS), as code hosts take it."""
+    codes = sorted({item.code for item in report.found})
+    rules = [
+        {
+            "id": code,
+            "shortDescription": {"text": CODES[code].title},
+            "helpUri": f"{_PAGES}/{code}.md",
+            "defaultConfiguration": {"level": CODES[code].level},
+        }
+        for code in codes
+    ]
+    run = {
+        "tool": {
+            "driver": {
+                "name": "spyderresp",
+                "semanticVersion": __version__,
+                "informationUri": "https://github.com/spyderresp/spyderresp",
+                "rules": rules,
+            }
+        },
+        "columnKind": "unicodeCodePoints",
+        "results": [_result(item, codes.index(item.code), report.sources) for item in report.found],
+    }
+    streams.write(json.dumps({"$schema": _SARIF_SCHEMA, "version": "2.1.0", "runs": [run]}, indent=2))
+
+
+def _result(item: Diagnostic, rule: int, sources: dict[str, Source]) -> dict[str, Any]:
+    path, line, column = item.location
+    artifact = {"uri": _uri(path)}
+    place: dict[str, Any] = {"artifactLocation": artifact}
+    if line:
+        place["region"] = {"startLine": line, "startColumn": column, "endColumn": column + item.width}
+    text = item.message + (f"; {item.help}" if item.help else "")
+    result: dict[str, Any] = {
+        "ruleId": item.code,
+        "ruleIndex": rule,
+        "level": item.level,
+        "message": {"text": text},
+        "locations": [{"physicalLocation": place}],
+    }
+    if item.fix is not None:
+        replacements = [
+            {"deletedRegion": _region(sources[path], edit.start, edit.end), "insertedContent": {"text": edit.text}}
+            for edit in item.fix.edits
+        ]
+        changes = [{"artifactLocation": artifact, "replacements": replacements}]
+        result["fixes"] = [{"description": {"text": item.fix.title}, "artifactChanges": changes}]
+    return result
+
+
+def _uri(path: str) -> str:
+    """Return a path as a URI reference; a relative one stays relative to where the check was run."""
+    posix = PurePath(path).as_posix()
+    return quote(f"file://{posix}" if posix.startswith("/") else posix, safe="/:", errors="surrogateescape")
+
+
+def _github(report: Report, streams: Streams) -> None:
+    """Write workflow commands, escaped as GitHub's own toolkit does."""
+    for item in report.found:
+        level = "notice" if item.level == "note" else item.level
+        path, line, column = item.location
+        place = f"file={_property(path)}" + (f",line={line},col={column}" if line else "")
+        message = safe(item.message) + (f"\nhelp: {safe(item.help)}" if item.help else "")
+        streams.write(f"::{level} {place},title={item.code}::{_data(message)}")
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return safe(_data(text)).replace(":", "%3A").replace(",", "%2C")
+
+
+FORMATS: Final[dict[str, Callable[[Report, Streams], None]]] = {
+    "text": _text,
+    "json": _json,
+    "sarif": _sarif,
+    "github": _github,
+}
 
 _EPILOG: Final = """\
 examples:

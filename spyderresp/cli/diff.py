@@ -4,21 +4,307 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+from collections.abc import Iterable, Iterator
 from functools import partial
+from itertools import groupby
 from typing import Any, Final
 
-from spyderresp.cli.output import Streams, safe
-from spyderresp.cli.policies import add_deciding_options, engine_of, read_paths
-from spyderresp.cli.recorded_events import KINDS, Reading, meant
-from spyderresp.cli.render_diff import difference_dict, markdown, text
-from spyderresp.cli.render_meaning import meaning_dict, meaning_markdown, meaning_text
-from spyderresp.comparison.for_any_event import Options, compare_meanings
-from spyderresp.comparison.over_events import Comparison, Difference
-from spyderresp.engine import Engine
+from spyderresp.authoring.diff import Comparison, Difference, Finding, Shown
+from spyderresp.authoring.diff.causes import Cause
+from spyderresp.authoring.diff.changes import Change
+from spyderresp.authoring.diff.semantic import Flipped, Meaning, Options, Way, compare_meanings
+from spyderresp.cli.event_input import KINDS, Reading, meant
+from spyderresp.cli.options import add_deciding_options, engine_of, read_paths
+from spyderresp.cli.terminal import Paint, Streams, plural, safe
+from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
-from spyderresp.policy import PolicySet
-from spyderresp.recorded.lines import is_surely_normal
-from spyderresp.service.lines import to_event
+from spyderresp.events.records import is_surely_normal, to_event
+from spyderresp.policies.policy_set import PolicySet
+
+# What is different between two policy sets, as text, as Markdown, and as JSON data.
+
+_SIGN: Final = {"gained": "+", "lost": "-", "changed": "~"}
+_COLOUR: Final = {"gained": "green", "lost": "blue", "changed": "yellow"}
+# What Markdown or HTML could take for markup, and what GitHub makes links of: mentions, issues, addresses.
+_MARKUP: Final = re.compile(r"[\\`*_{}\[\]()#!|~<>&@:\"']|(?<=www)\.", re.IGNORECASE)
+_LONGEST: Final = 60
+
+
+def difference_dict(found: Difference, *, bad: int, old: PolicySet, new: PolicySet) -> dict[str, Any]:
+    """Return a difference over events as JSON data."""
+    return {
+        "version": 1,
+        "old": old.digest,
+        "new": new.digest,
+        "events": found.events,
+        "bad": bad,
+        "different": found.different,
+        "gained": found.gained,
+        "lost": found.lost,
+        "changed": found.changed,
+        "destructive": found.destructive,
+        "asked_by_others": found.asked_by_others,
+        "changes": [_finding_dict(finding) for finding in found.findings],
+    }
+
+
+def _finding_dict(finding: Finding) -> dict[str, Any]:
+    change, cause = finding.change, finding.cause
+    return {
+        "kind": change.kind,
+        "action": change.action,
+        "parameters": dict(change.items),
+        "old": change.old,
+        "new": change.new,
+        "destructive": change.destructive,
+        "count": finding.count,
+        "flip": cause.flip,
+        "set": cause.side,
+        "policy": cause.policy.name,
+        "uid": cause.policy.uid,
+        "section": cause.entry.section,
+        "index": cause.entry.index,
+        "location": str(cause.entry.location),
+        "samples": [
+            {
+                "id": shown.sample.id,
+                "source": shown.sample.source,
+                "line": shown.sample.place,
+                "reason": None if shown.reason is None else shown.reason.to_dict(),
+            }
+            for shown in finding.shown
+        ],
+    }
+
+
+def text(found: Difference, bad: int, paint: Paint) -> str:
+    """Return a difference over events for people."""
+    lines: list[str] = []
+    for cause, findings in _by_policy(found.findings):
+        lines.append(paint("bold", safe(cause.policy.name)))
+        for finding in findings:
+            change = finding.change
+            sign = paint(_COLOUR[change.kind], f"{_SIGN[change.kind]} {change.kind}")
+            mark = paint("red", "  destructive") if change.destructive else ""
+            times = plural(finding.count, "time")
+            lines.append(f"  {sign} {safe(action_text(change))}: {dispositions_text(change)}, {times}{mark}")
+            lines.append(f"      by {safe(_entry(finding.cause))}")
+            for shown in finding.shown:
+                lines.append(f"      {_where(shown)}")
+                if shown.reason is not None:
+                    lines.append(f"        {safe(_reason(shown))}")
+        lines.append("")
+    lines.append(paint("yellow" if found.different else "green", "; ".join(_totals(found, bad))))
+    return "\n".join(lines)
+
+
+def _by_policy(findings: Iterable[Finding]) -> Iterator[tuple[Cause, Iterable[Finding]]]:
+    for _, group in groupby(findings, key=lambda finding: finding.cause.policy.name):
+        held = list(group)
+        yield held[0].cause, held
+
+
+def _totals(found: Difference, bad: int) -> Iterator[str]:
+    yield f"{plural(found.different, 'event')} of {found.events:,} differ{'s' if found.different == 1 else ''}"
+    if found.different:
+        counts = found.gained, found.lost, found.changed, found.destructive
+        yield "{:,} gained, {:,} lost, {:,} changed, {:,} destructive".format(*counts)
+    if found.asked_by_others:
+        yield f"{plural(found.asked_by_others, 'event')} the same, by other entries"
+    if bad:
+        yield f"{plural(bad, 'bad event')} not compared"
+
+
+def action_text(change: Change) -> str:
+    """Return an action with its parameters on one line."""
+    said = [change.action]
+    for name, value in change.items:
+        word = str(value)
+        said.append(f"{name}={word if len(word) <= _LONGEST else word[:_LONGEST] + '...'}")
+    return " ".join(said)
+
+
+def dispositions_text(change: Change) -> str:
+    if change.old is None:
+        return f"now {change.new}"
+    return f"was {change.old}" if change.new is None else f"was {change.old}, now {change.new}"
+
+
+def _entry(cause: Cause) -> str:
+    return f"{cause.entry.section}[{cause.entry.index}], {cause.entry.location} ({cause.side})"
+
+
+def _where(shown: Shown) -> str:
+    # The file's name is safe already.
+    sample = shown.sample
+    return f"{sample.source}:{sample.place}" + ("" if sample.id is None else f" event {safe(_id(sample.id))}")
+
+
+def _id(value: Any) -> str:
+    word = value if isinstance(value, str) else json.dumps(value)
+    return word if len(word) <= _LONGEST else word[:_LONGEST] + "..."
+
+
+def _reason(shown: Shown) -> str:
+    reason = shown.reason
+    if reason is None:
+        return ""
+    place = f" ({reason.location})" if reason.location is not None else ""
+    when = {"old": "old: ", "new": "new: "}[reason.side]
+    return f"{when}{reason.text}{place}"
+
+
+def markdown(found: Difference, bad: int) -> str:
+    """Return a difference over events in Markdown, fit for a pull request."""
+    lines = ["### What these policies would do differently", "", f"{'; '.join(_totals(found, bad))}.", ""]
+    if not found.findings:
+        return "\n".join(lines).rstrip("\n")
+    lines += ["| | action | before | now | times | policy | entry |", "|---|---|---|---|--:|---|---|"]
+    for finding in sorted(found.findings, key=lambda item: not item.change.destructive):
+        change, cause = finding.change, finding.cause
+        cells = [
+            f"**destructive**, {change.kind}" if change.destructive else change.kind,
+            code(action_text(change)),
+            word(change.old),
+            word(change.new),
+            f"{finding.count:,}",
+            code(cause.policy.name),
+            code(_entry(cause)),
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    if any(finding.shown for finding in found.findings):
+        lines += ["", "<details><summary>Sample events</summary>", ""]
+        for finding in found.findings:
+            if finding.shown:
+                lines.append(
+                    f"- {finding.change.kind} {code(action_text(finding.change))} of {code(finding.cause.policy.name)}"
+                )
+            for shown in finding.shown:
+                why = f": {code(_reason(shown))}" if shown.reason is not None else ""
+                lines.append(f"  - {code(_where(shown))}{why}")
+        lines += ["", "</details>"]
+    return "\n".join(lines)
+
+
+def word(disposition: str | None) -> str:
+    return "\u2013" if disposition is None else disposition.replace("_", " ")
+
+
+def code(words: str) -> str:
+    """Return text as code in Markdown: on one line, nothing in it markup, mentioning and linking nobody."""
+    return f"<code>{_MARKUP.sub(lambda found: f'&#{ord(found[0])};', safe(words))}</code>"
+
+
+# What two policy sets decide differently for any event, as text, as Markdown, and as JSON data.
+
+_SIDE: Final = {"new": "+ does more", "old": "- does less"}
+_SIDE_COLOUR: Final = {"new": "yellow", "old": "blue"}
+
+
+def meaning_dict(found: Meaning, *, old: PolicySet, new: PolicySet) -> dict[str, Any]:
+    """Return it as JSON data."""
+    return {
+        "version": 1,
+        "old": old.digest,
+        "new": new.digest,
+        "different": len(found.flipped),
+        "destructive": sum(flipped.destructive for flipped in found.flipped),
+        "rewritten": found.rewritten,
+        "unchanged": found.unchanged,
+        "entries": [
+            {
+                "kind": flipped.kind,
+                "destructive": flipped.destructive,
+                "policy": flipped.policy.name,
+                "uid": flipped.policy.uid,
+                "action": flipped.entry.action,
+                "section": flipped.entry.section,
+                "index": flipped.entry.index,
+                "old_location": None if flipped.old is None else str(flipped.old),
+                "new_location": None if flipped.new is None else str(flipped.new),
+                "ways": [_way(way) for way in flipped.ways],
+            }
+            for flipped in found.flipped
+        ],
+    }
+
+
+def _way(way: Way) -> dict[str, Any]:
+    return {
+        "does": "more" if way.side == "new" else "less",
+        "event": way.event,
+        "not_decided": way.note,
+        "changes": [
+            {
+                "kind": change.kind,
+                "action": change.action,
+                "parameters": dict(change.items),
+                "old": change.old,
+                "new": change.new,
+                "destructive": change.destructive,
+            }
+            for change in way.changes
+        ],
+    }
+
+
+def meaning_text(found: Meaning, paint: Paint) -> str:
+    """Return it for people."""
+    lines: list[str] = []
+    for flipped in found.flipped:
+        head = paint("bold", safe(f"{flipped.policy.name}: {_changed_entry(flipped)}"))
+        mark = paint("red", "  destructive") if flipped.destructive else ""
+        lines.append(f"{head}: {flipped.kind}{mark}")
+        lines.append(f"    {safe(_places(flipped))}")
+        for way in flipped.ways:
+            shown = "" if way.event is None else f", such as {json.dumps(way.event)}"
+            lines.append(f"  {paint(_SIDE_COLOUR[way.side], _SIDE[way.side])}{shown}")
+            lines += [
+                f"      {change.kind} {safe(action_text(change))}: {dispositions_text(change)}"
+                for change in way.changes
+            ]
+            if way.note is not None:
+                lines.append(f"      {safe(way.note)}")
+        lines.append("")
+    lines.append(paint("yellow" if found.flipped else "green", _total(found)))
+    return "\n".join(lines)
+
+
+def _changed_entry(flipped: Flipped) -> str:
+    return f"{flipped.entry.section}[{flipped.entry.index}] {flipped.entry.action}"
+
+
+def _places(flipped: Flipped) -> str:
+    return " -> ".join("nowhere" if place is None else str(place) for place in (flipped.old, flipped.new))
+
+
+def _total(found: Meaning) -> str:
+    if not found.flipped:
+        return "no event is decided differently"
+    count = sum(flipped.destructive for flipped in found.flipped)
+    said = f"{plural(len(found.flipped), 'difference')}, {count:,} destructive"
+    return said + (f"; {plural(found.rewritten, 'other change')} without effect" if found.rewritten else "")
+
+
+def meaning_markdown(found: Meaning) -> str:
+    """Return it in Markdown, fit for a pull request."""
+    lines = ["### What these policies would do differently", "", f"{_total(found)}.", ""]
+    if not found.flipped:
+        return "\n".join(lines).rstrip("\n")
+    lines += ["| | policy | entry | action | before | now | such as |", "|---|---|---|---|---|---|---|"]
+    for flipped in sorted(found.flipped, key=lambda item: not item.destructive):
+        kind = f"**destructive**, {flipped.kind}" if flipped.destructive else flipped.kind
+        own = [kind, code(flipped.policy.name), code(f"{_changed_entry(flipped)}, {_places(flipped)}")]
+        for way in flipped.ways:
+            shown = "" if way.event is None else code(json.dumps(way.event))
+            if way.note is not None:
+                lines.append(f"| {' | '.join([*own, code(way.note), '', '', shown])} |")
+            for change in way.changes:
+                cells = [*own, code(action_text(change)), word(change.old), word(change.new), shown]
+                lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
 
 _EPILOG: Final = f"""\
 examples:

@@ -5,17 +5,70 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 from typing import Any, Final
 
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.plan import input_name
-from spyderresp.cli.policies import add_options, make_engine
-from spyderresp.cli.records import MAX_LINE, opened, to_event
-from spyderresp.cli.render_explanation import explanation_text
-from spyderresp.cli.render_plan import plan_text
+from spyderresp.cli.event_input import MAX_LINE, input_name, open_input, to_event
+from spyderresp.cli.options import add_options, make_engine
+from spyderresp.cli.plan import plan_text
+from spyderresp.cli.terminal import CannotGoOnError, Paint, Streams, safe
+from spyderresp.decision.explain import (
+    ClauseReason,
+    EntryReason,
+    Explanation,
+    PolicyReason,
+    SelectorReason,
+    clause_text,
+)
 from spyderresp.errors import EventError
-from spyderresp.explain import Explanation
-from spyderresp.findings import quoted, suggestion
+from spyderresp.policies.diagnostics import quoted, suggestion
+
+# An explanation as text: every policy and entry, and the clause that decided.
+
+
+def explanation_text(explanation: Explanation, paint: Paint) -> Iterator[str]:
+    """Yield the lines: those of policies in scope in full, one line for each of the others."""
+    for policy in explanation.policies:
+        yield from _policy(policy, paint)
+
+
+def _policy(policy: PolicyReason, paint: Paint) -> Iterator[str]:
+    name = f"{paint('bold', safe(policy.policy))} ({policy.mode})"
+    if not policy.in_scope:
+        where = policy.deciding.location if policy.deciding is not None else policy.location
+        yield f"{paint('dim', '-')} {name}: {safe(f'{policy.reason} ({where})')}"
+        return
+    yield f"{paint('green', '+')} {name}: {safe(f'{policy.reason} ({policy.location})')}"
+    for selector in policy.selectors:
+        yield from _selector(selector, None, "    ", paint)
+    for entry in policy.entries:
+        yield from _entry(entry, paint)
+
+
+def _entry(entry: EntryReason, paint: Paint) -> Iterator[str]:
+    mark = paint("green", "+") if entry.fired else paint("dim", "-")
+    # Where there are clauses to show, they say why.
+    reason = entry.reason if not entry.selectors else "fired" if entry.fired else "did not fire"
+    yield f"  {mark} {entry.section}[{entry.index}] {entry.action}: {safe(f'{reason} ({entry.location})')}"
+    for selector in entry.selectors:
+        yield from _selector(selector, entry.deciding, "      ", paint)
+
+
+def _selector(selector: SelectorReason, deciding: ClauseReason | None, indent: str, paint: Paint) -> Iterator[str]:
+    if selector.status == "absent":
+        said = f"the event has no such object ({selector.location})"
+        yield f"{indent}{_verdict(False, paint)} {selector.selector}: {safe(said)}"
+    elif selector.status == "excused":
+        said = "the event has none, and by its attribution the detector has checked it"
+        yield f"{indent}{_verdict(True, paint)} {selector.selector}: {said}"
+    for clause in selector.clauses:
+        where = "" if clause.holds else f" ({'decides: ' if clause is deciding else ''}{clause.location})"
+        yield f"{indent}{_verdict(clause.holds, paint)} {safe(f'{selector.selector}: {clause_text(clause)}{where}')}"
+
+
+def _verdict(holds: bool, paint: Paint) -> str:
+    return paint("green", "yes") if holds else paint("yellow", "NO ")
+
 
 _EPILOG: Final = """\
 examples:
@@ -55,7 +108,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         )
     if args.event == "-" and sys.stdin.isatty():
         streams.complain("reading one event from the terminal, as JSON; Ctrl-D ends")
-    with opened(args.event) as file:
+    with open_input(args.event) as file:
         data = file.read(MAX_LINE + 1)
     try:
         event = _one_event(data, args.form)

@@ -5,14 +5,147 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any, Final
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timezone
+from typing import Any, Final, get_args
 
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.policies import add_options, make_engine
-from spyderresp.cli.records import numbered_lines, opened, to_event
-from spyderresp.cli.render_plan import plan_text
-from spyderresp.decision._plan import ActionPlan
+from spyderresp.cli.event_input import input_name, numbered_lines, open_input, to_event
+from spyderresp.cli.options import add_options, make_engine
+from spyderresp.cli.terminal import Paint, Streams, safe
+from spyderresp.decision import ActionPlan, PlannedAction
 from spyderresp.errors import EventError
+from spyderresp.policies.vocabulary import FLAG_TEXTS, NAMESPACE_NAME_LABEL, Disposition
+
+# A plan as text, for the person who was woken by it.
+
+_COLOURS: Final[dict[str, str]] = {
+    "execute": "red",
+    "audit": "yellow",
+    "superseded": "dim",
+    "not_applicable": "dim",
+}
+_LABEL: Final = max(map(len, get_args(Disposition)))
+_INDENT: Final = " " * (_LABEL + 4)
+
+
+def plan_text(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | None = None) -> str:
+    """Return a plan as lines, an empty one last. ``event`` is what it was made from, ``line`` its line in the input."""
+    return "\n".join([*_head(plan, event, paint, line), *_body(plan, paint), ""])
+
+
+def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | None) -> Iterator[str]:
+    # An id is not checked: it may be a list, nested deeper than it can be said.
+    known = isinstance(plan.event, (str, int, float))
+    name = f"event {plan.event}" if known else "event without an id" if plan.event is None else "event of an odd id"
+    when = "" if plan.time is None else f"  {_moment(plan.time)}"
+    where = "" if line is None else f"  (line {line})"
+    yield paint("bold", safe(name)) + safe(when + where)
+    for label, said in _subject(_Event(event)):
+        yield _row(label, said, paint)
+    if plan.attribution is not None:
+        key, value, outcome = plan.attribution
+        if outcome == "matched":
+            yield _row("attributed", f"{key} {value}", paint)
+        else:
+            why = f"no policy here has {key} `{value}`"
+            if outcome == "disabled":
+                why = f"every policy with {key} `{value}` is disabled"
+            yield paint("red", safe(f"  ATTRIBUTION {outcome.upper()}: {why}; nothing was decided"))
+
+
+def _row(label: str, said: str, paint: Paint) -> str:
+    return f"  {paint('dim', f'{label:<{_LABEL}}')}  {safe(said)}"
+
+
+def _moment(time: str | float) -> str:
+    """Return a time as it stands; epoch seconds also as people read time."""
+    if isinstance(time, (int, float)):
+        try:
+            return f"{datetime.fromtimestamp(time, timezone.utc):%Y-%m-%dT%H:%M:%SZ} ({time})"
+        except (ValueError, OverflowError, OSError):
+            return str(time)
+    return time
+
+
+class _Event:
+    """An event's scalars by path. What no policy names was not checked, and may be of any type: it counts as absent."""
+
+    def __init__(self, event: Mapping[str, Any]) -> None:
+        self._event = event
+
+    def __call__(self, scope: str, *keys: str) -> str:
+        """Return the value under the first of the keys that has one, as text; an empty text where none has."""
+        held = self._event.get(scope)
+        if isinstance(held, Mapping):
+            for key in keys:
+                value = held.get(key)
+                if isinstance(value, (str, int, float)) and value != "":
+                    return str(value)
+        return ""
+
+    def namespace(self) -> str:
+        held = self._event.get("namespace")
+        labels = held.get("labels") if isinstance(held, Mapping) else None
+        label = labels.get(NAMESPACE_NAME_LABEL) if isinstance(labels, Mapping) else None
+        return self("namespace", "name") or (label if isinstance(label, str) else "")
+
+
+def _subject(value: _Event) -> Iterator[tuple[str, str]]:
+    """Yield where it happened and what did it: label and text."""
+    cluster = value("cluster", "name", "uid")
+    host = value("machine", "hostname", "sourceName", "uid")
+    yield from _said("host", [host, cluster and f"cluster {cluster}"]) if host else _said("cluster", [cluster])
+    pod, namespace = value("pod", "name", "kuid", "uid"), value.namespace()
+    container, image = value("container", "containerName", "containerID"), value("container", "image")
+    pieces = [f"{namespace or '?'}/{pod}" if pod else namespace and f"(unknown) in namespace {namespace}"]
+    yield from _said("pod", pieces)
+    yield from _said("container", [container, image and f"image {image}"])
+    yield from _said("service", [value("service", "name"), value("service", "cgroup")])
+    pid, user = value("process", "pid"), value("process", "euser")
+    name = value("process", "name")
+    yield from _said("process", [name, pid and f"pid {pid}", value("process", "exe"), user and f"user {user}"])
+
+
+def _said(label: str, pieces: list[str]) -> Iterator[tuple[str, str]]:
+    said = ", ".join(filter(None, pieces))
+    if said:
+        yield label, said
+
+
+def _body(plan: ActionPlan, paint: Paint) -> Iterator[str]:
+    for action in plan:
+        yield from _action(action, paint)
+    fired = {source.policy for action in plan for source in action.sources}
+    silent = [name for name in plan.policies if name not in fired]
+    if silent:
+        yield _row("nothing fired", ", ".join(silent), paint)
+    if not plan.policies and (plan.attribution is None or plan.attribution[2] == "matched"):
+        yield _row("nothing", "no policy is in scope", paint)
+
+
+def _action(action: PlannedAction, paint: Paint) -> Iterator[str]:
+    label = paint(_COLOURS[action.disposition], f"{action.disposition:<{_LABEL}}")
+    short = "".join(f" {key}={safe(str(value))}" for key, value in action.items if key not in FLAG_TEXTS)
+    yield f"  {label}  {paint('bold', action.name)}{short}"
+    if action.reason is not None:
+        yield safe(f"{_INDENT}because {action.reason}")
+    for source in action.sources:
+        yield safe(f"{_INDENT}by {source.policy}, {source.section}[{source.index}], {source.location}")
+    for key, value in action.items:
+        if key in FLAG_TEXTS:
+            yield from _text(key, str(value))
+
+
+def _text(key: str, text: str) -> Iterator[str]:
+    """Yield an author's text: on one line, or its lines each behind a bar, so that none can pass for one of ours."""
+    lines = text.rstrip("\n").split("\n")
+    if len(lines) == 1:
+        yield f"{_INDENT}{key}: {safe(lines[0])}"
+        return
+    yield f"{_INDENT}{key}:"
+    for line in lines:
+        yield f"{_INDENT}| {safe(line)}".rstrip()
+
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _EPILOG: Final = """\
@@ -54,7 +187,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     bad = 0
     progress = streams.progress("lines")
     try:
-        with opened(args.events) as file:
+        with open_input(args.events) as file:
             streams.live(file)
             for line, data in numbered_lines(file):
                 try:
@@ -73,19 +206,6 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     finally:
         progress.clear()
     return 1 if bad else 0
-
-
-def input_name(path: str) -> str:
-    """Return what messages call an input, safe to print.
-
-    Raises:
-        CannotGoOnError: it is standard input, and that is closed.
-    """
-    if path != "-":
-        return safe(path)
-    if sys.stdin is None:
-        raise CannotGoOnError("spyderresp: standard input is closed; name a file")
-    return "<stdin>"
 
 
 def json_line(plan: ActionPlan, line: int) -> str:

@@ -6,20 +6,109 @@ import argparse
 import contextlib
 import json
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
-from spyderresp.cli.policies import add_options, make_engine
-from spyderresp.cli.recorded_events import KINDS, Reading, meant
-from spyderresp.cli.render_replay import report_text
-from spyderresp.cli.replay_reading import Replaying
-from spyderresp.cli.replay_sent import Work
-from spyderresp.engine import Engine
-from spyderresp.extras import needed
-from spyderresp.recorded.files import STDIN
-from spyderresp.replaying.replay import Replay
-from spyderresp.replaying.report import report_of
+from spyderresp.authoring.replay import Replay
+from spyderresp.authoring.replay.report import Line, Report, moment, report_of
+from spyderresp.cli.event_input import KINDS, Reading, meant
+from spyderresp.cli.options import add_options, make_engine
+from spyderresp.cli.replay_pieces import Replaying, Work
+from spyderresp.cli.terminal import CannotGoOnError, Paint, Streams, plural, reason_of, safe
+from spyderresp.decision.engine import Engine
+from spyderresp.errors import needed
+from spyderresp.events.files import STDIN
+
+# A replay's report as text for people.
+
+_SHOWN: Final = 20
+_BAR: Final = 40
+_DISPOSITIONS: Final = ("execute", "audit", "superseded", "not_applicable")
+_WIDTHS: Final = ((604_800, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
+_LONGEST: Final = 56
+
+
+def report_text(report: Report, paint: Paint) -> str:
+    """Return a report for people."""
+    return "\n".join(_lines(report, paint))
+
+
+def _lines(report: Report, paint: Paint) -> Iterator[str]:
+    yield paint("bold", "; ".join(_head(report)))
+    yield ""
+    yield from _table(paint, "actions", ("action",), report.actions)
+    yield from _table(paint, "policies", ("policy",), report.policies)
+    yield from _table(paint, "entries", ("policy", "section", "index", "action"), report.entries)
+    yield paint("bold", "would have died")
+    for name, deaths in (("pods", report.pods), ("processes", report.processes)):
+        yield f"  {name:<12}{deaths.executed:>12,}   and {deaths.audited:,} more, were no policy in audit mode"
+    if report.unknown:
+        yield f"  {plural(report.unknown, 'kill')} of what nothing tells from others"
+    for struck in report.targets:
+        where = "" if struck.namespace is None else f" in {struck.namespace}"
+        kind = "pod" if struck.pod else "process"
+        times = f"{struck.executed:,} executed, {struck.audited:,} audited"
+        yield f"  {kind} {safe(_cut(struck.name + where))}: {times}"
+    yield ""
+    yield paint("bold", "breakers")
+    broken = report.broken
+    yield f"  {plural(broken.refused, 'kill')} refused, {broken.allowed:,} let through"
+    for one in broken.openings[:_SHOWN]:
+        yield f"  {moment(one.time)}  {safe(_cut(one.name))}: more than {one.limit} targets, {one.refused:,} refused"
+    if len(broken.openings) > _SHOWN:
+        yield f"  and {len(broken.openings) - _SHOWN:,} more"
+    if report.buckets:
+        yield ""
+        yield paint("bold", f"events by {width_text(report.width)}")
+        shown = report.buckets[-_SHOWN:]
+        if len(shown) < len(report.buckets):
+            yield f"  {len(report.buckets) - len(shown):,} before these"
+        most = max(bucket.events for bucket in shown)
+        for bucket in shown:
+            kills = sum(n for (name, said), n in bucket.actions.items() if "Kill" in name and said == "execute")
+            bar = "#" * max(1, round(_BAR * bucket.events / most))
+            yield f"  {moment(bucket.start)}  {bucket.events:>9,}  {kills:>7,} kills  {bar}"
+
+
+def _head(report: Report) -> Iterator[str]:
+    yield f"{plural(report.events, 'event')} decided, {report.acted:,} with an action"
+    if report.bad:
+        yield f"{report.bad:,} bad"
+    if report.timeless:
+        yield f"{report.timeless:,} without a time"
+
+
+def width_text(width: int) -> str:
+    """Return the length of a bucket for people."""
+    for seconds, name in _WIDTHS:
+        if width % seconds == 0:
+            count = width // seconds
+            return name if count == 1 else f"{count} {name}s"
+    return f"{width} seconds"
+
+
+def _table(paint: Paint, title: str, keys: Sequence[str], lines: Sequence[Line]) -> Iterator[str]:
+    head = f"{title:<{_LONGEST}}" + "".join(f"{word.replace('_', ' '):>15}" for word in _DISPOSITIONS)
+    yield paint("bold", head)
+    for line in lines[:_SHOWN]:
+        what = safe(_cut(_named(line, keys), _LONGEST - 2))
+        yield f"  {what:<{_LONGEST - 2}}" + "".join(f"{line.dispositions.get(word, 0):>15,}" for word in _DISPOSITIONS)
+    if len(lines) > _SHOWN:
+        yield f"  and {len(lines) - _SHOWN:,} more"
+    yield ""
+
+
+def _named(line: Line, keys: Sequence[str]) -> str:
+    if len(keys) == 1:
+        return str(line.what[keys[0]])
+    what = line.what
+    return f"{what['policy']}, {what['section']}[{what['index']}] {what['action']}"
+
+
+def _cut(text: str, longest: int = _LONGEST) -> str:
+    return text if len(text) <= longest else text[: longest - 3] + "..."
+
 
 _EPILOG: Final = f"""\
 examples:
@@ -112,7 +201,7 @@ def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], 
     if STDIN in paths:
         raise CannotGoOnError(f"spyderresp: --engine {args.engine}: workers cannot read standard input")
     try:
-        module = needed(f"spyderresp.cli.replay_on_{args.engine}", args.engine, f"--engine {args.engine}")
+        module = needed(f"spyderresp.cli.replay_{args.engine}", args.engine, f"--engine {args.engine}")
     except ImportError as error:
         raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
     work = Work(engine, args.form, [(path, os.path.abspath(path)) for path in paths])

@@ -6,9 +6,9 @@ import argparse
 import importlib
 from typing import Any, Final, get_args
 
-from spyderresp.adapters import BUILT_IN
-from spyderresp.cli.output import Streams
-from spyderresp.compiler import Defaults, NotIn
+from spyderresp.cli.terminal import Streams
+from spyderresp.decision.compiler import Defaults, NotIn
+from spyderresp.events.formats import BUILT_IN
 
 _EPILOG: Final = """\
 examples:
@@ -81,5 +81,5 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    code: int = importlib.import_module("spyderresp.cli.serving").run(args, streams)
+    code: int = importlib.import_module("spyderresp.cli.run_service").run(args, streams)
     return code

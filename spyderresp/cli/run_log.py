@@ -9,15 +9,15 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from spyderresp.cli.output import Streams, safe
-from spyderresp.executors.base import DeliveryError
+from spyderresp.cli.terminal import Streams, safe
+from spyderresp.execution.interfaces import DeliveryError
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result, StepOutcome
+from spyderresp.execution.steps import Step
 from spyderresp.executors.dry_run import said_of
-from spyderresp.protection import Protection
-from spyderresp.report import Result, StepOutcome
+from spyderresp.policies.vocabulary import FLAGS
 from spyderresp.service.intake import Bad
-from spyderresp.service.telling import Level
-from spyderresp.steps import Step
-from spyderresp.vocabulary import FLAGS
+from spyderresp.service.metrics import Level
 
 Form = Literal["text", "json", "quiet"]
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=repr).encode

@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any, Final
 
-from spyderresp.cli.output import Streams
-from spyderresp.json_schema import policy_schema
+from spyderresp.cli.terminal import Streams
+from spyderresp.policies.json_schema import policy_schema
 
 _EPILOG: Final = """\
 examples:

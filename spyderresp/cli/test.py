@@ -5,20 +5,85 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Iterator
 from typing import Any, Final
 
-from spyderresp.cli.output import CannotGoOnError, Streams, reason_of, safe
-from spyderresp.cli.render import counted, diagnostic_text, pages
-from spyderresp.cli.render_test import coverage_text, result_text, summary
-from spyderresp.cli.watching import watched
-from spyderresp.findings import quoted
-from spyderresp.testing.coverage import Coverage
-from spyderresp.testing.files import Found, find
-from spyderresp.testing.junit import junit_text
-from spyderresp.testing.model import Case, Suite
-from spyderresp.testing.report import Report
-from spyderresp.testing.running import run as run_tests
-from spyderresp.testing.saying import report_dict
+from spyderresp.authoring.testing.checks import Kind, lines_of
+from spyderresp.authoring.testing.coverage import WHATS, Coverage
+from spyderresp.authoring.testing.report import Report, Result
+from spyderresp.authoring.testing.report_formats import junit_text, report_dict
+from spyderresp.authoring.testing.runner import run as run_tests
+from spyderresp.authoring.testing.suite import Case, Suite
+from spyderresp.authoring.testing.suite_files import Found, find
+from spyderresp.cli.options import watched
+from spyderresp.cli.terminal import (
+    CannotGoOnError,
+    Paint,
+    Streams,
+    counted,
+    diagnostic_text,
+    pages,
+    plural,
+    reason_of,
+    safe,
+)
+from spyderresp.policies.diagnostics import quoted
+
+# What became of policy tests, as text for the person who has to find out why.
+
+_COLOURS: Final[dict[Kind, str]] = {
+    "expected": "red",
+    "got": "yellow",
+    "differs": "yellow",
+    "same": "green",
+    "detail": "dim",
+    "event": "dim",
+}
+
+
+def result_text(result: Result, paint: Paint) -> Iterator[str]:
+    """Yield the lines about a test that did not pass."""
+    word = "ERROR" if result.status == "error" else "FAILED"
+    where = paint("bold", safe(str(result.case.location)))
+    yield f"{paint('red', word)} {where}: {safe(full_name(result))}"
+    for line in lines_of(result):
+        colour, text = _COLOURS.get(line.kind), safe(line.text)
+        yield text if colour is None else paint(colour, text)
+    yield ""
+
+
+def full_name(result: Result) -> str:
+    """Return the name of a test with that of its suite."""
+    return f"{result.suite.name}: {result.case.name}"
+
+
+def coverage_text(coverage: Coverage, paint: Paint) -> Iterator[str]:
+    """Yield a table of what is covered, and each place that is not."""
+    yield ""
+    yield paint("bold", f"{'coverage':<10}{'covered':>9}{'of':>7}")
+    for what in WHATS:
+        yield _row(what, *coverage.counts(what))
+    yield _row("all", *coverage.counts())
+    if coverage.uncovered:
+        yield ""
+    for place in coverage.uncovered:
+        about = f"{place.policy}: {place.subject}" if place.subject else place.policy
+        line = f"{place.location.path}:{place.location.line}"
+        yield f"{paint('bold', safe(line))}: {paint('yellow', place.missing)}: {safe(about)}"
+
+
+def _row(name: str, covered: int, total: int) -> str:
+    share = f"{100 * covered / total:.1f} %" if total else "-"
+    return f"{name:<10}{covered:>9,}{total:>7,}{share:>10}"
+
+
+def summary(passed: int, failed: int, errors: int) -> str:
+    """Return how many tests there were of each kind."""
+    said = [
+        f"{count:,} {word}" for count, word in ((passed, "passed"), (failed, "failed"), (errors, "not run")) if count
+    ]
+    return f"{plural(passed + failed + errors, 'test')}: {', '.join(said) or 'none'}"
+
 
 _EPILOG: Final = """\
 examples:

@@ -8,15 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from spyderresp import executors
-from spyderresp.cli.output import CannotGoOnError, Streams, safe
-from spyderresp.cli.render_journal import SHOWN, moment, step_text
+from spyderresp.cli.journal import SHOWN, moment, step_text
+from spyderresp.cli.terminal import CannotGoOnError, Streams, safe
+from spyderresp.execution.interfaces import JournalError
+from spyderresp.execution.report import FINE
+from spyderresp.execution.undo import Undoable, Undoing, undo, undoable
 from spyderresp.executors.dry_run import said_of
-from spyderresp.findings import quoted
-from spyderresp.journal.base import JournalError
 from spyderresp.journal.journal import Journal
-from spyderresp.journal.reading import JournalReader
-from spyderresp.report import FINE
-from spyderresp.undo import Undoable, Undoing, undo, undoable
+from spyderresp.journal.queries import JournalReader
+from spyderresp.policies.diagnostics import quoted
 
 # Fewer digits of a key say too little.
 _LEAST_DIGITS: Final = 6

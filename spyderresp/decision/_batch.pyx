@@ -18,7 +18,7 @@ from spyderresp.decision._program cimport NO_GROUP, UNKNOWN_GROUP, Probe, free_d
 from spyderresp.decision._spec cimport ABSENT, FIRST, MAX_CLASSES, MAX_POOL, NO_CLASS, OTHER, class_value, number_class
 from spyderresp.policies._model cimport Entry, Policy
 
-from spyderresp import vocabulary as _words
+from spyderresp.policies import vocabulary as _words
 from spyderresp.decision._event_reader import IDENTITY as _IDENTITY
 from spyderresp.decision._plan import DISPOSITIONS as _DISPOSITIONS
 

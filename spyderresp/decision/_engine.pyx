@@ -10,8 +10,8 @@ from spyderresp.decision._event_reader cimport HELD, LABELS
 from spyderresp.decision._index cimport DONE, SPACE, Work
 
 from spyderresp.errors import EventError
-from spyderresp.event_json import decode_event as _decode_event, lines as _lines
-from spyderresp.narrow import narrow_decoder as _narrow_decoder
+from spyderresp.events.json_decoder import decode_event as _decode_event, lines as _lines
+from spyderresp.decision.json_projection import narrow_decoder as _narrow_decoder
 
 cdef extern from "Python.h":
     void* PyUnicode_DATA(object text) noexcept

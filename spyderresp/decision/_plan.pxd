@@ -78,7 +78,7 @@ cdef PlanShape new_shape(tuple policies, tuple actions)
 # order. Agent actions with equal parameters share a representative: the first such entry of all; flags share one within
 # their policy. Entries with one representative become one action.
 #
-# spyderresp/reference.py is a second implementation; tests/property/test_index.py holds the two equal.
+# spyderresp/decision/reference.py is a second implementation; tests/property/test_index.py holds the two equal.
 
 
 cdef enum:

@@ -2,8 +2,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, final, overload
 
 from spyderresp.errors import Location
-from spyderresp.policy import Policy
-from spyderresp.vocabulary import Disposition, Outcome, Section
+from spyderresp.policies.policy_set import Policy
+from spyderresp.policies.vocabulary import Disposition, Outcome, Section
 
 @final
 class Source:

@@ -11,7 +11,7 @@ from spyderresp.decision._event_reader cimport ID, TIME, is_scalar, scalar
 from spyderresp.decision._hash_tables cimport prefetch
 from spyderresp.policies._model cimport Entry, Policy
 
-from spyderresp import vocabulary as _words
+from spyderresp.policies import vocabulary as _words
 from spyderresp.decision._event_reader import IDENTITY as _IDENTITY
 
 cdef extern from "Python.h":

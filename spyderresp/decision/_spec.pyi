@@ -1,6 +1,6 @@
 from typing import final
 
-from spyderresp.policy import Policy
+from spyderresp.policies.policy_set import Policy
 
 @final
 class IndexSpec:

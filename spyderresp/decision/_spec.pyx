@@ -7,7 +7,11 @@ from spyderresp.decision._globs cimport literal, plain
 from spyderresp.decision._hash_tables cimport FIRST_HASH, ascending, free_rows, push
 from spyderresp.policies._model cimport Entry
 
-from spyderresp.vocabulary import LABEL_SCOPES as _LABEL_SCOPES, NAMESPACE_NAME_LABEL as _NAME_LABEL, SCOPES as _SCOPES
+from spyderresp.policies.vocabulary import (
+    LABEL_SCOPES as _LABEL_SCOPES,
+    NAMESPACE_NAME_LABEL as _NAME_LABEL,
+    SCOPES as _SCOPES,
+)
 
 
 # --- Policies as integers ---

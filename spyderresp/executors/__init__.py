@@ -5,19 +5,19 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.executors.base import DeliveryError, Executor, Held, RemoteSink, Sink
+from spyderresp.errors import needed
+from spyderresp.execution.interfaces import DeliveryError, Executor, Held, RemoteSink, Sink
 from spyderresp.executors.dry_run import DryRun, Recording
-from spyderresp.extras import needed
 
 if TYPE_CHECKING:
-    from spyderresp.executors.jsonlines import JsonLines
     from spyderresp.executors.kubernetes import Kubernetes
     from spyderresp.executors.local_host import LocalHost
-    from spyderresp.executors.otel import Otel
-    from spyderresp.executors.spyderbat_api import SpyderbatApi
-    from spyderresp.executors.sqlite import Sqlite
-    from spyderresp.executors.syslog import Syslog
-    from spyderresp.executors.webhook import Webhook
+    from spyderresp.executors.sinks.jsonlines import JsonLines
+    from spyderresp.executors.sinks.otel import Otel
+    from spyderresp.executors.sinks.spyderbat import SpyderbatApi
+    from spyderresp.executors.sinks.sqlite import Sqlite
+    from spyderresp.executors.sinks.syslog import Syslog
+    from spyderresp.executors.sinks.webhook import Webhook
 
 __all__ = [
     "DeliveryError",
@@ -39,14 +39,14 @@ __all__ = [
 
 # Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
 _MODULES: Final = {
-    "JsonLines": "spyderresp.executors.jsonlines",
+    "JsonLines": "spyderresp.executors.sinks.jsonlines",
     "Kubernetes": "spyderresp.executors.kubernetes",
-    "Otel": "spyderresp.executors.otel",
-    "SpyderbatApi": "spyderresp.executors.spyderbat_api",
+    "Otel": "spyderresp.executors.sinks.otel",
+    "SpyderbatApi": "spyderresp.executors.sinks.spyderbat",
     "LocalHost": "spyderresp.executors.local_host",
-    "Sqlite": "spyderresp.executors.sqlite",
-    "Syslog": "spyderresp.executors.syslog",
-    "Webhook": "spyderresp.executors.webhook",
+    "Sqlite": "spyderresp.executors.sinks.sqlite",
+    "Syslog": "spyderresp.executors.sinks.syslog",
+    "Webhook": "spyderresp.executors.sinks.webhook",
 }
 _EXTRAS: Final = {"Otel": "otel", "Webhook": "webhook"}
 

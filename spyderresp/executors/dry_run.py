@@ -6,10 +6,10 @@ import threading
 from collections.abc import Mapping
 from typing import Any, Final
 
-from spyderresp.protection import Protection
-from spyderresp.report import Result, Status
-from spyderresp.steps import Step
-from spyderresp.vocabulary import ACTIONS, TARGET_SCOPE
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result, Status
+from spyderresp.execution.steps import Step
+from spyderresp.policies.vocabulary import ACTIONS, TARGET_SCOPE
 
 _DOES: Final = {
     "agentReniceProcess": "renice",

@@ -12,18 +12,18 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, Literal
 
-from spyderresp.executors.base import HOST_RULE
+from spyderresp.execution.interfaces import HOST_RULE
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result, refused
+from spyderresp.execution.steps import Step
 from spyderresp.executors.local.group import HeldForGroup, group_refusal, members_of
-from spyderresp.executors.local.held import Bounds, HeldForKill, HeldProcess
-from spyderresp.executors.local.identity import Identity, Meant, valid_pid
+from spyderresp.executors.local.identity_check import Identity, Meant, valid_pid
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.proc import Proc, Stat, same_path
+from spyderresp.executors.local.process_handle import Bounds, HeldForKill, HeldProcess
+from spyderresp.executors.local.procfs import Proc, Stat, same_path
+from spyderresp.executors.local.protected_processes import Programs, Shield
 from spyderresp.executors.local.renice import HeldForRenice, undo
-from spyderresp.executors.local.shield import Programs, Shield
 from spyderresp.executors.local.tree import HeldForTree
-from spyderresp.protection import Protection
-from spyderresp.report import Result, refused
-from spyderresp.steps import Step
 
 _KINDS: Final[dict[str, type[HeldProcess]]] = {
     "agentKillProcess": HeldForKill,

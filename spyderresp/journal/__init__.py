@@ -5,12 +5,21 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.journal.base import Earlier, Intent, JournalError, Missed, Opened, OpenJournal, StepJournal, UnderWay
+from spyderresp.execution.interfaces import (
+    Earlier,
+    Intent,
+    JournalError,
+    Missed,
+    Opened,
+    OpenJournal,
+    StepJournal,
+    UnderWay,
+)
 
 if TYPE_CHECKING:
     from spyderresp.journal.journal import Journal
-    from spyderresp.journal.reading import JournalReader
-    from spyderresp.journal.verifying import Verification, verify
+    from spyderresp.journal.queries import JournalReader
+    from spyderresp.journal.verification import Verification, verify
 
 __all__ = [
     "Earlier",
@@ -30,9 +39,9 @@ __all__ = [
 # Loaded when first used: deciding needs no SQLite.
 _MODULES: Final = {
     "Journal": "spyderresp.journal.journal",
-    "JournalReader": "spyderresp.journal.reading",
-    "Verification": "spyderresp.journal.verifying",
-    "verify": "spyderresp.journal.verifying",
+    "JournalReader": "spyderresp.journal.queries",
+    "Verification": "spyderresp.journal.verification",
+    "verify": "spyderresp.journal.verification",
 }
 
 

@@ -14,22 +14,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, final
 
-from spyderresp.clock import Clock
-from spyderresp.executors.backoff import Backoff
-from spyderresp.executors.base import Sink
-from spyderresp.journal.base import Earlier, Intent, JournalError, Missed, Opened, UnderWay
-from spyderresp.journal.chain import canonical
-from spyderresp.journal.claims import Claim, earlier, opened
-from spyderresp.journal.commits import Committer, Transaction
-from spyderresp.journal.jumps import Jumps
-from spyderresp.journal.lanes import Lane, Owed
-from spyderresp.journal.lock import ProcessLock
-from spyderresp.journal.outcomes import Ending, Late
+from spyderresp.errors import __version__
+from spyderresp.execution.backoff import Backoff
+from spyderresp.execution.clock import Clock
+from spyderresp.execution.interfaces import Earlier, Intent, JournalError, Missed, Opened, Sink, UnderWay
+from spyderresp.execution.report import StepOutcome
+from spyderresp.execution.steps import Step
+from spyderresp.journal.delivery_workers import Lane, Owed
+from spyderresp.journal.group_commit import Claim, Committer, Transaction, earlier, opened
+from spyderresp.journal.hash_chain import canonical
+from spyderresp.journal.lock import Jumps, ProcessLock
+from spyderresp.journal.queries import Ending, Late
 from spyderresp.journal.schema import connect, journal_error, open_for_writing
 from spyderresp.journal.segments import base_of, delete_moved, rotate
-from spyderresp.report import StepOutcome
-from spyderresp.steps import Step
-from spyderresp.version import __version__
 
 _log: Final = logging.getLogger("spyderresp.journal")
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
-from spyderresp.journal.base import JournalError
+from spyderresp.execution.interfaces import JournalError
 
 #: What the file says of itself in its header (``PRAGMA application_id``).
 APPLICATION: Final = 0x53525350

@@ -12,7 +12,7 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from spyderresp.journal.commits import Committer, Transaction
+from spyderresp.journal.group_commit import Committer, Transaction
 from spyderresp.journal.schema import (
     journal_error,
     open_for_reading,

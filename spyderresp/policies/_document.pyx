@@ -8,8 +8,9 @@ from libc.string cimport memcmp
 
 from spyderresp._gil cimport pause
 
-from spyderresp import document, vocabulary
-from spyderresp.document import DocumentError, NotJsonError, duplicate_key, too_deep, too_many
+from spyderresp.policies import document_limits as document
+from spyderresp.policies import vocabulary
+from spyderresp.policies.document_limits import DocumentError, NotJsonError, duplicate_key, too_deep, too_many
 
 cdef extern from "Python.h":
     int PyUnicode_IS_ASCII(object text) noexcept

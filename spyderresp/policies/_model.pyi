@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from typing import Any, final
 
 from spyderresp.errors import Location
-from spyderresp.vocabulary import Mode, Operator, Section
+from spyderresp.policies.vocabulary import Mode, Operator, Section
 
 @final
 class Clause:

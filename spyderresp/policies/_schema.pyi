@@ -1,9 +1,8 @@
 from typing import final
 
-from spyderresp.findings import Findings
 from spyderresp.policies._document import Texts, Tree
 from spyderresp.policies._model import Policy
-from spyderresp.source import Source
+from spyderresp.policies.diagnostics import Findings, Source
 
 @final
 class Checker:

@@ -11,11 +11,12 @@ from spyderresp.policies._document cimport (
     MAPPING, NOTHING, SEQUENCE, among, following, is_text, known, meant, own, words,
 )
 
-from spyderresp import document as _document, vocabulary
-from spyderresp.document import DocumentError
+from spyderresp.policies import document_limits as _document
+from spyderresp.policies import vocabulary
+from spyderresp.policies.document_limits import DocumentError
 from spyderresp.errors import Location
-from spyderresp.findings import listed, quoted, suggestion
-from spyderresp.vocabulary import is_workload_key
+from spyderresp.policies.diagnostics import listed, quoted, suggestion
+from spyderresp.policies.vocabulary import is_workload_key
 
 
 # --- Checks ---

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from spyderresp.errors import EventError
+from spyderresp.events.json_decoder import decode_event
+from spyderresp.events.records import converted, to_event, too_long
 
 MAX_EVENTS: Final = 50_000
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -176,3 +178,43 @@ class Intake:
         self._events -= delivery.size
         self._bytes -= len(delivery.data)
         return delivery
+
+
+# Deliveries into events, each with its place.
+
+
+def unpacked(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
+    """Yield the place of each record of a delivery, and its event or the ``EventError`` that is wrong with it."""
+    for number in delivery.long:
+        yield number, too_long(delivery.limit)
+    data = delivery.data
+    if delivery.whole and not _is_lines(data):
+        try:
+            value = decode_event(data)
+        except EventError as error:
+            yield delivery.first, error
+            return
+        for number, record in enumerate(value if isinstance(value, list) else [value], 1):
+            yield number, _attempt(converted, record, form)
+        return
+    for number, line in enumerate(data.split(b"\n"), delivery.first):
+        if line and not line.isspace():
+            yield number, _attempt(to_event, line.removesuffix(b"\r"), form)
+
+
+def _is_lines(data: bytes) -> bool:
+    """Tell whether what is called one value is lines of values: its first line is a whole object, and more follows."""
+    first, _, rest = data.strip().partition(b"\n")
+    if not rest or not first.startswith(b"{"):
+        return False
+    try:
+        return isinstance(decode_event(first), dict)
+    except EventError:
+        return False
+
+
+def _attempt(read: Callable[[Any, str | None], Any], record: Any, form: str | None) -> Any:
+    try:
+        return read(record, form)
+    except EventError as error:
+        return error

@@ -1,78 +1,168 @@
-"""Figures in Prometheus' text format. The only importer of prometheus_client; extra ``metrics``."""
+"""What a running service counts. Metrics, health and the last word read it; docs/RUN.md names every figure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from itertools import accumulate
+import bisect
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
+from spyderresp.decision.engine import Engine
+from spyderresp.execution.guards import Guard
+from spyderresp.execution.interfaces import JournalError
+from spyderresp.execution.report import StepOutcome
+from spyderresp.service.intake import Bad, Intake
 
-from spyderresp.service.counts import BUCKETS, Counts
-from spyderresp.service.state import State
-
-#: What the text is.
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+#: The upper bounds of the latency histogram, in seconds.
+BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
-def exposition(counts: Counts, state: Callable[[], State]) -> Callable[[], bytes]:
-    """Return what gives the figures of now as text."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(counts, state))
-    ProcessCollector(registry=registry)
-    return lambda: generate_latest(registry)
+@dataclass
+class Counts:
+    """Figures since the start. Every change is made under ``lock``.
+
+    Attributes:
+        accepted: events that a source handed in, by source.
+        decided: events that have a plan.
+        bad: events that could not be decided, by source.
+        turned_away: requests and connections that were refused, by reason.
+        dead_letters: messages of brokers that could not be decided and were put aside, by source.
+        steps: what became of steps, by action and outcome.
+        reloads: loads of policies after the first, by result: ``ok``, ``failed``, ``unchanged``.
+        latency: how many deliveries were answered within each of ``BUCKETS``, and beyond the last.
+        seconds: the sum of those times.
+    """
+
+    accepted: Counter[str] = field(default_factory=Counter)
+    decided: int = 0
+    bad: Counter[str] = field(default_factory=Counter)
+    turned_away: Counter[str] = field(default_factory=Counter)
+    dead_letters: Counter[str] = field(default_factory=Counter)
+    steps: Counter[tuple[str, str]] = field(default_factory=Counter)
+    reloads: Counter[str] = field(default_factory=Counter)
+    latency: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
+    seconds: float = 0.0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def answered(self, source: str, good: int, bad: int) -> None:
+        """Count what became of a delivery's events."""
+        with self.lock:
+            self.accepted[source] += good + bad
+            self.decided += good
+            if bad:
+                self.bad[source] += bad
+
+    def took(self, steps: Iterable[tuple[str, str]]) -> None:
+        """Count steps, each as its action and outcome."""
+        with self.lock:
+            self.steps.update(steps)
+
+    def waited(self, seconds: float) -> None:
+        """Count how long a delivery took, from its arrival to its answer."""
+        with self.lock:
+            self.latency[bisect.bisect_left(BUCKETS, seconds)] += 1
+            self.seconds += seconds
+
+    def turn_away(self, reason: str) -> None:
+        """Count a request or a connection that was refused."""
+        with self.lock:
+            self.turned_away[reason] += 1
+
+    def bury(self, source: str) -> None:
+        """Count a dead letter that has arrived."""
+        with self.lock:
+            self.dead_letters[source] += 1
+
+    def reloaded(self, result: str) -> None:
+        """Count a load of policies."""
+        with self.lock:
+            self.reloads[result] += 1
 
 
-class _Figures(Collector):
-    def __init__(self, counts: Counts, state: Callable[[], State]) -> None:
-        self._counts = counts
-        self._state = state
-
-    def collect(self) -> Iterator[Metric]:
-        state = self._state()
-        counts = self._counts
-        with counts.lock:
-            yield _counter("events_accepted", "Events that a source handed in.", ("source",), counts.accepted)
-            yield _counter("events_decided", "Events that have a plan.", (), {(): counts.decided})
-            yield _counter("events_bad", "Events that could not be decided.", ("source",), counts.bad)
-            yield _counter("turned_away", "Requests and connections refused.", ("reason",), counts.turned_away)
-            yield _counter("dead_letters", "Messages of brokers put aside.", ("source",), counts.dead_letters)
-            yield _counter("steps", "What became of planned actions.", ("action", "outcome"), counts.steps)
-            yield _counter("reloads", "Loads of policies after the first.", ("result",), counts.reloads)
-            bounds = [*map(str, BUCKETS), "+Inf"]
-            yield HistogramMetricFamily(
-                "spyderresp_answer_seconds",
-                "From a delivery's arrival to its answer.",
-                buckets=list(zip(bounds, map(float, accumulate(counts.latency)), strict=True)),
-                sum_value=counts.seconds,
-            )
-        yield _gauge("queue_events", "Events that wait to be decided.", (), {(): state.waiting})
-        yield _gauge("queue_events_limit", "How many may.", (), {(): state.most})
-        yield _gauge("breaker_open_seconds", "Open breakers, and for how long.", ("breaker",), state.breakers)
-        yield _gauge("journal_owed_flags", "Flags that a sink is owed.", ("sink",), state.owed)
-        yield _gauge("journal_working", "Whether the journal can be read and written.", (), {(): int(state.journal)})
-        yield _gauge("ready", "Whether events are accepted.", (), {(): int(state.ready)})
-        yield _gauge("policies", "Policies in force.", (), {(): state.policies})
-        yield InfoMetricFamily("spyderresp_policy_set", "The policies in force.", {"digest": state.digest})
+# How a service is at a moment: what health and metrics tell.
 
 
-def _counter(name: str, text: str, labels: tuple[str, ...], values: object) -> Metric:
-    return _filled(CounterMetricFamily(f"spyderresp_{name}", text, labels=labels), values)
+@dataclass(frozen=True, slots=True)
+class State:
+    """A moment.
+
+    Attributes:
+        ready: whether events are accepted.
+        journal: whether the journal can be read and written; True where there is none.
+        waiting: about how many events wait to be decided.
+        most: how many may.
+        policies: how many are in force.
+        digest: of these.
+        breakers: those that are open, by name, and for how many seconds.
+        owed: how many flags each sink is owed.
+    """
+
+    ready: bool
+    journal: bool
+    waiting: int
+    most: int
+    policies: int
+    digest: str
+    breakers: Mapping[str, float] = field(default_factory=dict)
+    owed: Mapping[str, int] = field(default_factory=dict)
 
 
-def _gauge(name: str, text: str, labels: tuple[str, ...], values: object) -> Metric:
-    return _filled(GaugeMetricFamily(f"spyderresp_{name}", text, labels=labels), values)
+@dataclass
+class Watch:
+    """Looks at the parts of a service.
+
+    Attributes:
+        engine, guard, intake: these parts.
+        owed: returns how many flags each sink is owed; raises ``JournalError``. None: there is no journal.
+        ready: whether events are accepted now; the service's word for it, once there is a service.
+    """
+
+    engine: Engine
+    guard: Guard
+    intake: Intake
+    owed: Callable[[], Mapping[str, int]] | None = None
+    ready: Callable[[], bool] = bool
+
+    def state(self) -> State:
+        """Return how things are now."""
+        owed: Mapping[str, int] = {}
+        journal = True
+        if self.owed is not None:
+            try:
+                owed = self.owed()
+            except JournalError:
+                journal = False
+        policies = self.engine.policies
+        return State(
+            ready=self.ready(),
+            journal=journal,
+            waiting=self.intake.depth,
+            most=self.intake.max_events,
+            policies=len(policies),
+            digest=policies.digest,
+            breakers=self.guard.open_breakers(),
+            owed=owed,
+        )
 
 
-def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: object) -> Metric:
-    for key, value in dict(values).items():  # type: ignore[call-overload]
-        family.add_metric((key,) if isinstance(key, str) else key, value)
-    return family
+# What a running service has to say, and to whom: the command line implements it.
+
+Level = Literal["info", "warning", "error"]
+
+
+class Teller(Protocol):
+    """Hears what happens. Called from several threads; an exception out of it ends the service."""
+
+    def say(self, level: Level, message: str) -> None:
+        """Hear something about the service itself."""
+
+    def bad(self, source: str, bad: Bad) -> None:
+        """Hear of an event that could not be decided."""
+
+    def outcome(self, source: str, line: int, outcome: StepOutcome) -> None:
+        """Hear what became of a step; ``line`` 0 is nobody's: a flag that a guard raised, or a later answer."""
+
+    def flush(self) -> None:
+        """Have everything said by now."""

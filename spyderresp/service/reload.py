@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from spyderresp.engine import Engine
+from spyderresp.decision.engine import Engine
 from spyderresp.errors import PolicyError
-from spyderresp.findings import Findings
-from spyderresp.journal.base import JournalError
-from spyderresp.loading import load, walk
-from spyderresp.policy import PolicySet
-from spyderresp.service.counts import Counts
-from spyderresp.service.telling import Teller
+from spyderresp.execution.interfaces import JournalError, OpenJournal
+from spyderresp.execution.reconciliation import follow_up
+from spyderresp.policies.diagnostics import Findings
+from spyderresp.policies.loader import load, walk
+from spyderresp.policies.policy_set import PolicySet
+from spyderresp.service.loop import Hands
+from spyderresp.service.metrics import Counts, Teller
 
 
 class _Mark(NamedTuple):
@@ -127,3 +129,56 @@ class Reload:
                     _Mark(name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
                 )
         return tuple(marks)
+
+
+# Steps that an executor accepted are asked after now and then, in a thread: the answer may be a network away.
+
+_EVERY: Final = 5.0
+
+
+class FollowUp:
+    """A chore: asks what became of steps that are under way.
+
+    Args:
+        hands: whose executors are asked, and who hears of it.
+        journal: where the steps are.
+        every: how many seconds lie between two times.
+    """
+
+    def __init__(self, hands: Hands, journal: OpenJournal, every: float = _EVERY) -> None:
+        self._hands = hands
+        self._journal = journal
+        self._every = every
+        self._next = time.monotonic() + every
+        self._thread: threading.Thread | None = None
+        self._failing = False
+
+    def look(self) -> None:
+        """Begin to ask, where it is time and nobody is at it."""
+        if time.monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
+            return
+        self._next = time.monotonic() + self._every
+        self._thread = threading.Thread(target=self.ask, name="follow-up", daemon=True)
+        self._thread.start()
+
+    def asked(self) -> None:
+        """Nothing more than usual is done when asked."""
+
+    def ask(self) -> None:
+        """Ask, and tell what became of what is over."""
+        try:
+            ended = follow_up(self._hands.executors, self._journal)
+        except JournalError as error:
+            if not self._failing:
+                self._failing = True
+                self._hands.teller.say("error", f"steps under way cannot be followed up: {error}")
+            return
+        self._failing = False
+        for outcome in ended:
+            self._hands.teller.outcome("", 0, outcome)
+        self._hands.counts.took((outcome.action, outcome.status) for outcome in ended)
+
+    def end(self, seconds: float) -> None:
+        """Wait for whoever is at it."""
+        if self._thread is not None:
+            self._thread.join(seconds)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from spyderresp.service.intake import Intake
-from spyderresp.service.rounds import Hands, serve
+from spyderresp.service.loop import Hands, serve
 from spyderresp.service.sources.base import Source, SourceError, Stop
 
 _TICK: Final = 0.5

@@ -10,10 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
-from spyderresp.analysis.answers import Analysis, Answer
-from spyderresp.analysis.boxes import of_text
-from spyderresp.analysis.relations import relation
+from spyderresp.authoring.analysis import Analysis, Answer, relation
+from spyderresp.authoring.analysis.regions import of_text
+from spyderresp.decision import reference
 
 # One text of each kind that the globs below tell apart.
 VALUES = (None, "a", "b", "ab", "aa", "bb", "x")

@@ -10,12 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spyderresp import reference
-from spyderresp.analysis.boxes import Box, Scope, of_selectors, of_text
-from spyderresp.analysis.patterns import NotDecidedError, find, is_literal, matches, tokens
-from spyderresp.analysis.values import Values
+from spyderresp.authoring.analysis.automata import NotDecidedError, find, is_literal, matches, tokens
+from spyderresp.authoring.analysis.regions import Box, Scope, Values, of_selectors, of_text
+from spyderresp.decision import reference
 from spyderresp.errors import Location
-from spyderresp.policy import Clause, Selector
+from spyderresp.policies.policy_set import Clause, Selector
 
 LETTERS = "abx"
 TEXTS = ["".join(letters) for length in range(5) for letters in itertools.product(LETTERS, repeat=length)]

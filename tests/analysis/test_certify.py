@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
-from spyderresp.certify.proof import Statement, certify, product, product_size, values_of
-from spyderresp.compiler import Compiled, Options, compile_policies
+from spyderresp.authoring.certify import Statement, certify, product, product_size, values_of
+from spyderresp.decision import reference
+from spyderresp.decision.compiler import Compiled, Options, compile_policies
 from spyderresp.errors import Location
-from spyderresp.policy import Clause
+from spyderresp.policies.policy_set import Clause
 
 DOCUMENTS: list[dict[str, Any]] = [
     {
@@ -107,7 +107,7 @@ def acted(plan: dict[str, Any]) -> list[Any]:
 def test_it_is_found_out_in_its_policy_where_whole_events_are_too_many(
     change: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spyderresp.certify.proof.MAX_WORK", 1)
+    monkeypatch.setattr("spyderresp.authoring.certify.MAX_WORK", 1)
     others = copy.deepcopy(DOCUMENTS)
     CHANGES[change](others)
     mine, other = made(DOCUMENTS), made(others)
@@ -118,7 +118,7 @@ def test_it_is_found_out_in_its_policy_where_whole_events_are_too_many(
 
 @pytest.mark.parametrize("most", [1_000, 1])
 def test_what_fires_only_when_attributed_is_proven_too(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spyderresp.certify.proof.MAX_POLICY_EVENTS", most)
+    monkeypatch.setattr("spyderresp.authoring.certify.MAX_POLICY_EVENTS", most)
     documents = copy.deepcopy(DOCUMENTS[1:])
     spec(documents)["clusterSelector"]["matchFieldsExpressions"] = [
         {"key": "name", "operator": "NotIn", "values": ["c"]}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.cli.output import safe
+from spyderresp.cli.terminal import safe
 
 BIDI = {0x61C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
 DANGEROUS = [

@@ -16,12 +16,12 @@ from turned import Turned
 
 import spyderresp
 from spyderresp import executors
+from spyderresp.execution.interfaces import DeliveryError
+from spyderresp.execution.report import Result
+from spyderresp.execution.steps import Step
 from spyderresp.executors import Recording
-from spyderresp.executors.base import DeliveryError
 from spyderresp.guards import Guard, Limits
 from spyderresp.journal import Journal, JournalReader, verify
-from spyderresp.report import Result
-from spyderresp.steps import Step
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/CLI.md").read_text("utf-8")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import spyderresp
-from spyderresp.json_schema import policy_schema
+from spyderresp.policies.json_schema import policy_schema
 
 PLAN = ("plan", "--policies", "policies")
 EXPLAIN = ("explain", "--policies", "policies")

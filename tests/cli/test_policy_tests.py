@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from junitparser import JUnitXml
 
-from spyderresp.cli.watching import look, watched
+from spyderresp.cli.options import look, watched
 
 HEAD = "apiVersion: spyderresp/v1\nkind: ResponseTest\nname: s\npolicies: ../policies\n"
 GOOD = (

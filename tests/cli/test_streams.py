@@ -17,8 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.cli.output import Paint
-from spyderresp.cli.render import diagnostic_text
+from spyderresp.cli.terminal import Paint, diagnostic_text
 from spyderresp.errors import Diagnostic, Location
 
 PLAN = ("plan", "--policies", "policies")
@@ -343,7 +342,7 @@ def test_progress_on_a_terminal_is_shown_and_erased(start, terminal, place):
 # Its clock is the test's: a tenth of a second passes between two looks.
 TIMED = """\
 import itertools, sys, types
-import spyderresp.cli.output as output
+import spyderresp.cli.terminal as output
 ticks = itertools.count()
 output.time = types.SimpleNamespace(monotonic=lambda: next(ticks) / 10)
 sys.exit(output.sys.modules["spyderresp.cli"].main(sys.argv[1:]))

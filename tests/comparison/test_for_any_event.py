@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
-from spyderresp.comparison.for_any_event import Meaning, Options, compare_meanings
+from spyderresp.authoring.diff.semantic import Meaning, Options, compare_meanings
+from spyderresp.decision import reference
 
 # One text of each kind that the globs below tell apart.
 VALUES = (None, "a", "b", "ab", "aa", "bb", "x")

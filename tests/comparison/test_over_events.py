@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
-from spyderresp.comparison.causes import Explained
-from spyderresp.comparison.over_events import Comparison, Difference
+from spyderresp.authoring.diff import Comparison, Difference
+from spyderresp.authoring.diff.causes import Explained
+from spyderresp.decision import reference
 
 KILLS = {"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentKillPod"}
 LIVE = {"execute": 2, "audit": 1}

@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from spyderresp.adapters import BUILT_IN, adapt
 from spyderresp.errors import EventError
+from spyderresp.events.formats import BUILT_IN, adapt
 
 #: Records of each kind that hold no deviation.
 DECLINED = {

@@ -10,7 +10,7 @@ import pytest
 from plans import core
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 ENTRY_POINTS = {
     "evaluate": lambda engine, event: engine.evaluate(event),

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import spyderresp
-from spyderresp.testing import Report, find, run
+from spyderresp.authoring.testing import Report, find, run
 
 
 def attributed(event: dict[str, Any], texts: list[str]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pytest
 from plans import core
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 import spyderresp
-from spyderresp.json_schema import policy_schema
+from spyderresp.policies.json_schema import policy_schema
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = ROOT / "schemas" / f"spyderbat-policy-{spyderresp.__version__}.schema.json"

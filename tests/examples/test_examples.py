@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 import spyderresp
-from spyderresp.service.config import settings_of
-from spyderresp.service.installed import Installed
-from spyderresp.source import Source
+from spyderresp.policies.diagnostics import Source
+from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config.load import settings_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 MANIFESTS = sorted(EXAMPLES.glob("kubernetes/*.yaml"))

@@ -17,7 +17,7 @@ import pytest
 import spark_cases as cases
 
 import spyderresp
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "scale"
 SAID = cases.events(3_000)

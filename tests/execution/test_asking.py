@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from spyderresp.executors.asking import Answer, Calls, NoAnswerError
+from spyderresp.executors.sinks.http_call import Answer, Calls, NoAnswerError
 
 
 def test_a_call_returns_and_raises_as_it_would() -> None:

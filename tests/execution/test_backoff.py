@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.executors.backoff import Backoff, repeated, retry_after
+from spyderresp.execution.backoff import Backoff, repeated, retry_after
 
 
 class Turned:

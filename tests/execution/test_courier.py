@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from spyderresp.executors.backoff import Backoff
-from spyderresp.executors.base import DeliveryError
-from spyderresp.executors.courier import Courier
+from spyderresp.execution.backoff import Backoff
+from spyderresp.execution.interfaces import DeliveryError
+from spyderresp.executors.sinks.delivery_queue import Courier
 
 QUICK = Backoff(first=0.001, longest=0.002, attempts=None, obeyed=0.02)
 
@@ -169,7 +169,7 @@ def test_a_fork_has_a_queue_of_its_own() -> None:
 
 AT_EXIT = """
 import time
-from spyderresp.executors.courier import Courier
+from spyderresp.executors.sinks.delivery_queue import Courier
 courier = Courier("x", lambda records: (time.sleep(0.05), print(*[r["id"] for r in records], flush=True)))
 courier.offer([{"id": 1}])
 courier.offer([{"id": 2}])

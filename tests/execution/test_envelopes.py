@@ -13,9 +13,8 @@ from flagged import EVENT, alarm_record, records
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.records import ENVELOPES, enveloped
-from spyderresp.records.cloudevents import cloudevent
-from spyderresp.records.ocsf import OCSF_VERSION, detection_finding
+from spyderresp.execution.flags import ENVELOPES, enveloped
+from spyderresp.execution.flags.envelopes import OCSF_VERSION, cloudevent, detection_finding
 
 
 def published(version: str) -> jsonschema.Draft202012Validator:

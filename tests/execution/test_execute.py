@@ -9,10 +9,10 @@ import pytest
 from turned import Turned
 
 import spyderresp
+from spyderresp.execution.report import Result
+from spyderresp.execution.steps import Step
 from spyderresp.executors import DryRun, Recording
 from spyderresp.guards import Guard
-from spyderresp.report import Result
-from spyderresp.steps import Step
 
 POLICY = """
 apiVersion: spyderbat/v1
@@ -200,7 +200,7 @@ def test_a_round_of_plans_reports_each(turned: Turned) -> None:
 
 
 def test_a_step_is_the_same_after_json() -> None:
-    from spyderresp.steps import steps_of
+    from spyderresp.execution.steps import steps_of
 
     for step in steps_of(ENGINE.evaluate(event()), arrived=1.0, record={"a": 1}):
         assert Step.from_dict(step.to_dict()) == step

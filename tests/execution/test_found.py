@@ -12,8 +12,8 @@ import pytest
 from flagged import records
 
 from spyderresp import executors
-from spyderresp.executors import DeliveryError, JsonLines, found
-from spyderresp.executors.found import BUILT_IN, GROUP, ExecutorError, made, names
+from spyderresp.executors import DeliveryError, JsonLines, discovery
+from spyderresp.executors.discovery import BUILT_IN, GROUP, ExecutorError, made, names
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -162,9 +162,9 @@ def test_entry_points_that_cannot_be_read_take_no_other_with_them(offering: Offe
 
 
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "spyderresp.executors.webhook", raising=False)
+    monkeypatch.delitem(sys.modules, "spyderresp.executors.sinks.webhook", raising=False)
     monkeypatch.setitem(sys.modules, "httpx", None)
     with pytest.raises(ExecutorError, match=r"`Webhook` needs the extra `webhook`"):
         made("webhook", {"url": "https://example.com/", "secret": None})
-    assert found.names()
+    assert discovery.names()
     assert issubclass(DeliveryError, Exception)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from turned import Turned
 
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result
+from spyderresp.execution.steps import Step, target_from_dict
 from spyderresp.executors import Recording
 from spyderresp.guards import Guard, Limits, Silence
-from spyderresp.protection import Protection
-from spyderresp.report import Result
-from spyderresp.steps import Step, target_from_dict
 
 
 class Kept:

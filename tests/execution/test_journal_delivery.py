@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from journals import Shelf, flag, kill, outcome
 
-from spyderresp.executors.backoff import Backoff
-from spyderresp.executors.base import DeliveryError
+from spyderresp.execution.backoff import Backoff
+from spyderresp.execution.interfaces import DeliveryError
 from spyderresp.journal import Journal, JournalReader, Missed, verify
 
 QUICK = Backoff(first=0.001, longest=0.01, attempts=None)

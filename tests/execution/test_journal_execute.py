@@ -10,8 +10,8 @@ import pytest
 from journals import Shelf
 
 import spyderresp
+from spyderresp.execution.interfaces import DeliveryError
 from spyderresp.executors import Recording
-from spyderresp.executors.base import DeliveryError
 from spyderresp.guards import Guard, Limits
 from spyderresp.journal import Journal, JournalReader, verify
 

@@ -11,9 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from journals import Shelf, flag, kill, outcome
 from turned import Turned
 
+from spyderresp.execution.interfaces import Intent
+from spyderresp.execution.report import Status
 from spyderresp.journal import Journal, JournalError, verify
-from spyderresp.journal.base import Intent
-from spyderresp.report import Status
 
 KEYS = st.lists(st.sampled_from("abcdefg"), min_size=1, max_size=4)
 STATUSES: tuple[Status, ...] = ("done", "accepted", "failed", "refused", "incomplete")

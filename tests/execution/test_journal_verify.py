@@ -10,7 +10,7 @@ import pytest
 from journals import Shelf, flag, kill, outcome
 
 from spyderresp.journal import Journal, JournalError, JournalReader, verify
-from spyderresp.journal.chain import digest
+from spyderresp.journal.hash_chain import digest
 
 
 @pytest.fixture(scope="module")

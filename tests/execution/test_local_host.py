@@ -15,17 +15,16 @@ import pytest
 from rig.events import PROC, engine_for, event_of, guard
 
 import spyderresp
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result
+from spyderresp.execution.steps import steps_of
 from spyderresp.executors import LocalHost
-from spyderresp.executors.local.identity import Identity
-from spyderresp.executors.local.killing import Pack
+from spyderresp.executors.local.identity_check import Identity
 from spyderresp.executors.local.pidfd import Pidfd, opened_by_syscall, sent_by_syscall
-from spyderresp.executors.local.proc import Proc, Stat
-from spyderresp.executors.local.shield import Programs, Shield, _resolved
-from spyderresp.executors.local.told import told
+from spyderresp.executors.local.process_set import Pack, told
+from spyderresp.executors.local.procfs import Proc, Stat
+from spyderresp.executors.local.protected_processes import Programs, Shield, _resolved
 from spyderresp.executors.local.tree import HeldForTree
-from spyderresp.protection import Protection
-from spyderresp.report import Result
-from spyderresp.steps import steps_of
 
 ENGINE = engine_for("agentKillProcess")
 HOST = LocalHost("rig-host")

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.adapters.flags import from_flag
+from spyderresp.events.spyderbat import from_flag
+from spyderresp.execution.flags import Disclosure, allowed, flag_record, flag_schema
+from spyderresp.execution.steps import Step, steps_of
 from spyderresp.guards import Guard
-from spyderresp.records import Disclosure, allowed, flag_record, flag_schema
-from spyderresp.steps import Step, steps_of
 
 SCHEMA = flag_schema()
 VALID = jsonschema.Draft202012Validator(SCHEMA)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.records.redaction import MASK, Redaction
+from spyderresp.execution.flags.redaction import MASK, Redaction
 
 REDACTION = Redaction()
 SECRET = "Hunter2xYz"

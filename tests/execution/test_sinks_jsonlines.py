@@ -21,7 +21,7 @@ from small_disk import fill, small_disk
 
 import spyderresp
 from spyderresp.executors import DeliveryError, JsonLines
-from spyderresp.executors.sink import FlagSink
+from spyderresp.executors.sinks.delivery_queue import FlagSink
 from spyderresp.guards import Guard
 
 HOSTILE = 'a\nb\r\x00\x1b[2J\u2028 "}{\\ \udcff \U0001f600'
@@ -237,7 +237,7 @@ def test_a_lock_that_another_process_keeps_is_waited_for_with_a_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "flags.jsonl"
-    monkeypatch.setattr("spyderresp.executors.jsonlines._PATIENCE", 0.05)
+    monkeypatch.setattr("spyderresp.executors.sinks.jsonlines._PATIENCE", 0.05)
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:

@@ -15,8 +15,8 @@ from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, LogRecordE
 from receiver import receiver
 
 import spyderresp
+from spyderresp.execution.backoff import Backoff
 from spyderresp.executors import DeliveryError, Otel
-from spyderresp.executors.backoff import Backoff
 from spyderresp.guards import Guard
 
 QUICK = Backoff(first=0.001, longest=0.002, attempts=None)
@@ -118,7 +118,7 @@ def test_an_exporter_of_the_hosts_own() -> None:
 
 
 def test_the_extra_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "spyderresp.executors.otel")
+    monkeypatch.delitem(sys.modules, "spyderresp.executors.sinks.otel")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk._logs", None)
     with pytest.raises(ImportError, match=r"`Otel` needs the extra `otel` .*pip install 'spyderresp\[otel\]'"):
         spyderresp.executors.Otel  # type: ignore[attr-defined]

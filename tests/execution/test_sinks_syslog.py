@@ -21,7 +21,7 @@ from syslog_parser import frames, parsed
 
 import spyderresp
 from spyderresp.executors import DeliveryError, Syslog
-from spyderresp.executors.rfc5424 import Origin, escaped, message
+from spyderresp.executors.sinks.syslog import Origin, escaped, message
 from spyderresp.guards import Guard
 
 ORIGIN = Origin("node-7", "spyderresp", 42, 10, 32473)

@@ -22,9 +22,9 @@ from flagged import ENGINE, EVENT, many, records
 from receiver import receiver
 
 import spyderresp
+from spyderresp.execution.backoff import Backoff
 from spyderresp.executors import DeliveryError, Webhook
-from spyderresp.executors.backoff import Backoff
-from spyderresp.executors.signing import Secret
+from spyderresp.executors.sinks.webhook import Secret
 from spyderresp.guards import Guard
 
 SECRET = "whsec_" + base64.b64encode(b"0123456789abcdef0123").decode()

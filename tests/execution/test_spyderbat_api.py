@@ -14,10 +14,10 @@ import httpx
 import pytest
 
 import spyderresp
+from spyderresp.execution.backoff import Backoff
+from spyderresp.execution.report import StepOutcome
 from spyderresp.executors import SpyderbatApi
-from spyderresp.executors.backoff import Backoff
 from spyderresp.guards import Guard
-from spyderresp.report import StepOutcome
 
 TOKEN = "s3cret-t0ken"
 QUICK = Backoff(first=0.01, longest=0.05, attempts=None, within=60.0, obeyed=60.0)

@@ -14,9 +14,9 @@ import pytest
 from rig.events import engine_for, event_of, guard
 
 import spyderresp
+from spyderresp.execution.undo import undo, undoable
 from spyderresp.executors import LocalHost
 from spyderresp.journal import Journal, JournalReader, verify
-from spyderresp.undo import undo, undoable
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="no pidfds here")
 RENICE = engine_for("agentReniceProcess", priority=7)

@@ -18,9 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.arrow import plain as arrow_plain
-from spyderresp.integrations import shipped
-from spyderresp.integrations.batches import ACTIONS, PLANS, Decide
+from spyderresp.decision import batch_result as arrow_plain
+from spyderresp.distributed import ACTIONS, PLANS, Decide, serialised_engine
 
 POLICY = {
     "apiVersion": "spyderbat/v1",
@@ -66,7 +65,7 @@ def test_every_row_is_decided_as_evaluate_decides_its_event(
     plans = [told(engine.evaluate(event)) for event in said]
     batch = arrow_events.batch([{**event, "id": f"e{row}"} for row, event in enumerate(said)], maps=maps)
     sent = pickle.dumps(Decide(loaded, **options))
-    shipped.compiled.cache_clear()
+    serialised_engine.compiled.cache_clear()
     exploded = pickle.loads(sent)
     nested = Decide(loaded, explode=False, keep=(), **options)
     for start in {0, min(cut, len(events))}:
@@ -211,7 +210,7 @@ def test_columns_of_the_event_are_kept_as_they_are() -> None:
 
 def test_however_often_it_travels_policies_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled = []
-    make = shipped.Engine
+    make = serialised_engine.Engine
 
     def slow(*arguments: Any, **options: Any) -> spyderresp.Engine:
         compiled.append(threading.get_ident())
@@ -221,8 +220,8 @@ def test_however_often_it_travels_policies_are_compiled_once(monkeypatch: pytest
     data = pickle.dumps(Decide(policies("once")))
     other = pickle.dumps(Decide(policies("once"), mode="audit"))
     # Here they are compiled already.
-    shipped.compiled.cache_clear()
-    monkeypatch.setattr(shipped, "Engine", slow)
+    serialised_engine.compiled.cache_clear()
+    monkeypatch.setattr(serialised_engine, "Engine", slow)
     with ThreadPoolExecutor(8) as pool:
         made = list(pool.map(pickle.loads, [data] * 16))
     assert len(compiled) == 1
@@ -235,8 +234,8 @@ def test_however_often_it_travels_policies_are_compiled_once(monkeypatch: pytest
 def test_the_sets_that_a_process_keeps_are_few() -> None:
     for number in range(10):
         pickle.loads(pickle.dumps(Decide(policies(f"few {number}"))))
-    assert shipped.compiled.cache_info().currsize <= 4
-    assert shipped.packed.cache_info().currsize <= 4
+    assert serialised_engine.compiled.cache_info().currsize <= 4
+    assert serialised_engine.packed.cache_info().currsize <= 4
 
 
 def test_it_travels_small_and_decides_the_same_in_another_process() -> None:
@@ -256,15 +255,15 @@ def test_it_travels_small_and_decides_the_same_in_another_process() -> None:
 @given(s.cases(max_events=1))
 def test_policies_arrive_with_all_that_their_digest_covers(case: tuple[list[dict[str, Any]], Any]) -> None:
     loaded = spyderresp.from_documents(case[0])
-    arrived = shipped.unpack(shipped.pack(loaded))
+    arrived = serialised_engine.unpack(serialised_engine.pack(loaded))
     assert arrived.digest == loaded.digest
-    assert shipped.pack(arrived) == shipped.pack(loaded)
+    assert serialised_engine.pack(arrived) == serialised_engine.pack(loaded)
 
 
 def test_policies_that_arrive_as_others_are_refused() -> None:
-    sent = shipped.Shipped("sha256:0", ("always", "kubernetes", None), shipped.pack(policies()))
+    sent = serialised_engine.Shipped("sha256:0", ("always", "kubernetes", None), serialised_engine.pack(policies()))
     with pytest.raises(ValueError, match="arrived as others"):
-        shipped.engine_of(sent)
+        serialised_engine.engine_of(sent)
     with pytest.raises(TypeError, match="PolicySet"):
         Decide([POLICY])  # type: ignore[arg-type]
 

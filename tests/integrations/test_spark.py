@@ -11,7 +11,7 @@ import spark_cases as cases
 import spyderresp
 
 pytest.importorskip("pyspark.sql.connect")
-spark = pytest.importorskip("spyderresp.integrations.spark")
+spark = pytest.importorskip("spyderresp.distributed.spark")
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning"
 )

@@ -13,10 +13,10 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.codes import CODES
-from spyderresp.linting.fixing import fix_text
-from spyderresp.linting.lint import lint
-from spyderresp.loading import read, read_text
+from spyderresp.authoring.lint import lint
+from spyderresp.authoring.lint.fixes import fix_text
+from spyderresp.policies.codes import CODES
+from spyderresp.policies.loader import read, read_text
 
 REPAIRED = {code for code, kind in CODES.items() if kind.repair}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from spyderresp.linting.lint import lint
-from spyderresp.loading import read_text
+from spyderresp.authoring.lint import lint
+from spyderresp.policies.loader import read_text
 
 POLICY = """\
 apiVersion: spyderbat/v1

@@ -10,10 +10,10 @@ from hypothesis import given
 from strategies import policy_sets
 
 import spyderresp
-from spyderresp.analysis import answers
-from spyderresp.codes import CODES
-from spyderresp.linting.lint import lint
-from spyderresp.loading import read, read_text
+from spyderresp.authoring import analysis as answers
+from spyderresp.authoring.lint import lint
+from spyderresp.policies.codes import CODES
+from spyderresp.policies.loader import read, read_text
 
 HEAD = """\
 apiVersion: spyderbat/v1

@@ -20,7 +20,7 @@ from plans import core
 from strategies import Text
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 POLICY = {
     "apiVersion": "spyderbat/v1",

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.document import MAX_DEPTH, DocumentError, NotJsonError
 from spyderresp.policies._document import LineTable, Texts, read_json
 from spyderresp.policies._schema import write_json
-from spyderresp.yaml_text import read_yaml
+from spyderresp.policies.document_limits import MAX_DEPTH, DocumentError, NotJsonError
+from spyderresp.policies.yaml_reader import read_yaml
 
 characters = st.characters(codec="utf-8")
 texts = st.text(characters, max_size=6)

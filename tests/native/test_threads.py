@@ -18,7 +18,7 @@ import pytest
 from plans import core
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 from spyderresp.decision._plan import PlanBuilder
 from spyderresp.decision._spec import IndexSpec
 from spyderresp.policies._model import digest

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from spyderresp.adapters import BUILT_IN, adapt
 from spyderresp.errors import EventError
+from spyderresp.events.formats import BUILT_IN, adapt
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8)
 #: Keys that the adapters read, so that a record often comes near to one of the shapes.

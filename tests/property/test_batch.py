@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 TEXT = pa.string()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from plans import core
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 #: So many copies of a policy in scope are a broad scope, and so many of an entry are looked up and not all asked.
 COPIES = 70

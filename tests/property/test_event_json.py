@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 import spyderresp
 from spyderresp.decision import _engine as native_engine
-from spyderresp.event_json import decode_event
+from spyderresp.events.json_decoder import decode_event
+from spyderresp.policies.vocabulary import SCOPES
 
 pytest.importorskip("msgspec")
 
@@ -70,7 +71,7 @@ def written(value: Any, draw: random.Random, hostile: float) -> str:
     if isinstance(value, dict):
         members = [(key, written(item, draw, hostile)) for key, item in value.items()]
         while draw.random() < 2 * hostile:
-            key = draw.choice((*value, *OWN, *IDENTITY, *spyderresp.vocabulary.SCOPES, "labels"))
+            key = draw.choice((*value, *OWN, *IDENTITY, *SCOPES, "labels"))
             token = draw.choice(NO_VALUES) if draw.random() < hostile / 2 else draw.choice(VALUES)
             members.insert(draw.randint(0, len(members)), (key, token))
         space = draw.choice(("", "", " ", "\n\t"))

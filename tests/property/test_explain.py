@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 Case = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 

@@ -1,4 +1,4 @@
-"""The index is the oracle, always: differential tests against spyderresp/reference.py."""
+"""The index is the oracle, always: differential tests against spyderresp/decision/reference.py."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from plans import core
 
 import spyderresp
-from spyderresp import reference
+from spyderresp.decision import reference
 
 Case = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from schema_check import agree
 
-from spyderresp.vocabulary import ACTIONS, SELECTORS
+from spyderresp.policies.vocabulary import ACTIONS, SELECTORS
 
 KEYS = (
     *(

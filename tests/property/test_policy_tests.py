@@ -13,15 +13,13 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import spyderresp
+from spyderresp.authoring.testing.checks import check, missing_names
+from spyderresp.authoring.testing.coverage import Recorder
+from spyderresp.authoring.testing.expectations import differences, laid_out
+from spyderresp.authoring.testing.suite import ExpectedAction
+from spyderresp.authoring.testing.suite_files import read
 from spyderresp.errors import Location
-from spyderresp.findings import Findings
-from spyderresp.source import Source
-from spyderresp.testing.checking import check
-from spyderresp.testing.coverage import Recorder
-from spyderresp.testing.matching import differences, laid_out
-from spyderresp.testing.model import ExpectedAction
-from spyderresp.testing.naming import missing_names
-from spyderresp.testing.reading import read
+from spyderresp.policies.diagnostics import Findings, Source
 
 Case = tuple[list[dict[str, Any]], list[dict[str, Any]]]
 NOWHERE = Location("t.json", 1, 1)

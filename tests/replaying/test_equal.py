@@ -14,14 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp._native.kills import Kills
-from spyderresp._native.moments import second_of, seconds_of_texts
-from spyderresp.arrow.memory import Memory
-from spyderresp.guards.breakers import Limits
-from spyderresp.replaying.breaking import breakers
-from spyderresp.replaying.identity import POD, PROCESS
-from spyderresp.replaying.replay import Replay
-from spyderresp.steps import epoch_seconds
+from spyderresp.authoring.replay import Replay
+from spyderresp.authoring.replay._kills import Kills
+from spyderresp.authoring.replay._moments import second_of, seconds_of_texts
+from spyderresp.authoring.replay.kills import POD, PROCESS, breakers
+from spyderresp.decision.arrow_columns import Memory
+from spyderresp.execution.guards.circuit_breakers import Limits
+from spyderresp.execution.steps import epoch_seconds
 
 TEXT = pa.string()
 LABELS = pa.map_(TEXT, TEXT)

@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.adapters import BUILT_IN, tetragon
-from spyderresp.recorded.lines import decided, is_surely_normal
-from spyderresp.service.lines import to_event
+from spyderresp.cli.replay_pieces import decided
+from spyderresp.events import tetragon
+from spyderresp.events.formats import BUILT_IN
+from spyderresp.events.records import is_surely_normal, to_event
 
 MARKS = {
     "schema": "event_deviation:guardian_deviation:1.0.0",

@@ -13,15 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp import reference
-from spyderresp._native.kills import Kills
-from spyderresp._native.occurrences import Occurrences
-from spyderresp.guards.breakers import Limits
-from spyderresp.replaying.breaking import breakers
-from spyderresp.replaying.identity import POD, PROCESS
-from spyderresp.replaying.replay import Replay
-from spyderresp.replaying.report import Report, report_of
-from spyderresp.replaying.timeline import MOST, WIDTHS
+from spyderresp.authoring.replay import Replay
+from spyderresp.authoring.replay._kills import Kills
+from spyderresp.authoring.replay._occurrences import Occurrences
+from spyderresp.authoring.replay.histogram import MOST, WIDTHS
+from spyderresp.authoring.replay.kills import POD, PROCESS, breakers
+from spyderresp.authoring.replay.report import Report, report_of
+from spyderresp.decision import reference
+from spyderresp.execution.guards.circuit_breakers import Limits
 
 TEXT = pa.string()
 SCHEMA = pa.schema(

@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.recorded import tables
-from spyderresp.recorded.parquet import ParquetTable
-from spyderresp.replaying.identity import instead, whom
-from spyderresp.replaying.replay import Replay
+from spyderresp.authoring.replay import Replay
+from spyderresp.authoring.replay.kills import instead, whom
+from spyderresp.events import tables
+from spyderresp.events.tables import ParquetTable
 
 TEXT = pa.string()
 LABELS = {
@@ -91,8 +91,8 @@ def test_what_is_not_read_changes_nothing(
     wanted = tables.wanted([policies], ("time",), whom(policies), instead(policies))
     with pytest.MonkeyPatch.context() as patch:
         if encoded:
-            patch.setattr("spyderresp.recorded.parquet._LONG", 0)
-            patch.setattr("spyderresp.recorded.parquet._SMALL", 1_000_000)
+            patch.setattr("spyderresp.events.tables._LONG", 0)
+            patch.setattr("spyderresp.events.tables._SMALL", 1_000_000)
         read = list(tables.batches(file, "parquet", wanted))
     assert sum(batch.num_rows for batch in read) == table.num_rows
     found = of(engine, read)
@@ -161,7 +161,7 @@ def test_texts_that_repeat_are_read_as_dictionaries_and_all_others_plain(page: i
 
 
 def test_a_column_may_give_its_dictionary_up_within_a_row_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spyderresp.recorded.parquet._SMALL", 1_000)
+    monkeypatch.setattr("spyderresp.events.tables._SMALL", 1_000)
     rows = 20_000
     struct = pa.StructArray.from_arrays([pa.array([f"a name of its own, {n}" for n in range(rows)])], ["name"])
     file = io.BytesIO()
@@ -186,7 +186,7 @@ class Refusal(importlib.abc.MetaPathFinder):
 sys.meta_path.insert(0, Refusal())
 import pyarrow.parquet as pq, spyderresp
 from spyderresp.cli import main
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 events = pq.ParquetFile("events.parquet").read()
 policies = spyderresp.load("policy.json")
 assert spyderresp.Engine(policies).evaluate_batch(events).table.num_rows == Decide(policies)(events).num_rows == 1

@@ -18,7 +18,7 @@ from nats_server import Server, unheard
 # A process is a file: a killed one is moved away. An act is noted after it: what is noted twice was killed twice.
 EXECUTOR = """\
 import os
-from spyderresp.report import Result
+from spyderresp.execution.report import Result
 
 class Noted:
     name = "noted"

@@ -18,8 +18,8 @@ import spyderresp
 from rig import namespace, trees
 from rig.events import PROC, engine_for, event_of, guard
 from rig.trees import act, alive, below, ended, living, program, until
+from spyderresp.execution.protection import Protection
 from spyderresp.executors import LocalHost
-from spyderresp.protection import Protection
 
 NOTHING = Protection((), (), frozenset(), frozenset())
 SLEEPS = "import time; time.sleep(1000)"

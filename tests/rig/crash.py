@@ -29,7 +29,7 @@ from typing import Any
 import spyderresp
 from rig import namespace
 from rig.crash_world import Connection, Files, Flags, Fuse, Pods, Real, Targets, lines
-from spyderresp.executors.backoff import Backoff
+from spyderresp.execution.backoff import Backoff
 from spyderresp.guards import Guard, Limits
 from spyderresp.journal import Journal, JournalReader, verify
 from spyderresp.journal import journal as journal_module

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from rig import namespace
 from rig.events import event_of
+from spyderresp.execution.report import Result
+from spyderresp.execution.steps import Step
 from spyderresp.executors import LocalHost
-from spyderresp.report import Result
-from spyderresp.steps import Step
 
 
 class Fuse:

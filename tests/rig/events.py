@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import spyderresp
-from spyderresp.executors.local.proc import Proc, Stat
+from spyderresp.executors.local.procfs import Proc, Stat
 from spyderresp.guards import Guard, Limits
 
 PROC = Proc()

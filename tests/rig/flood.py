@@ -53,7 +53,7 @@ spec:
 EXECUTOR = """\
 import os
 import time
-from spyderresp.report import Result
+from spyderresp.execution.report import Result
 
 class Noted:
     name = "noted"

@@ -20,10 +20,10 @@ from typing import Any
 import spyderresp
 from rig import namespace
 from rig.events import PROC, engine_for, event_of, guard
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.report import Result
+from spyderresp.execution.steps import Step
 from spyderresp.executors import LocalHost
-from spyderresp.protection import Protection
-from spyderresp.report import Result
-from spyderresp.steps import Step
 
 # One that nobody else is likely to set meanwhile.
 _NICE = 17

@@ -22,8 +22,8 @@ from typing import Any
 import spyderresp
 from rig import namespace
 from rig.events import PROC, engine_for, event_of, guard
+from spyderresp.execution.protection import Protection
 from spyderresp.executors import LocalHost
-from spyderresp.protection import Protection
 
 HOST = LocalHost("rig-host", settle=8.0, wait=30.0)
 ENGINES = {

@@ -6,13 +6,13 @@ import threading
 from typing import Any
 
 from spyderresp.executors import Recording
-from spyderresp.service.building import Making
+from spyderresp.service.config.build import Making
+from spyderresp.service.config.settings import BrokerSource, Settings
 from spyderresp.service.intake import Intake
-from spyderresp.service.rounds import Hands
+from spyderresp.service.loop import Hands
+from spyderresp.service.metrics import Watch
 from spyderresp.service.service import Ending, Service
-from spyderresp.service.settings import BrokerSource, Settings
-from spyderresp.service.sources.positions import Positions
-from spyderresp.service.state import Watch
+from spyderresp.service.sources.file import Positions
 
 
 class Brokered:

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 
 import spyderresp
+from spyderresp.execution.report import StepOutcome
 from spyderresp.executors import Recording
 from spyderresp.guards import Guard
-from spyderresp.report import StepOutcome
 from spyderresp.service.intake import Bad
-from spyderresp.service.rounds import Hands
-from spyderresp.service.telling import Level
+from spyderresp.service.loop import Hands
+from spyderresp.service.metrics import Level
 
 POLICY = """\
 apiVersion: spyderbat/v1

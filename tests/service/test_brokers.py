@@ -13,15 +13,14 @@ from service.conftest import Heard, line
 
 import spyderresp
 from spyderresp.guards import Guard
-from spyderresp.service.building import Making
-from spyderresp.service.config import ConfigurationError
-from spyderresp.service.connecting import librdkafka
+from spyderresp.service.config.build import Making, librdkafka
+from spyderresp.service.config.load import ConfigurationError
+from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, Secret, Settings
 from spyderresp.service.intake import Answer, Bad, Delivery, Intake
-from spyderresp.service.rounds import Hands, carry_out, decide
-from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret, Settings
-from spyderresp.service.sources.broker import Trouble, fault_of
-from spyderresp.service.sources.positions import Positions
-from spyderresp.service.state import Watch
+from spyderresp.service.loop import Hands, carry_out, decide
+from spyderresp.service.metrics import Watch
+from spyderresp.service.sources.base import Trouble, fault_of
+from spyderresp.service.sources.file import Positions
 
 LOCAL = ("--executor", "local-host", "--set", "local-host.machine=m")
 SOURCES = {"kafka": "kafka:127.0.0.1:9/events", "nats": "nats:127.0.0.1:9/events"}

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.cli.output import Paint
-from spyderresp.cli.render import diagnostic_text
+from spyderresp.cli.terminal import Paint, diagnostic_text
 from spyderresp.guards import Limits, Protection, Silence
-from spyderresp.service.config import ConfigurationError, read_configuration
-from spyderresp.service.installed import Installed
-from spyderresp.service.settings import (
+from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config.load import ConfigurationError, read_configuration
+from spyderresp.service.config.settings import (
     BrokerSource,
     BrokerTls,
     FileSource,

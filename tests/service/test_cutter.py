@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.service.lines import Cutter
+from spyderresp.events.records import Cutter
 
 CHUNKS = st.lists(st.text(alphabet="ab\n", max_size=7).map(str.encode), max_size=12)
 

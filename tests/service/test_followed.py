@@ -13,8 +13,7 @@ import pytest
 
 from spyderresp.service.intake import Answer, Intake
 from spyderresp.service.sources.base import SourceError, Stop
-from spyderresp.service.sources.followed import Followed
-from spyderresp.service.sources.positions import Positions
+from spyderresp.service.sources.file import Followed, Positions
 
 ANSWER = Answer(0, (), {}, "")
 

@@ -15,15 +15,14 @@ from typing import Any
 import pytest
 from service.conftest import line
 
-from spyderresp.service.building import Making
-from spyderresp.service.counts import Counts
+from spyderresp.service.config.build import Making
+from spyderresp.service.config.settings import NetworkSource, Secret, Settings
 from spyderresp.service.intake import Intake
-from spyderresp.service.rounds import serve
-from spyderresp.service.settings import NetworkSource, Secret, Settings
+from spyderresp.service.loop import serve
+from spyderresp.service.metrics import Counts, Watch
 from spyderresp.service.sources.base import Stop
-from spyderresp.service.sources.listening import Listener
-from spyderresp.service.sources.positions import Positions
-from spyderresp.service.state import Watch
+from spyderresp.service.sources.file import Positions
+from spyderresp.service.sources.sockets import Listener
 
 TOKEN = "correct-horse-battery-staple"
 

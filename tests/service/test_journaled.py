@@ -16,8 +16,8 @@ import pytest
 from service.conftest import line, put
 
 import spyderresp
+from spyderresp.execution.steps import steps_of
 from spyderresp.journal import Intent, Journal, verify
-from spyderresp.steps import steps_of
 
 FOLLOWED = (
     *("--policies", "policy.yaml", "--events", "events.jsonl", "--follow", "--journal", "journal.sqlite"),

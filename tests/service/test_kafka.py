@@ -14,13 +14,12 @@ from kafka_cluster import REAL, Cluster, cluster
 from service.brokered import Brokered, flagged
 from service.conftest import line
 
+from spyderresp.execution.backoff import Backoff
 from spyderresp.executors import Recording
-from spyderresp.executors.backoff import Backoff
-from spyderresp.service.counts import Counts
-from spyderresp.service.rounds import Hands
-from spyderresp.service.settings import BrokerSource
-from spyderresp.service.sources.kafka_letters import Held, _told_of
-from spyderresp.service.sources.offsets import Progress
+from spyderresp.service.config.settings import BrokerSource
+from spyderresp.service.loop import Hands
+from spyderresp.service.metrics import Counts
+from spyderresp.service.sources.kafka import Held, Progress, _told_of
 
 
 @pytest.fixture(params=["mock", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="no broker named"))])

@@ -14,12 +14,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from service.conftest import line, put
 
 from spyderresp.journal import JournalError
-from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Delivery, Intake
-from spyderresp.service.metrics import exposition
-from spyderresp.service.rounds import carry_out, decide
-from spyderresp.service.spans import Spans
-from spyderresp.service.state import Watch
+from spyderresp.service.loop import carry_out, decide
+from spyderresp.service.metrics import Counts, Watch
+from spyderresp.service.prometheus import exposition
+from spyderresp.service.tracing import Spans
 
 
 def get(url: str) -> tuple[int, bytes]:

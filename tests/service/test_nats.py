@@ -20,12 +20,11 @@ from service.brokered import Brokered, flagged
 from service.conftest import line
 
 from spyderresp.executors import Recording
-from spyderresp.service.config import ConfigurationError
-from spyderresp.service.counts import Counts
-from spyderresp.service.rounds import Hands
-from spyderresp.service.settings import BrokerSource, BrokerTls, Login, Secret
-from spyderresp.service.sources.nats import Nats
-from spyderresp.service.sources.nats_link import covers
+from spyderresp.service.config.load import ConfigurationError
+from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, Secret
+from spyderresp.service.loop import Hands
+from spyderresp.service.metrics import Counts
+from spyderresp.service.sources.nats import Nats, covers
 
 NEEDED = pytest.mark.skipif(PROGRAM is None, reason="no nats-server is installed")
 

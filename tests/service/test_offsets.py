@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.service.sources.offsets import Progress
+from spyderresp.service.sources.kafka import Progress
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.randoms(use_true_random=False))

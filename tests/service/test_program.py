@@ -170,7 +170,7 @@ def test_check_starts_nothing(start, events):
 
 
 def test_other_verbs_load_nothing_of_it():
-    code = "import sys, spyderresp.cli; print({'asyncio', 'ssl', 'spyderresp.service.assembly'} & set(sys.modules))"
+    code = "import sys, spyderresp.cli; print({'asyncio', 'ssl', 'spyderresp.service.wiring'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
     assert done.stdout == "set()\n"
 

@@ -10,9 +10,9 @@ import pytest
 from service.conftest import line
 
 from spyderresp.errors import EventError
-from spyderresp.service import rounds
+from spyderresp.service import loop
 from spyderresp.service.intake import Answer, Delivery
-from spyderresp.service.rounds import carry_out, decide
+from spyderresp.service.loop import carry_out, decide
 
 
 def answers(hands: Any, *bodies: bytes, **settings: Any) -> list[Answer]:
@@ -64,13 +64,13 @@ def test_one_json_value(hands, body, events, wrong):
 
 def test_many_plans_are_carried_out_in_calls_of_bounded_size(hands, recording, monkeypatch):
     sizes = []
-    real = rounds.execute_many
+    real = loop.execute_many
 
     def counted(plans, *arguments, **settings):
         sizes.append(len(plans))
         return real(plans, *arguments, **settings)
 
-    monkeypatch.setattr(rounds, "execute_many", counted)
+    monkeypatch.setattr(loop, "execute_many", counted)
     (answer,) = answers(hands, b"".join(line(n) + line(n, "fine") for n in range(450)))
     assert sizes == [200, 200, 50]
     assert answer.outcomes["done"] + answer.outcomes["refused"] == 900
@@ -79,14 +79,14 @@ def test_many_plans_are_carried_out_in_calls_of_bounded_size(hands, recording, m
 
 
 def test_an_event_that_cannot_be_carried_out_keeps_no_other(hands, monkeypatch):
-    real = rounds.execute_many
+    real = loop.execute_many
 
     def broken(plans, *arguments, **settings):
         if any(plan.event == "e2" for plan in plans):
             raise RuntimeError("no")
         return real(plans, *arguments, **settings)
 
-    monkeypatch.setattr(rounds, "execute_many", broken)
+    monkeypatch.setattr(loop, "execute_many", broken)
     (answer,) = answers(hands, line(1) + line(2) + line(3))
     assert (answer.events, bad(answer), answer.outcomes["done"]) == (2, [(2, "")], 4)
 

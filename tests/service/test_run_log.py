@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from spyderresp.cli import run_log
-from spyderresp.cli.output import Streams
 from spyderresp.cli.run_log import RunLog, StdoutFlags
+from spyderresp.cli.terminal import Streams
 from spyderresp.errors import EventError
 from spyderresp.executors import DeliveryError
 from spyderresp.service.intake import Bad

@@ -7,15 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.service import guarding
-from spyderresp.service.config import KEYS, LIMITS, read_configuration
-from spyderresp.service.counts import Counts
-from spyderresp.service.installed import Installed
+from spyderresp.service.config import load
+from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config.load import KEYS, LIMITS, read_configuration
+from spyderresp.service.config.settings import FileSource, Monitor, NetworkSource
+from spyderresp.service.config.source_settings import SOURCES
 from spyderresp.service.intake import Intake
-from spyderresp.service.metrics import exposition
-from spyderresp.service.settings import FileSource, Monitor, NetworkSource
-from spyderresp.service.sourcing import SOURCES
-from spyderresp.service.state import Watch
+from spyderresp.service.metrics import Counts, Watch
+from spyderresp.service.prometheus import exposition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "RUN.md").read_text("utf-8")
 
@@ -27,10 +26,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "RUN.md").read_text("utf-8")
         *(f".{key}" for key in LIMITS),
         *SOURCES,
         *(key for keys in SOURCES.values() for key in keys),
-        *guarding.GUARD,
-        *guarding.LIMITS,
-        *guarding.PROTECT,
-        *guarding.SILENCE,
+        *load.GUARD,
+        *load.GUARD_LIMITS,
+        *load.PROTECT,
+        *load.SILENCE,
     ],
 )
 def test_every_key_is_documented(key):

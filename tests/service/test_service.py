@@ -12,13 +12,13 @@ import pytest
 from service.conftest import Heard, line
 
 from spyderresp.executors import Recording
-from spyderresp.service.building import Making
+from spyderresp.service.config.build import Making
+from spyderresp.service.config.settings import NetworkSource, Settings
 from spyderresp.service.intake import ClosedError, Delivery, Intake
+from spyderresp.service.metrics import Watch
 from spyderresp.service.service import Service
-from spyderresp.service.settings import NetworkSource, Settings
 from spyderresp.service.sources.base import SourceError, Stop
-from spyderresp.service.sources.positions import Positions
-from spyderresp.service.state import Watch
+from spyderresp.service.sources.file import Positions
 
 
 class Given:

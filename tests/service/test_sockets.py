@@ -18,9 +18,9 @@ import trustme
 from service.conftest import line
 from service.test_http import TOKEN, Served
 
-from spyderresp.service.settings import NetworkSource, Secret, Settings, Tls, UnixSource
+from spyderresp.service.config.settings import NetworkSource, Secret, Settings, Tls, UnixSource
 from spyderresp.service.sources.base import SourceError
-from spyderresp.service.sources.listening import UnixPlace
+from spyderresp.service.sources.sockets import UnixPlace
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from service.conftest import POLICY, line
 
-from spyderresp.service.trust import distrust, distrusted, privileged
+from spyderresp.service.trusted_files import distrust, distrusted, privileged
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away, and is held to this")
 
@@ -86,7 +86,7 @@ def test_what_is_mounted_read_only_is_believed():
 
 
 def test_who_is_privileged():
-    code = "import os; {}; from spyderresp.service.trust import privileged; print(privileged())"
+    code = "import os; {}; from spyderresp.service.trusted_files import privileged; print(privileged())"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     if os.geteuid() == 0:
         done = subprocess.run(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.testing import Report, find, run
+from spyderresp.authoring.testing import Report, find, run
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 HEAD = "apiVersion: spyderresp/v1\nkind: ResponseTest\nname: s\npolicies: ../policies\n"

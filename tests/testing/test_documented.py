@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from spyderresp.authoring.testing import find, suite_files
 from spyderresp.cli import main
-from spyderresp.testing import expecting, find, reading
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/TESTING.md").read_text("utf-8")
@@ -33,7 +33,7 @@ def test_what_a_failure_looks_like(place, capsys):
 
 @pytest.mark.parametrize(
     "keys",
-    [reading.KEYS, reading.TEST_KEYS, expecting.KEYS, expecting.ACTION_KEYS],
+    [suite_files.KEYS, suite_files.TEST_KEYS, suite_files.EXPECT_KEYS, suite_files.ACTION_KEYS],
     ids=["document", "test", "expect", "action"],
 )
 def test_every_key_is_documented(keys):

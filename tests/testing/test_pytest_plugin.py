@@ -107,7 +107,7 @@ def test_other_files_are_left_alone(collected):
     Path("tests/test_broken.yaml").write_text("{{ template }}: [")
     Path("tests/response-test.yaml").write_text(GOOD)
     Path("tests/test_loaded.py").write_text(
-        "import sys\n\ndef test_loaded():\n    assert 'spyderresp.cli' not in sys.modules\n"
+        "import sys\n\ndef test_loaded():\n    assert 'spyderresp.authoring' not in sys.modules\n"
     )
     Path("tests/test_chart.yaml").write_text("kind: Deployment\n")
     assert "1 passed" in collected(code=0)

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.findings import Findings
-from spyderresp.source import Source
-from spyderresp.testing import find
-from spyderresp.testing.events import merged
-from spyderresp.testing.reading import read
+from spyderresp.authoring.testing import find
+from spyderresp.authoring.testing.suite_files import merged, read
+from spyderresp.policies.diagnostics import Findings, Source
 
 HEAD = "apiVersion: spyderresp/v1\nkind: ResponseTest\npolicies: p\n"
 FAULTS = """\

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.adapters import BUILT_IN, Adapter, Adapters, adapt
-from spyderresp.adapters.process_tree import MAX_DEPTH
 from spyderresp.errors import EventError
+from spyderresp.events.formats import BUILT_IN, Adapter, Adapters, adapt
+from spyderresp.events.spyderbat import MAX_DEPTH
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "ADAPTERS.md"
 

@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from spyderresp.guards.breaker import Breaker, attempt
+from spyderresp.execution.guards.circuit_breakers import Breaker, attempt
 
 WINDOW = 3
 TARGETS = "abc"

@@ -13,16 +13,18 @@ from typing import Any
 import pytest
 
 import spyderresp
-from spyderresp import document, findings, loading, yaml_text
+from spyderresp.authoring.lint import lint
+from spyderresp.authoring.testing.suite_files import read as read_tests
 from spyderresp.cli import main
-from spyderresp.codes import CODES
 from spyderresp.executors import Recording
-from spyderresp.linting.lint import lint
-from spyderresp.service import building, installed, trust
-from spyderresp.service.config import ConfigurationError, read_configuration
-from spyderresp.service.installed import Installed
-from spyderresp.source import Source
-from spyderresp.testing.reading import read as read_tests
+from spyderresp.policies import diagnostics as findings
+from spyderresp.policies import document_limits, loader, yaml_reader
+from spyderresp.policies.codes import CODES
+from spyderresp.policies.diagnostics import Source
+from spyderresp.service import trusted_files
+from spyderresp.service.config import build, executor_settings
+from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config.load import ConfigurationError, read_configuration
 
 # What `check` looks for and loading does not.
 LINTS = {code for code in CODES if code > "SR800" or code in ("SR521", "SR522", "SR523")}
@@ -93,10 +95,10 @@ def test_examples(code: str, tmp_path: Path) -> None:
         assert configured(examples["right"], tmp_path) == []
         return
     if code in LINTS:
-        mine = [item for item in lint(loading.read_text(wrong), portable=True) if item.code == code]
+        mine = [item for item in lint(loader.read_text(wrong), portable=True) if item.code == code]
         assert [(item.level, item.location.line) for item in mine] == [(CODES[code].level, here)]
         # What is right is right for every other rule as well.
-        assert lint(loading.read_text(examples["right"], strict=True), portable=True) == []
+        assert lint(loader.read_text(examples["right"], strict=True), portable=True) == []
         assert not {item.code for item in found(lambda: spyderresp.loads(wrong))} & LINTS
         return
     diagnostics = found(lambda: spyderresp.loads(wrong))
@@ -111,10 +113,10 @@ def test_examples(code: str, tmp_path: Path) -> None:
 
 def test_the_pages_name_the_limits_in_force() -> None:
     limits = {
-        "SR004": document.MAX_BYTES,
-        "SR009": document.MAX_DEPTH,
-        "SR010": document.MAX_NODES,
-        "SR011": document.MAX_ALIASED,
+        "SR004": document_limits.MAX_BYTES,
+        "SR009": document_limits.MAX_DEPTH,
+        "SR010": document_limits.MAX_NODES,
+        "SR011": document_limits.MAX_ALIASED,
         "SR020": findings.MAX_ERRORS,
     }
     for code, limit in limits.items():
@@ -177,18 +179,18 @@ def test_what_only_making_a_service_can_show(tmp_path: Path, monkeypatch: Any) -
         "SR612": refused(["--policies", "policy.yaml", "--events", "http:0", "--token-env", "SHORT"], monkeypatch),
     }
     policy.chmod(0o666)
-    monkeypatch.setattr(trust, "privileged", lambda: True)
-    monkeypatch.setattr(building, "privileged", lambda: True)
-    monkeypatch.setattr(installed.Installed, "make", lambda *_: Recording())
+    monkeypatch.setattr(trusted_files, "privileged", lambda: True)
+    monkeypatch.setattr(build, "privileged", lambda: True)
+    monkeypatch.setattr(executor_settings.Installed, "make", lambda *_: Recording())
     found["SR613"] = refused(["--policies", "policy.yaml", "--executor", "dry-run"], monkeypatch)
     assert found == {code: {code} for code in FOUND_LATE}
 
 
 @pytest.mark.parametrize("code", UNWRITTEN)
 def test_what_no_page_can_show(code: str, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(loading, "MAX_BYTES", 1000 if code == "SR004" else loading.MAX_BYTES)
-    monkeypatch.setattr(yaml_text, "MAX_NODES", 100 if code == "SR010" else yaml_text.MAX_NODES)
-    monkeypatch.setattr(yaml_text, "MAX_ALIASED", 50)
+    monkeypatch.setattr(loader, "MAX_BYTES", 1000 if code == "SR004" else loader.MAX_BYTES)
+    monkeypatch.setattr(yaml_reader, "MAX_NODES", 100 if code == "SR010" else yaml_reader.MAX_NODES)
+    monkeypatch.setattr(yaml_reader, "MAX_ALIASED", 50)
     monkeypatch.setattr(findings, "MAX_ERRORS", 50)
     diagnostics = found(UNWRITTEN[code](tmp_path))
     assert code in {item.code for item in diagnostics}

@@ -11,9 +11,9 @@ import pytest
 from schema_check import UNSEEN, VALIDATOR, agree, parse
 
 import spyderresp
-from spyderresp.codes import CODES
-from spyderresp.json_schema import EXCEPTIONS, policy_schema
-from spyderresp.vocabulary import FALSE, OTHER_KINDS, TRUE
+from spyderresp.policies.codes import CODES
+from spyderresp.policies.json_schema import EXCEPTIONS, policy_schema
+from spyderresp.policies.vocabulary import FALSE, OTHER_KINDS, TRUE
 
 EDITOR = Path(__file__).parents[2] / "docs" / "EDITOR.md"
 POLICY: dict[str, Any] = {

@@ -15,7 +15,7 @@ from hypothesis import given
 
 import spyderresp
 from spyderresp import Location
-from spyderresp.policy import Clause, Entry, Policy, Selector
+from spyderresp.policies.policy_set import Clause, Entry, Policy, Selector
 
 PLACE = Location("policy.yaml", 3, 7)
 

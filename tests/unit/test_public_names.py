@@ -30,13 +30,13 @@ def test_names_are_listed_and_sorted() -> None:
 def test_names_that_deciding_does_not_need_come_when_asked_for() -> None:
     program = """
 import sys, spyderresp
-heavy = {"yaml", "dataclasses", "inspect", "asyncio", "sqlite3", "msgspec", "pyarrow", "spyderresp.loading"}
+heavy = {"yaml", "dataclasses", "inspect", "asyncio", "sqlite3", "msgspec", "pyarrow", "spyderresp.policies.loader"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert set(spyderresp.__all__) <= set(dir(spyderresp))
 engine = spyderresp.Engine(spyderresp.PolicySet(()))
 assert not engine.evaluate({}) and not engine.evaluate_many([{}])[0]
 assert not heavy - {"msgspec"} & set(sys.modules), heavy & set(sys.modules)
-import spyderresp.execution, spyderresp.reconciliation
+import spyderresp.execution.execute, spyderresp.execution.reconciliation
 for name in spyderresp.__all__:
     assert getattr(spyderresp, name) is getattr(spyderresp, name)
 assert callable(spyderresp.execute) and callable(spyderresp.reconcile) and callable(spyderresp.load)

@@ -10,7 +10,7 @@ from scaling import equality
 from scaling.generated import GROUP, Events, generate
 from workloads import synthetic
 
-from spyderresp.integrations.batches import Decide
+from spyderresp.distributed import Decide
 
 WORKLOAD = synthetic(30)
 MADE = Events(WORKLOAD)

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from spyderresp.executors.local.kin import came_of, orphan_of
-from spyderresp.executors.local.proc import Proc, Stat
-from spyderresp.executors.local.shield import Shield
+from spyderresp.executors.local.ancestry import came_of, orphan_of
+from spyderresp.executors.local.procfs import Proc, Stat
+from spyderresp.executors.local.protected_processes import Shield
 
 _PAUSE: Final = 0.002
 # How the container runtimes call what they put a container into: by systemd, or by themselves.

@@ -6,12 +6,11 @@ import os
 import time
 from typing import Any
 
-from spyderresp.executors.local.held import HeldProcess
-from spyderresp.executors.local.killing import Pack, urgent
+from spyderresp.execution.report import Result, refused
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.proc import Proc, Stat
-from spyderresp.executors.local.told import told
-from spyderresp.report import Result, refused
+from spyderresp.executors.local.process_handle import HeldProcess
+from spyderresp.executors.local.process_set import Pack, told, urgent
+from spyderresp.executors.local.procfs import Proc, Stat
 
 
 class HeldForGroup(HeldProcess):

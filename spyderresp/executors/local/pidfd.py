@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, cast
 
-from spyderresp.executors.local.proc import Proc
+from spyderresp.executors.local.procfs import Proc
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -7,11 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from spyderresp.executors.local.held import HeldProcess
+from spyderresp.execution.report import Result
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.proc import Proc
-from spyderresp.report import Result
-from spyderresp.vocabulary import NICE_MAX, NICE_MIN
+from spyderresp.executors.local.process_handle import HeldProcess
+from spyderresp.executors.local.procfs import Proc
+from spyderresp.policies.vocabulary import NICE_MAX, NICE_MIN
 
 _PASSES: Final = 100
 

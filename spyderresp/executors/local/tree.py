@@ -7,14 +7,13 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from spyderresp.execution.report import Result
+from spyderresp.executors.local.ancestry import came_of, orphan_of
 from spyderresp.executors.local.cgroup import Cgroup, owned_by
-from spyderresp.executors.local.held import HeldProcess
-from spyderresp.executors.local.killing import Pack, urgent
-from spyderresp.executors.local.kin import came_of, orphan_of
-from spyderresp.executors.local.proc import Stat
-from spyderresp.executors.local.shield import ancestors
-from spyderresp.executors.local.told import told
-from spyderresp.report import Result
+from spyderresp.executors.local.process_handle import HeldProcess
+from spyderresp.executors.local.process_set import Pack, told, urgent
+from spyderresp.executors.local.procfs import Stat
+from spyderresp.executors.local.protected_processes import ancestors
 
 _LOOKS: Final = 20
 _CHASES: Final = 20

@@ -19,9 +19,9 @@ from typing import Any, Final, NamedTuple, cast
 
 import httptools
 
-from spyderresp.service.counts import Counts
 from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
-from spyderresp.service.sources.listening import Listener
+from spyderresp.service.metrics import Counts
+from spyderresp.service.sources.sockets import Listener
 
 _MOST_HEAD: Final = 32_768
 _RETRY_AFTER: Final = "1"

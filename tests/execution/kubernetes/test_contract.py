@@ -14,12 +14,12 @@ import pytest
 import yaml
 from kube_cluster import NAMESPACE, NODE, QUICK, Cluster, event, kill
 
+from spyderresp.execution.interfaces import Held
+from spyderresp.execution.pipeline import HOST_RULE
+from spyderresp.execution.protection import Protection
+from spyderresp.execution.steps import Step
 from spyderresp.executors import Kubernetes
-from spyderresp.executors.base import Held
-from spyderresp.executors.deletion import Deletion
-from spyderresp.protection import Protection
-from spyderresp.round import HOST_RULE
-from spyderresp.steps import Step
+from spyderresp.executors.kubernetes.pods import Deletion
 
 Make = Callable[..., Kubernetes]
 RACES = int(os.environ.get("SPYDERRESP_KUBE_RACES", "20"))

@@ -12,8 +12,8 @@ from kube_cluster import NAMESPACE, QUICK, Cluster, event, kill
 from kube_stand_in import Fault, StandIn, status
 from kubernetes import client as official
 
+from spyderresp.execution.protection import Protection
 from spyderresp.executors import Kubernetes
-from spyderresp.protection import Protection
 
 UNAVAILABLE = status(503, "ServiceUnavailable", "the server is currently unable to handle the request")
 BUSY = status(429, "TooManyRequests", "too many requests, please try again later")
@@ -244,7 +244,7 @@ def test_what_is_refused_before_anybody_is_asked(
 
 def _step(said: dict[str, Any]) -> Any:
     (outcome,) = [kill(Kubernetes("nothing"), {**said, "cluster": {"name": "prod"}})]
-    from spyderresp.steps import target_from_dict
+    from spyderresp.execution.steps import target_from_dict
 
     return replace(outcome.step, target=target_from_dict(said))
 

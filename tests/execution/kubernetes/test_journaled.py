@@ -10,10 +10,10 @@ import pytest
 from kube_cluster import ENGINE, Cluster, event
 
 import spyderresp
+from spyderresp.execution.reconciliation import follow_up, reconcile
 from spyderresp.executors import Kubernetes
 from spyderresp.guards import Guard
 from spyderresp.journal import Journal
-from spyderresp.reconciliation import follow_up, reconcile
 
 Make = Callable[..., Kubernetes]
 

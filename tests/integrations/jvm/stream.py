@@ -8,7 +8,7 @@ from pathlib import Path
 import spark_cases as cases
 from pyspark.sql import SparkSession
 
-from spyderresp.integrations.spark import decide
+from spyderresp.distributed.spark import decide
 
 
 def session() -> SparkSession:

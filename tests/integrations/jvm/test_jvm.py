@@ -26,8 +26,8 @@ if os.environ.get("SPYDERRESP_JVM_SPARK") != "1":
 
 from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
 
-from spyderresp.integrations.batches import Decide
-from spyderresp.integrations.spark import decide
+from spyderresp.distributed import Decide
+from spyderresp.distributed.spark import decide
 
 HERE = Path(__file__).parent
 KILLS = int(os.environ.get("SPYDERRESP_JVM_SPARK_KILLS", "6"))
@@ -78,7 +78,7 @@ def test_a_worker_compiles_once_whatever_the_number_of_partitions(session: Any) 
         # What travels with this function was unpickled here, in this process.
         import pyarrow as pa
 
-        from spyderresp.integrations import shipped as module
+        from spyderresp.distributed import serialised_engine as module
 
         for batch in batches:
             function(batch)

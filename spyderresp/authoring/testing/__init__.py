@@ -1,0 +1,14 @@
+"""Policy tests: what is expected of policies for given events, checked, and how much of the policies that covers.
+
+``find`` finds and reads test files, ``run`` runs them; nothing here prints. docs/TESTING.md describes the form.
+"""
+
+from __future__ import annotations
+
+from spyderresp.authoring.testing.coverage import Coverage, CoveredPlace
+from spyderresp.authoring.testing.report import Problem, Report, Result
+from spyderresp.authoring.testing.runner import run
+from spyderresp.authoring.testing.suite import Case, Suite
+from spyderresp.authoring.testing.suite_files import Found, find
+
+__all__ = ["Case", "Coverage", "CoveredPlace", "Found", "Problem", "Report", "Result", "Suite", "find", "run"]

@@ -1,0 +1,191 @@
+"""Recorded events read for a verb: every kind of file, line by line or batch by batch, what is bad named."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from typing import IO, Any, Final, Protocol
+
+from spyderresp.cli.terminal import CannotGoOnError, Streams, reason_of, safe
+from spyderresp.errors import EventError, needed
+from spyderresp.events.files import RecordedError, damage, files, opened
+from spyderresp.events.records import MAX_LINE, converted, numbered_lines, to_event
+
+# Events from files and standard input, as records in the normal form.
+
+__all__ = ["MAX_LINE", "input_name", "numbered_lines", "open_input", "to_event"]
+
+
+@contextlib.contextmanager
+def open_input(path: str) -> Iterator[IO[bytes]]:
+    """Open a file of records; ``-`` is standard input.
+
+    Raises:
+        CannotGoOnError: it cannot be opened or read.
+    """
+    try:
+        if path == "-":
+            yield sys.stdin.buffer
+            return
+        with open(path, "rb") as file:
+            if stat.S_ISDIR(os.fstat(file.fileno()).st_mode):
+                raise IsADirectoryError(21, "is a directory")
+            yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = (error.strerror or "cannot be read").lower()
+        raise CannotGoOnError(f"spyderresp: {safe(path)}: {reason}") from None
+
+
+def input_name(path: str) -> str:
+    """Return what messages call an input, safe to print.
+
+    Raises:
+        CannotGoOnError: it is standard input, and that is closed.
+    """
+    if path != "-":
+        return safe(path)
+    if sys.stdin is None:
+        raise CannotGoOnError("spyderresp: standard input is closed; name a file")
+    return "<stdin>"
+
+
+#: How files are known, for the verbs that read them.
+KINDS: Final = """\
+files are known by what is in them: JSON lines, plain, gzip or zstd (extra `zstd`); Parquet and Arrow IPC (extra
+`arrow`)"""
+_NORMAL: Final = "normal"
+
+
+class Taker(Protocol):
+    """Takes recorded events."""
+
+    @property
+    def events(self) -> int:
+        """How many it took."""
+
+    def wanted(self, tables: Any) -> Any:
+        """Return which columns of a table are looked at."""
+
+    def line(self, data: bytes, name: str, place: int) -> None:
+        """Take a JSON record, and where it stands.
+
+        Raises:
+            EventError: it is bad.
+        """
+
+    def record(self, event: Any, name: str, place: int) -> None:
+        """Take an event in the normal form, and where it stands.
+
+        Raises:
+            EventError: it is bad.
+        """
+
+    def batch(self, batch: Any, name: str, first: int, tables: Any) -> None:
+        """Take a record batch in the normal form, and where its first row stands.
+
+        Raises:
+            EventError: a row or column is bad; none of it is taken.
+        """
+
+
+def meant(words: list[str], verb: str) -> list[str]:
+    """Return the files that are meant.
+
+    Raises:
+        CannotGoOnError: there is none, or standard input is meant twice.
+    """
+    try:
+        return list(files(words))
+    except RecordedError as error:
+        raise CannotGoOnError(f"{verb}: {safe(str(error))}") from None
+
+
+class Reading:
+    """Reads one file after the other, and names what is bad on standard error.
+
+    Attributes:
+        bad: how many events are.
+    """
+
+    def __init__(self, taker: Taker, form: str | None, streams: Streams) -> None:
+        self.bad = 0
+        self._taker = taker
+        self._form = form
+        self._streams = streams
+        self._progress = streams.progress("events")
+
+    def read(self, path: str, where: str | None = None) -> None:
+        """Read a file.
+
+        Args:
+            path: what messages call it.
+            where: its path, if that is another.
+
+        Raises:
+            CannotGoOnError: it cannot be opened or read.
+        """
+        name = input_name(path)
+        try:
+            with opened(where or path) as (file, kind):
+                if kind == "lines":
+                    self._lines(file, name)
+                else:
+                    self._tables(file, kind, name)
+        except RecordedError as error:
+            raise CannotGoOnError(f"spyderresp: {name}: {safe(error.reason)}") from None
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            reason = reason_of(error) if error.strerror else str(error).lower()
+            raise CannotGoOnError(f"spyderresp: {name}: {safe(reason)}") from None
+        except damage() as error:
+            raise CannotGoOnError(f"spyderresp: {name}: damaged: {safe(str(error).lower())}") from None
+        except ImportError as error:
+            raise CannotGoOnError(f"spyderresp: {name}: {safe(str(error))}") from None
+        finally:
+            self._progress.clear()
+
+    def _lines(self, file: Any, name: str) -> None:
+        take = self._taker.line
+        for line, data in numbered_lines(file):
+            try:
+                if isinstance(data, EventError):
+                    raise data
+                take(data.rstrip(b"\r\n"), name, line)
+            except EventError as error:
+                self._complain(name, line, error)
+            self._progress.update(line)
+
+    def _tables(self, file: Any, kind: Any, name: str) -> None:
+        tables = needed("spyderresp.events.tables", "arrow", "Parquet and Arrow IPC")
+        first = 1
+        for batch in tables.batches(file, kind, self._taker.wanted(tables)):
+            self._batch(tables, batch, name, first)
+            first += batch.num_rows
+            self._progress.update(self._taker.events)
+
+    def _batch(self, tables: Any, batch: Any, name: str, first: int) -> None:
+        if self._form in (None, _NORMAL) and tables.is_normal(batch.schema):
+            try:
+                self._taker.batch(batch, name, first, tables)
+            except EventError:
+                pass  # one row or column is bad: row by row it is told which, and the others are decided
+            else:
+                return
+        for row, record in enumerate(tables.rows(batch), first):
+            try:
+                if isinstance(record, EventError):
+                    raise record
+                self._taker.record(converted(record, self._form), name, row)
+            except EventError as error:  # noqa: PERF203 - bad rows stand among good ones
+                self._complain(name, row, error)
+
+    def _complain(self, name: str, place: int, error: EventError) -> None:
+        self.bad += 1
+        self._progress.clear()
+        self._streams.complain(f"{name}:{place}: error: {safe(str(error))}")

@@ -1,1 +1,0 @@
-"""What two policy sets would do differently, at the level of actions: over events, or for any event at all."""

@@ -1,0 +1,1 @@
+"""Records of sensors in, events in the normal form out."""

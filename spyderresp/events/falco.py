@@ -1,0 +1,106 @@
+"""Falco's alerts, as its JSON output writes them.
+
+Sources: the table in docs/POLICY.md, section 2, and Falco's own field definitions (falcosecurity/libs,
+``sinsp_filtercheck_container.cpp``, ``sinsp_filtercheck_k8s.cpp``; the `container` plugin that follows them):
+
+- ``<NA>`` is Falco's mark for a value it does not know.
+- ``container.id`` is ``host``, and ``container.name`` with it, for a process outside every container.
+- ``k8s.pod.labels`` is ``a:b, c:d``, a label of empty value standing alone; ``k8s.pod.label`` takes its key after a
+  dot or in brackets; ``k8s.pod.id`` is the old name of ``k8s.pod.uid``.
+- ``proc.pid.ts`` is the start of the process in epoch nanoseconds, where a rule's output asks for it.
+- ``proc.exepath`` is the resolved path; ``proc.exe`` is argv[0], which the process chooses.
+- ``container.image.id`` (shortened) and ``container.image.digest`` (the registry's) are not the vendor's ``imageID``,
+  and are left out: a policy that names one would match by accident or never.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from spyderresp.events.field_readers import Fields, filled
+
+_UNKNOWN = "<NA>"
+_HOST = "host"
+_LABELS = "k8s.pod.labels"
+_LABEL = re.compile(r"k8s\.pod\.label(?:\.(.+)|\[([^\]]+)\])", re.DOTALL)
+_LISTED_LABEL = re.compile(r"\s*([^\s:,]+)(?::([^\s:,]*))?\s*")
+
+
+def is_alert(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record is an alert of Falco's."""
+    return "output_fields" in record
+
+
+def from_alert(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event of a Falco alert. Alerts from sources without processes or containers hold neither."""
+    alert = Fields(record)
+    output = alert.needed("output_fields")
+    fields = Fields({key: value for key, value in output.values.items() if value != _UNKNOWN}, output.path)
+    return filled(
+        id=alert.text("uuid"),
+        time=alert.instant("time"),
+        machine=filled(hostname=alert.text("hostname")),
+        namespace=filled(name=fields.text("k8s.ns.name")),
+        pod=filled(
+            name=fields.text("k8s.pod.name"),
+            kuid=fields.text("k8s.pod.uid", "k8s.pod.id"),
+            labels={**_listed_labels(fields), **_single_labels(fields)},
+        ),
+        container=_container(fields),
+        process=filled(
+            name=fields.text("proc.name"),
+            exe=fields.text("proc.exepath"),
+            euser=fields.text("user.name"),
+            pid=fields.integer("proc.pid"),
+            ppid=fields.integer("proc.ppid"),
+            start_time=_seconds(fields.integer("proc.pid.ts")),
+        ),
+    )
+
+
+def _seconds(nanoseconds: int | None) -> float | None:
+    return nanoseconds / 1e9 if nanoseconds else None
+
+
+def _container(fields: Fields) -> dict[str, Any]:
+    identity = fields.text("container.id")
+    name = fields.text("container.name")
+    if identity == _HOST or (identity is None and name == _HOST):
+        return {}
+    return filled(image=_image(fields), containerName=name, containerID=identity)
+
+
+def _image(fields: Fields) -> str | None:
+    repository = fields.text("container.image.repository")
+    tag = fields.text("container.image.tag")
+    if repository and tag:
+        return f"{repository}:{tag}"
+    whole = fields.text("container.image")
+    return repository if repository or whole is None else whole
+
+
+def _listed_labels(fields: Fields) -> dict[str, str]:
+    """Return the labels of ``k8s.pod.labels``; a text not in Falco's form is ignored whole, never guessed at."""
+    value = fields.values.get(_LABELS)
+    if not isinstance(value, str):
+        return fields.labels(_LABELS)
+    matches = [_LISTED_LABEL.fullmatch(part) for part in value.split(",")]
+    labels = {match[1]: match[2] or "" for match in matches if match is not None}
+    return labels if all(matches) else {}
+
+
+def _single_labels(fields: Fields) -> dict[str, str]:
+    """Return the labels that fields of their own hold.
+
+    Falco gives an empty text for a label that the pod does not have, so an empty one says nothing and is left out: to
+    an ``Exists`` it would be a label.
+    """
+    labels = {}
+    for key in fields.values:
+        match = _LABEL.fullmatch(key) if isinstance(key, str) else None
+        value = fields.text(key) if match else None
+        if match and value:
+            labels[match[1] or match[2]] = value
+    return labels

@@ -1,0 +1,275 @@
+"""Record batches out of Parquet and Arrow IPC, only the columns that are needed (extra: ``arrow``)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import IO, Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from spyderresp.errors import EventError
+from spyderresp.events.files import Kind, RecordedError
+from spyderresp.policies.policy_set import PolicySet
+from spyderresp.policies.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
+
+# Record batches out of Parquet, texts that repeat as dictionaries (extra: ``arrow``).
+#
+# A dictionary's texts are looked up once each, and reading it copies no text a row. Arrow reads dictionaries inside
+# structs from one row group at a time only, as each has its own.
+
+#: Bytes of a value, in the file, up to which a column is taken for one of dictionaries.
+_SMALL: Final = 4
+#: Row groups that are looked at to tell that.
+_LOOKED_AT: Final = 8
+#: Rows of a row group, on average, from which reading them one by one pays.
+_LONG: Final = 8_192
+
+
+class ParquetTable:
+    """A Parquet file."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._plain = pq.ParquetFile(file)
+        self.schema: pa.Schema = self._plain.schema_arrow
+
+    def batches(self, size: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        """Yield the rows, at most so many at a time: of these columns, told by their paths; None: of all."""
+        metadata = self._plain.metadata
+        repeating = [] if columns is None else self._repeating(columns)
+        if not repeating or metadata.num_rows < _LONG * metadata.num_row_groups:
+            yield from self._plain.iter_batches(size, columns=columns, use_threads=False)
+            return
+        short = pq.ParquetFile(self._file, metadata=metadata, read_dictionary=repeating)
+        for group in range(metadata.num_row_groups):
+            yield from short.iter_batches(size, row_groups=[group], columns=columns, use_threads=False)
+
+    def never_null(self, path: str) -> bool:
+        """Tell whether a column is known to have a value in every row, by what the file says of each row group."""
+        metadata, schema = self._plain.metadata, self._plain.schema
+        place = next((number for number in range(len(schema)) if schema.column(number).path == path), None)
+        if place is None:
+            return False
+        for group in range(metadata.num_row_groups):
+            said = metadata.row_group(group).column(place).statistics
+            if said is None or not said.has_null_count or said.null_count:
+                return False
+        return True
+
+    def _repeating(self, columns: Sequence[str]) -> list[str]:
+        """Return those columns whose texts stand in dictionaries, short ones."""
+        metadata, schema = self._plain.metadata, self._plain.schema
+        groups = [metadata.row_group(number) for number in range(min(metadata.num_row_groups, _LOOKED_AT))]
+        found = []
+        for number in range(len(schema)):
+            leaf = schema.column(number)
+            if leaf.physical_type != "BYTE_ARRAY" or not _among(leaf.path, columns):
+                continue
+            chunks = [group.column(number) for group in groups]
+            size = sum(chunk.total_uncompressed_size for chunk in chunks)
+            if size <= _SMALL * sum(chunk.num_values for chunk in chunks):
+                found.append(leaf.path)
+        return found
+
+
+def _among(path: str, columns: Sequence[str]) -> bool:
+    return any(path == column or path.startswith(f"{column}.") for column in columns)
+
+
+# Which columns of a table are looked at: those that policies name, and those that whoever reads asks for.
+
+_LABELS: Final = "labels"
+#: Whether an event has these decides what applies to it, whatever the policies name.
+_TOLD: Final = ("process", "pod")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is looked at.
+
+    Attributes:
+        own: names of columns that are no scopes.
+        fields: keys of each scope.
+        labels: keys of labels of each scope.
+        instead: by a path, those that are looked at where it has no value.
+    """
+
+    own: tuple[str, ...]
+    fields: Mapping[str, frozenset[str]]
+    labels: Mapping[str, frozenset[str]]
+    instead: Mapping[str, tuple[str, ...]]
+
+    def paths(self, schema: pa.Schema, never_null: Callable[[str], bool]) -> list[str]:
+        """Return the paths of the columns to read, of a scope at least one: any of them tells whether it is there.
+
+        Args:
+            schema: that of the table.
+            never_null: whether the column of a path is known to have a value in every row.
+        """
+        fields = defaultdict(set, {scope: set(keys) for scope, keys in self.fields.items()})
+        for path, others in self.instead.items():
+            for other in () if never_null(path) else others:
+                scope, _, key = other.partition(".")
+                fields[scope].add(key)
+        return self._paths(schema, fields)
+
+    def _paths(self, schema: pa.Schema, fields: Mapping[str, set[str]]) -> list[str]:
+        found = [name for name in self.own if name in schema.names]
+        for scope in SCOPES:
+            places = schema.get_all_field_indices(scope)
+            if not places or not (fields.get(scope) or self.labels.get(scope) or scope in _TOLD):
+                continue
+            kind = schema.types[places[0]]
+            if len(places) == 1 and pa.types.is_struct(kind):
+                found += self._of_scope(scope, kind, fields.get(scope, set()))
+            else:
+                found.append(scope)
+        return found
+
+    def _of_scope(self, scope: str, kind: pa.DataType, fields: set[str]) -> list[str]:
+        found = []
+        for field in kind:
+            path = f"{scope}.{field.name}"
+            if field.name == _LABELS and scope in LABEL_SCOPES:
+                keys = self.labels.get(scope, frozenset())
+                if pa.types.is_struct(field.type):
+                    found += [f"{path}.{inner.name}" for inner in field.type if inner.name in keys]
+                elif keys:
+                    found.append(path)
+            elif field.name in fields:
+                found.append(path)
+        if found:
+            return found
+        flat = [field.name for field in kind if not pa.types.is_nested(field.type)]
+        return [f"{scope}.{flat[0]}"] if flat else [scope]
+
+
+def wanted(
+    policies: Iterable[PolicySet],
+    own: Iterable[str],
+    whom: Iterable[str],
+    instead: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> Wanted:
+    """Return what of events is looked at.
+
+    Args:
+        policies: what decides.
+        own: columns that are read beside what attributes an event.
+        whom: paths that are read of whom an event is about, such as ``pod.name``.
+        instead: by a path, those that are read where it has no value.
+    """
+    fields: dict[str, set[str]] = defaultdict(set)
+    labels: dict[str, set[str]] = defaultdict(set)
+    for path in whom:
+        scope, _, key = path.partition(".")
+        fields[scope].add(key)
+    for held in policies:
+        for scope, keys in held.named.items():
+            (labels if scope in LABEL_SCOPES else fields)[scope].update(keys)
+    # A namespace's name and the label that it implies stand for each other.
+    if NAMESPACE_NAME_LABEL in labels["namespace"] or "name" in fields["namespace"]:
+        labels["namespace"].add(NAMESPACE_NAME_LABEL)
+        fields["namespace"].add("name")
+    return Wanted(
+        (*own, "policy_uid", "policy_name"),
+        {scope: frozenset(keys) for scope, keys in fields.items()},
+        {scope: frozenset(keys) for scope, keys in labels.items()},
+        instead,
+    )
+
+
+__all__ = ["ROWS", "batches", "is_normal", "rows", "seconds_of", "wanted"]
+
+#: Rows of a batch: bounds the memory that one takes. What is said once for each batch is little for so many.
+ROWS: Final = 131_072
+#: Columns by which records of other forms are known; such a table holds no events in the normal form.
+_MARKS: Final = frozenset(
+    {"schema", "kind", "output_fields", "rule", "process_exec", "process_exit", "process_kprobe", "apiVersion"}
+)
+
+
+def batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordBatch]:
+    """Yield a file's rows, at most ``ROWS`` at a time.
+
+    Args:
+        file: an open file.
+        kind: what it holds.
+        columns: what is looked at; of a table in another form all is.
+
+    Raises:
+        RecordedError: it is damaged, or holds what Arrow does not read.
+        OSError: it cannot be read.
+    """
+    try:
+        yield from _batches(file, kind, columns)
+    except (pa.ArrowException, EOFError) as error:
+        raise RecordedError(getattr(file, "name", ""), str(error).partition("\n")[0].lower()) from None
+
+
+def _batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordBatch]:
+    if kind == "parquet":
+        table = ParquetTable(file)
+        paths = columns.paths(table.schema, table.never_null) if is_normal(table.schema) else None
+        yield from table.batches(ROWS, paths)
+        return
+    reader = pa.ipc.open_file(file) if kind == "ipc-file" else pa.ipc.open_stream(file)
+    read = (reader.get_batch(i) for i in range(reader.num_record_batches)) if kind == "ipc-file" else reader
+    for batch in read:
+        for start in range(0, batch.num_rows, ROWS):
+            yield batch.slice(start, ROWS)
+
+
+def is_normal(schema: pa.Schema) -> bool:
+    """Tell whether a table's columns bear no mark of another form."""
+    return _MARKS.isdisjoint(schema.names)
+
+
+def rows(batch: pa.RecordBatch) -> Iterator[Any]:
+    """Yield every row as a mapping, nulls left out, maps as dicts; a time that is a timestamp in epoch seconds.
+
+    Of a row that holds what is no text, say so by an ``EventError`` in its place.
+    """
+    place = batch.schema.get_field_index("time")
+    if place >= 0 and pa.types.is_timestamp(batch.schema.types[place]):
+        batch = batch.set_column(place, "time", seconds_of(batch.column(place)))
+    kinds = {field.name: field.type for field in batch.schema}
+    for row in _read(batch):
+        if isinstance(row, EventError):
+            yield row
+        else:
+            yield {name: _plain(value, kinds[name]) for name, value in row.items() if value is not None}
+
+
+def _read(batch: pa.RecordBatch) -> list[Any]:
+    try:
+        held: list[Any] = batch.to_pylist()
+    except UnicodeDecodeError:
+        if batch.num_rows == 1:
+            return [EventError("", "a text is not valid UTF-8")]
+    else:
+        return held
+    # Halved until what is wrong stands alone.
+    half = batch.num_rows // 2
+    return [*_read(batch.slice(0, half)), *_read(batch.slice(half))]
+
+
+def seconds_of(column: Any) -> Any:
+    """Return timestamps in epoch seconds, of microseconds each."""
+    micros = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
+    return pc.divide(pc.cast(micros, pa.float64(), safe=False), 1_000_000.0)
+
+
+def _plain(value: Any, kind: pa.DataType) -> Any:
+    if value is None:
+        return None
+    if pa.types.is_map(kind):
+        return {key: _plain(item, kind.item_type) for key, item in value}
+    if pa.types.is_struct(kind):
+        inner = {field.name: field.type for field in kind}
+        return {name: _plain(item, inner[name]) for name, item in value.items() if item is not None}
+    return value

@@ -1,0 +1,77 @@
+"""Tetragon's events, as its JSON export writes them.
+
+Sources: the table in docs/POLICY.md, section 2, and Tetragon's protocol (cilium/tetragon ``api/v1/tetragon``: one key
+of ``GetEventsResponse`` names the kind of event and holds its ``process`` and ``parent``; ``exec_id`` names a process
+over time and across nodes). Image ids are references by digest (``name@sha256:...``), not the vendor's ``imageID``,
+and are left out. So is the user: ``uid`` is a number, and ``user.name`` is looked up in the host's user database
+after the fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from spyderresp.errors import EventError
+from spyderresp.events.field_readers import Fields, filled
+
+#: The kinds of event that hold a process.
+KINDS: Final = (
+    "process_exec",
+    "process_exit",
+    "process_kprobe",
+    "process_tracepoint",
+    "process_uprobe",
+    "process_lsm",
+    "process_loader",
+    "process_usdt",
+)
+#: Tetragon's reports about itself.
+WITHOUT_PROCESS: Final = ("process_throttle", "rate_limit_info")
+_MARKS: Final = frozenset(KINDS + WITHOUT_PROCESS)
+
+
+def is_event(record: Mapping[str, Any]) -> bool:
+    """Tell whether a record is an event of Tetragon's."""
+    return not _MARKS.isdisjoint(record)
+
+
+def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the event of a Tetragon record."""
+    top = Fields(record)
+    kind = next((kind for kind in KINDS if record.get(kind) is not None), None)
+    if kind is None:
+        other = next((kind for kind in WITHOUT_PROCESS if kind in record), None)
+        if other is not None:
+            raise EventError(other, f"tetragon events of kind `{other}` hold no process")
+        raise EventError(next((kind for kind in KINDS if kind in record), KINDS[0]), "is missing")
+    held = top.needed(kind)
+    process = held.needed("process")
+    pod = process.within("pod")
+    binary = process.text("binary")
+    return filled(
+        id=process.text("exec_id"),
+        time=top.instant("time"),
+        cluster=filled(name=top.text("cluster_name")),
+        machine=filled(hostname=top.text("node_name")),
+        namespace=filled(name=pod.text("namespace")),
+        pod=filled(name=pod.text("name"), kuid=pod.text("uid"), labels=pod.labels("pod_labels")),
+        container=_container(pod.within("container")),
+        process=filled(
+            name=None if binary is None else binary.rpartition("/")[2],
+            exe=binary,
+            pid=process.integer("pid"),
+            ppid=held.within("parent").integer("pid"),
+            start_time=process.instant("start_time"),
+        ),
+    )
+
+
+def _container(container: Fields) -> dict[str, Any]:
+    identity = container.text("id")
+    return filled(
+        image=container.within("image").text("name"),
+        containerName=container.text("name"),
+        # The runtime stands before the id, as Kubernetes writes it: containerd://, docker://, cri-o://.
+        containerID=None if identity is None else identity.rpartition("://")[2],
+    )

@@ -1,0 +1,1 @@
+"""An action plan in, an execution report out."""

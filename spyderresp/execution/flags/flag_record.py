@@ -1,0 +1,174 @@
+"""The record of a flag, in the shape of the vendor's ``event_redflag`` and ``event_opsflag`` records.
+
+The fields that the vendor's records have bear the vendor's names and types; what they do not have is named here. All
+are described in docs/FLAGS.md and in ``flag.schema.json`` beside this module.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from spyderresp.events.spyderbat import OPSFLAG, REDFLAG
+from spyderresp.execution.flags.disclosure import redacted
+from spyderresp.execution.flags.redaction import Redaction, clean, scalar
+from spyderresp.execution.steps import Step
+
+_SCHEMAS: Final = {"makeRedFlag": REDFLAG, "makeOpsFlag": OPSFLAG}
+_SCHEMA_VERSION: Final = "1.0.0"
+# Field of the record: scope and field of the event. In the order in which they are written.
+_PLACES: Final = {
+    "muid": ("machine", "uid"),
+    "hostname": ("machine", "hostname"),
+    "source_name": ("machine", "sourceName"),
+    "cluster_name": ("cluster", "name"),
+    "cluster_uid": ("cluster", "uid"),
+    "pod_namespace": ("namespace", "name"),
+    "pod_namespace_labels": ("namespace", "labels"),
+    "pod_name": ("pod", "name"),
+    "pod_uid": ("pod", "uid"),
+    "pod_kuid": ("pod", "kuid"),
+    "pod_labels": ("pod", "labels"),
+    "container": ("container", "containerID"),
+    "container_name": ("container", "containerName"),
+    "image": ("container", "image"),
+    "image_id": ("container", "imageID"),
+    "cgroup": ("service", "cgroup"),
+    "service_name": ("service", "name"),
+    "name": ("process", "name"),
+    "exe": ("process", "exe"),
+    "euser": ("process", "euser"),
+    "pid": ("process", "pid"),
+    "ppid": ("process", "ppid"),
+    "start_ticks": ("process", "start_ticks"),
+    "boot_id": ("process", "boot_id"),
+    "create_time": ("process", "start_time"),
+}
+_INTEGERS: Final = frozenset({"pid", "ppid", "start_ticks"})
+_MAPPINGS: Final = frozenset({"pod_labels", "pod_namespace_labels"})
+_canonical: Final = json.JSONEncoder(
+    ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=True, default=repr
+).encode
+
+
+def flag_record(step: Step) -> dict[str, Any]:
+    """Return the record of a flag: JSON data, texts well-formed and of bounded length.
+
+    Its ``id`` is made of the step's key: the same step has the same one, by which a receiver drops repeats.
+    A step without sources is the alarm of a guard, whose details are in ``step.record``.
+    """
+    guard = not step.sources
+    said = {} if guard or step.record is None else step.record
+    parameters = {name: clean(str(value)) for name, value in step.items}
+    severity = parameters.pop("severity")
+    subtype = "spyderresp_guard" if guard else "policy_response"
+    record: dict[str, Any] = {
+        "schema": f"{_SCHEMAS[step.action]}:{subtype}:{_SCHEMA_VERSION}",
+        "id": f"event_alert:spyderresp:{step.key}",
+        "version": 1,
+        "time": step.arrived if step.event_time is None else step.event_time,
+        "short_name": subtype,
+        "severity": severity,
+        "description": _description(step, parameters),
+        **{name: parameters[name] for name in ("impact", "content") if name in parameters},
+        "class": ["flag", _kind(step, said), subtype, f"{severity}_severity"],
+        "false_positive": False,
+    }
+    if (ref := _ref(step, said)) is not None:
+        record["ref"] = ref
+    record.update(_places(step, said))
+    if guard:
+        record["rule"] = clean(step.because or "guard")
+        if step.record:
+            record["details"] = redacted(step.record, Redaction())
+        return record
+    event = said.get("id")
+    event = _event_id(step.event) if event is None else event
+    if event is not None:
+        record["event_id"] = event
+    first = step.sources[0]
+    record["policy_name"] = clean(first.policy)
+    if first.uid is not None:
+        record["policy_uid"] = clean(first.uid)
+    record["sources"] = [
+        {"section": source.section, "index": source.index, "location": clean(str(source.location))}
+        for source in step.sources
+    ]
+    record["policy_set"] = step.policy_set
+    record["plan_id"] = step.plan
+    if said.get("disclosed"):
+        record["disclosed"] = said["disclosed"]
+    return record
+
+
+def flag_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) of flag records."""
+    text = Path(__file__).with_name("flag.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _description(step: Step, parameters: Mapping[str, str]) -> str:
+    for name in ("description", "content"):
+        if parameters.get(name):
+            return parameters[name]
+    return f"policy {step.sources[0].policy} raised this flag" if step.sources else f"guard: {step.because}"
+
+
+def _said(step: Step, said: Mapping[str, Any], scope: str, name: str) -> Any:
+    """Return what the event says: what may leave of it, else the target that the plan holds."""
+    held = said.get(scope)
+    if isinstance(held, Mapping) and held.get(name) is not None:
+        return held[name]
+    if step.target is None or name == "labels":
+        return None
+    try:
+        return scalar(step.target[f"{scope}.{name}"])
+    except KeyError:
+        return None
+
+
+def _places(step: Step, said: Mapping[str, Any]) -> dict[str, Any]:
+    kept = {}
+    for name, (scope, field) in _PLACES.items():
+        value = _said(step, said, scope, field)
+        if name in _MAPPINGS:
+            fits = isinstance(value, Mapping)
+        elif name in _INTEGERS:
+            fits = isinstance(value, int) and not isinstance(value, bool)
+        elif name == "create_time":
+            fits = isinstance(value, (str, int, float)) and not isinstance(value, bool)
+        else:
+            fits = isinstance(value, str)
+        if fits:
+            kept[name] = value
+    return kept
+
+
+def _ref(step: Step, said: Mapping[str, Any]) -> str | None:
+    """Return the vendor's id of what the flag is about: the process, else the pod, else the machine."""
+    for scope in ("process", "pod", "machine"):
+        value = _said(step, said, scope, "uid")
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _kind(step: Step, said: Mapping[str, Any]) -> str:
+    """Return the vendor's word for what the flag is about."""
+    if not step.sources:
+        return "guard"
+    for scope, word in (("process", "proc"), ("container", "container"), ("pod", "pod"), ("machine", "mach")):
+        if said.get(scope) or (step.target is not None and step.target.to_dict().get(scope)):
+            return word
+    return "cluster"
+
+
+def _event_id(event: Any) -> str | int | float | bool | None:
+    """Return an event's id as it stands, or as JSON text where it is neither a text nor a number."""
+    if event is None:
+        return None
+    plain = scalar(event)
+    return clean(_canonical(event)) if plain is None else plain

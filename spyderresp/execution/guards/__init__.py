@@ -1,0 +1,20 @@
+"""What stands between a plan and a kill: docs/EXECUTORS.md, section "Guards"."""
+
+from __future__ import annotations
+
+from spyderresp.execution.guards.circuit_breakers import Limits
+from spyderresp.execution.guards.guard import DEFAULT_KILL_SWITCH, VENDOR_COOLDOWN, Guard
+from spyderresp.execution.guards.silences import Silence
+from spyderresp.execution.interfaces import Alarm, StepGuard
+from spyderresp.execution.protection import Protection
+
+__all__ = [
+    "DEFAULT_KILL_SWITCH",
+    "VENDOR_COOLDOWN",
+    "Alarm",
+    "Guard",
+    "Limits",
+    "Protection",
+    "Silence",
+    "StepGuard",
+]

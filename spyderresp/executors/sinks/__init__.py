@@ -1,0 +1,1 @@
+"""Executors that deliver flags."""

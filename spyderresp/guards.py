@@ -1,0 +1,25 @@
+"""The guard, what it limits and what it protects: a re-export of ``spyderresp.execution.guards``."""
+
+from __future__ import annotations
+
+from spyderresp.execution.guards import (
+    DEFAULT_KILL_SWITCH,
+    VENDOR_COOLDOWN,
+    Alarm,
+    Guard,
+    Limits,
+    Protection,
+    Silence,
+    StepGuard,
+)
+
+__all__ = [
+    "DEFAULT_KILL_SWITCH",
+    "VENDOR_COOLDOWN",
+    "Alarm",
+    "Guard",
+    "Limits",
+    "Protection",
+    "Silence",
+    "StepGuard",
+]

@@ -1,1 +1,0 @@
-"""What policies would have done with recorded events: totals, targets, timelines, breakers. Nothing is carried out."""

@@ -1,0 +1,138 @@
+"""A whole service, put together: ``spyderresp run`` is this and a terminal."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from spyderresp.decision.engine import Engine
+from spyderresp.errors import needed
+from spyderresp.execution.interfaces import Executor
+from spyderresp.execution.reconciliation import reconcile
+from spyderresp.policies.policy_set import PolicySet
+from spyderresp.service.config.build import Making, diagnosed, distrusted_policies, ends, guard_of, kills
+from spyderresp.service.config.load import ConfigurationError
+from spyderresp.service.config.settings import Settings
+from spyderresp.service.intake import Intake
+from spyderresp.service.loop import Hands
+from spyderresp.service.metrics import Counts, Teller, Watch
+from spyderresp.service.reload import FollowUp, Reload
+from spyderresp.service.service import Chore, Service
+from spyderresp.service.sources.base import SourceError
+from spyderresp.service.sources.file import Positions
+
+if TYPE_CHECKING:
+    from spyderresp.journal import Journal
+    from spyderresp.service.tracing import Spans
+
+# For whoever follows a step up, and for flags that sinks are owed, at the end.
+_LAST: float = 5.0
+
+
+@contextlib.contextmanager
+def assembled(
+    settings: Settings,
+    policies: PolicySet,
+    executors: tuple[Executor, ...],
+    teller: Teller,
+    journal: Journal | None = None,
+) -> Iterator[tuple[Service, Counts]]:
+    """Put a service together; at the end everything that it held is closed, the journal last.
+
+    With a journal, what an earlier process left open is checked and ended first.
+
+    Args:
+        settings: of the service; its executors are not looked at.
+        policies: what decides at first.
+        executors: what acts.
+        teller: hears of everything.
+        journal: where steps are written.
+
+    Raises:
+        ConfigurationError: a source cannot be set up as it is said.
+        SourceError: positions cannot be read.
+        JournalError: the journal cannot be read or written.
+    """
+    counts = Counts()
+    engine = Engine(policies, defaults=settings.defaults, not_in=settings.not_in, mode=settings.mode)
+    guard = guard_of(settings)
+    spans = _spans() if settings.spans else None
+    hands = Hands(engine, executors, guard, journal, teller, settings.form, counts, spans)
+    intake = Intake(settings.max_events, settings.max_bytes)
+    watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
+    making = Making(settings, _positions(settings), teller, counts, watch)
+    sources = making.sources()
+    live = not all(map(ends, settings.sources))
+    monitor = None if settings.monitor is None else making.monitor(settings.monitor)
+    chores: list[Chore] = [_reload(settings, engine, executors, teller, counts, journal, live=live)]
+    following = None if journal is None else FollowUp(hands, journal)
+    if journal is not None and following is not None:
+        chores.append(following)
+        _begin(hands, journal, policies, settings)
+    service = Service(sources, intake, hands, chores=chores, drain=settings.drain, monitor=monitor, announced=live)
+    watch.ready = lambda: service.ready
+    try:
+        yield service, counts
+    finally:
+        if following is not None:
+            following.end(_LAST)
+        if journal is not None:
+            journal.close(_LAST)
+        if spans is not None:
+            spans.close()
+
+
+def _spans() -> Spans:
+    try:
+        made: Spans = needed("spyderresp.service.tracing", "otel", "`spans`").Spans()
+    except ImportError as error:
+        raise ConfigurationError((diagnosed("SR608", f"spans: {error}"),)) from None
+    return made
+
+
+def _positions(settings: Settings) -> Positions:
+    positions = Positions(settings.kept_positions)
+    try:
+        positions.load()
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{settings.kept_positions}: {getattr(error, 'strerror', None) or error}") from None
+    return positions
+
+
+def _reload(
+    settings: Settings,
+    engine: Engine,
+    executors: tuple[Executor, ...],
+    teller: Teller,
+    counts: Counts,
+    journal: Journal | None,
+    *,
+    live: bool,
+) -> Reload:
+    def record(policies: PolicySet | None, reason: str) -> None:
+        if journal is not None:
+            digest, count = ("", 0) if policies is None else (policies.digest, len(policies))
+            journal.record_policies(digest, settings.policies, policies=count, reason=reason)
+
+    return Reload(
+        settings.policies,
+        engine,
+        teller,
+        counts,
+        strict=settings.strict,
+        watch=settings.watch and live,
+        record=record,
+        refused=(lambda: tuple(distrusted_policies(settings))) if kills(executors) else tuple,
+    )
+
+
+def _begin(hands: Hands, journal: Journal, policies: PolicySet, settings: Settings) -> None:
+    """Write which policies decide, and end what an earlier process left open."""
+    journal.record_policies(policies.digest, settings.policies, policies=len(policies))
+    ended = reconcile(hands.executors, journal, hands.guard)
+    if ended:
+        hands.teller.say("warning", f"{len(ended):,} steps were left open by an earlier process; each is ended now")
+    for outcome in ended:
+        hands.teller.outcome("", 0, outcome)
+    hands.counts.took((outcome.action, outcome.status) for outcome in ended)
