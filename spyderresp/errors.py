@@ -1,18 +1,27 @@
-"""What can go wrong, as values and as exceptions.
+"""The exceptions of the package, and what they carry.
+
+Everything that the package raises derives from ``SpyderrespError``, except ``TypeError`` and ``ValueError`` for wrong
+arguments and ``ImportError`` for a missing extra. ``tests/unit/test_errors.py`` holds that.
 
 ::
 
-    ValueError
-      SpyderrespError
-        PolicyError    a policy cannot be read; carries every diagnostic of the load
-        EventError     an event cannot be decided; names the path in the event
+    SpyderrespError
+      PolicyError (ValueError)      policies cannot be read; carries every diagnostic of the load
+      EventError (ValueError)       an event cannot be decided; names the path in the event
+      JournalError                  the journal cannot be read or written (spyderresp.journal)
+      DeliveryError                 a sink could not deliver flags (spyderresp.executors)
+      ExecutorError (ValueError)    a named executor cannot be found or made (spyderresp.executors.discovery)
+      RetryableError, PermanentError, NoResponseError    one call to a remote system (spyderresp.executors.sinks)
+      RecordedError                 a file of recorded events cannot be read (spyderresp.events.files)
+      ConfigurationError, SecretError, SourceError, ClosedError    the service (spyderresp.service)
+      UndecidedError, EmptyError    an analysis gave up, or has no witness (spyderresp.authoring.analysis)
+      CommandError, FileChangedError    the command line ends with exit code 3 (spyderresp.cli)
+      DocumentError, NotJsonError, TooManyFindingsError    inside loading; callers see PolicyError
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterable, Sequence
-from types import ModuleType
 from typing import Final, Literal, NamedTuple
 
 Level = Literal["error", "warning", "note"]
@@ -81,11 +90,11 @@ class Diagnostic(NamedTuple):
         return f"{self.location}: {self.level}[{self.code}]: {self.message}"
 
 
-class SpyderrespError(ValueError):
+class SpyderrespError(Exception):
     """The root of this package's own exceptions."""
 
 
-class PolicyError(SpyderrespError):
+class PolicyError(SpyderrespError, ValueError):
     """Policies cannot be read.
 
     Attributes:
@@ -109,7 +118,7 @@ class PolicyError(SpyderrespError):
         return type(self), (self.diagnostics,)
 
 
-class EventError(SpyderrespError):
+class EventError(SpyderrespError, ValueError):
     """An event cannot be decided, as a whole.
 
     Attributes:
@@ -126,34 +135,34 @@ class EventError(SpyderrespError):
         return type(self), (self.path, self.reason)
 
 
-# Modules that are looked for where they are needed: optional ones, and those that deciding can do without.
+class needs_extra:  # noqa: N801 - used as a statement: `with needs_extra(...)`
+    """Name the extra that is missing where an import in the block fails.
 
+    ::
 
-def optional(module: str) -> ModuleType | None:
-    """Return a module, or None where it is not installed."""
-    try:
-        return importlib.import_module(module)
-    except ImportError:
-        return None
+        with needs_extra("arrow", "evaluate_batch()"):
+            from spyderresp.decision.batch_result import evaluate_batch
 
-
-def later(module: str) -> ModuleType:
-    """Return a module of this package that costs too much to be imported by whoever only decides."""
-    return importlib.import_module(module)
-
-
-def needed(module: str, extra: str, what: str) -> ModuleType:
-    """Return a module of this package that needs an extra.
+    Args:
+        extra: such as ``arrow``.
+        feature: the feature that needs it, for the message.
 
     Raises:
-        ImportError: the extra is not installed; the message says how to install it.
+        ImportError: the import failed; the message says how to install the extra.
     """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise ImportError(f"{what} needs the extra `{extra}` ({error}): pip install 'spyderresp[{extra}]'") from error
+
+    def __init__(self, extra: str, feature: str) -> None:
+        self._extra = extra
+        self._feature = feature
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, ImportError):
+            message = f"{self._feature} needs the extra `{self._extra}` ({error})"
+            raise ImportError(f"{message}: pip install 'spyderresp[{self._extra}]'") from error
 
 
-# The one place where the version stands.
-
+#: The version of the package; pyproject.toml reads it from here.
 __version__: Final = "0.1.0"

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from spyderresp.errors import SpyderrespError
+
 if TYPE_CHECKING:
     from spyderresp.authoring.testing.report import Result
     from spyderresp.authoring.testing.runner import Runner
     from spyderresp.authoring.testing.suite import Case, Suite
-    from spyderresp.authoring.testing.suite_files import Found
+    from spyderresp.authoring.testing.suite_files import SuiteFiles
 
 _SUFFIXES: Final = (".yaml", ".yml")
 _ENDINGS: Final = tuple(f".response-test{suffix}" for suffix in _SUFFIXES)
@@ -26,7 +28,7 @@ _MARKS: Final = (b"ResponseTest", b"spyderresp/v1")
 _RUNNER: Final = pytest.StashKey["Runner"]()
 
 
-class PolicyTestError(Exception):
+class PolicyTestError(SpyderrespError):
     """A policy test failed.
 
     Attributes:
@@ -60,7 +62,7 @@ def pytest_collect_file(file_path: Path, parent: Any) -> Any:
 class PolicyTestFile(pytest.File):
     """A file of policy tests."""
 
-    def __init__(self, *, found: Found, **settings: Any) -> None:
+    def __init__(self, *, found: SuiteFiles, **settings: Any) -> None:
         super().__init__(**settings)
         self._found = found
 

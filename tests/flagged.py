@@ -7,7 +7,7 @@ from typing import Any
 import spyderresp
 from spyderresp.execution.flags import Disclosure, allowed, flag_record
 from spyderresp.execution.interfaces import Alarm
-from spyderresp.execution.pipeline import Round
+from spyderresp.execution.pipeline import Pipeline
 from spyderresp.execution.steps import steps_of
 from spyderresp.guards import Guard
 
@@ -66,7 +66,7 @@ def records(
 def alarm_record(**details: Any) -> dict[str, Any]:
     """Return the record of a guard's alarm, made the way `execute` makes it."""
     alarm = Alarm("breaker:overall", "the breaker opened", details, 1_700_000_000.0)
-    work = Round([Noting()], Guard(), None)._raised(alarm)
+    work = Pipeline([Noting()], Guard(), None)._raised(alarm)
     assert work.record is not None
     return dict(work.record)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.decision.engine import Engine
-from spyderresp.errors import optional
 from spyderresp.events.json_decoder import decode_event
 from spyderresp.policies.vocabulary import FIELDS, LABEL_SCOPES, SCOPES
 
@@ -111,12 +110,13 @@ def evaluate_json(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cos
 
 def evaluate_batch(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cost | str:
     """Measure ``evaluate_batch`` of plain texts up to its table of actions, or say why not."""
-    arrow = optional("pyarrow")
-    if arrow is None:
+    try:
+        import pyarrow as pa
+    except ImportError:
         return "pyarrow is not installed"
     try:
-        tables = [_table(arrow, [_columns(decode_event(text)) for text in chunk]) for chunk in _chunks(texts)]
-    except (arrow.ArrowException, TypeError, OverflowError) as error:
+        tables = [_table(pa, [_columns(decode_event(text)) for text in chunk]) for chunk in _chunks(texts)]
+    except (pa.ArrowException, TypeError, OverflowError) as error:
         return f"Arrow cannot hold these events: {error}"
 
     def run(tables: Any) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from spyderresp.authoring.analysis.automata import NotDecidedError, find, matches
+from spyderresp.authoring.analysis.automata import UndecidedError, find, matches
 from spyderresp.authoring.analysis.regions import of_selectors
 from spyderresp.decision import reference
 from spyderresp.decision.compiler import Compiled
@@ -145,7 +145,7 @@ def certify(compiled: Compiled, options: reference.Options) -> Iterator[Statemen
         held = [clause for _, clause in clauses.get(field, ())]
         try:
             classes[field] = (None, *values_of(held))
-        except NotDecidedError as error:
+        except UndecidedError as error:
             given_up[field] = str(error)
             # Then at least every clause on what it can tell apart itself.
             classes[field] = tuple(dict.fromkeys(value for clause in held for value in (None, *_values_alone(clause))))
@@ -179,7 +179,7 @@ def values_of(clauses: Iterable[Clause]) -> list[str]:
     """Return one text of each class that these clauses of one field can tell apart, absence left out.
 
     Raises:
-        NotDecidedError: they make more than ``MAX_CLASSES``, or a class could not be told to be empty.
+        UndecidedError: they make more than ``MAX_CLASSES``, or a class could not be told to be empty.
     """
     patterns = sorted({pattern for clause in clauses for pattern in clause.values})
     texts = {text for pattern in patterns if (text := _only_text(pattern)) is not None}
@@ -202,7 +202,7 @@ def values_of(clauses: Iterable[Clause]) -> list[str]:
                 split.append((taken, outside, str(other) if known else text))
         classes = split
         if len(classes) > MAX_CLASSES:
-            raise NotDecidedError(f"more than {MAX_CLASSES:,} combinations of {len(globs):,} globs")
+            raise UndecidedError(f"more than {MAX_CLASSES:,} combinations of {len(globs):,} globs")
     return [*sorted(texts), *(text for _, _, text in classes)]
 
 
@@ -210,7 +210,7 @@ def _values_alone(clause: Clause) -> list[str]:
     """Return one text of each class that a clause can tell apart; where these are too many, one of each pattern."""
     try:
         return values_of([clause])
-    except NotDecidedError:
+    except UndecidedError:
         texts = (find([frozenset({pattern})], frozenset()) for pattern in clause.values)
         return [text for text in texts if text is not None]
 
@@ -304,7 +304,7 @@ def _policy(compiled: Compiled, options: reference.Options, policy: Policy, plan
             checked += 1
             if not _agree(compiled, options, policy, event, planned):
                 return Statement(name, "refuted", how, checked, event)
-    except NotDecidedError as error:
+    except UndecidedError as error:
         return Statement(name, "not-decided", str(error), 0)
     return Statement(name, "proven", how, checked)
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
-from spyderresp.cli.terminal import CannotGoOnError, Streams, safe
-from spyderresp.errors import __version__
+from spyderresp.cli.terminal import CommandError, Streams, safe
+from spyderresp.errors import SpyderrespError, __version__
 from spyderresp.policies.diagnostics import quoted, suggestion
 
 # Each is a module of this package, loaded when it is asked for: one needs little of what the others do.
@@ -38,7 +38,7 @@ _BROKEN_PIPE: Final = 141
 _LONGEST_METAVAR: Final = 40
 
 
-class _Answered(Exception):  # noqa: N818 - no error: the parser has found that help is wanted, and here it is
+class _Answered(SpyderrespError):  # noqa: N818 - no error: the parser has found that help is wanted, and here it is
     """The help text that was asked for."""
 
 
@@ -72,7 +72,7 @@ class _Parser(argparse.ArgumentParser):
         raise _Answered(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
-        raise CannotGoOnError(f"{self.prog}: error: {safe(message)}\n`{self.prog} --help` shows how it is used")
+        raise CommandError(f"{self.prog}: error: {safe(message)}\n`{self.prog} --help` shows how it is used")
 
     def refuse_unknown(self, given: Iterable[str]) -> None:
         """Name the nearest option for one that is not known, before a missing argument hides that."""
@@ -132,7 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         streams.abandon()
         return _BROKEN_PIPE
-    except CannotGoOnError as error:
+    except CommandError as error:
         streams.complain(str(error))
         return _USAGE
     except KeyboardInterrupt:
@@ -144,7 +144,7 @@ def _answer(given: list[str], streams: Streams) -> int:
     """Run one command; where it ends early, what it has written so far is still worth having."""
     try:
         return _dispatch(given, streams)
-    except (CannotGoOnError, KeyboardInterrupt):
+    except (CommandError, KeyboardInterrupt):
         streams.flush()
         raise
 

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any, Final, get_args
 
 from spyderresp.authoring.analysis import Analysis, Answer, relation
-from spyderresp.authoring.analysis.regions import Box, of_text
+from spyderresp.authoring.analysis.regions import EventRegion, of_text
 from spyderresp.cli.options import read_policies
-from spyderresp.cli.terminal import CannotGoOnError, Streams, plural, safe
+from spyderresp.cli.terminal import CommandError, Streams, plural, safe
 from spyderresp.decision.compiler import NotIn
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, STAGES
@@ -88,27 +88,27 @@ def _compared(args: argparse.Namespace, policies: PolicySet) -> Answer:
     try:
         return relation(policies, *args.compare, not_in_takes_absent=args.not_in == "kubernetes")
     except ValueError as error:
-        raise CannotGoOnError(f"spyderresp analyze: error: --compare: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp analyze: error: --compare: {safe(str(error))}") from None
 
 
-def _question(args: argparse.Namespace) -> Box | None:
+def _question(args: argparse.Namespace) -> EventRegion | None:
     if args.compare is not None and (args.reach or args.action):
-        raise CannotGoOnError("spyderresp analyze: error: `--compare` is a question of its own, without `--reach`")
+        raise CommandError("spyderresp analyze: error: `--compare` is a question of its own, without `--reach`")
     if args.reach is None:
         if args.action:
-            raise CannotGoOnError("spyderresp analyze: error: `--action` needs `--reach`")
+            raise CommandError("spyderresp analyze: error: `--action` needs `--reach`")
         return None
-    question = Box()
+    question = EventRegion()
     for text in args.reach:
         question &= _asked(text)
     return question
 
 
-def _asked(text: str) -> Box:
+def _asked(text: str) -> EventRegion:
     try:
         return of_text(text)
     except ValueError as error:
-        raise CannotGoOnError(f"spyderresp analyze: error: --reach {safe(text)}: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp analyze: error: --reach {safe(text)}: {safe(str(error))}") from None
 
 
 def _text(answers: Iterable[Answer], count: int, streams: Streams, *, asked: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from spyderresp.authoring import bench
 from spyderresp.cli.event_input import input_name, numbered_lines, open_input, to_event
 from spyderresp.cli.options import add_options, engine_of, read_policies
-from spyderresp.cli.terminal import CannotGoOnError, Streams, safe
+from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
 
@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     moments.append(time.process_time())
     texts, bad = _texts(args, name, engine, streams)
     if not texts:
-        raise CannotGoOnError(f"spyderresp bench: {name}: no event to measure")
+        raise CommandError(f"spyderresp bench: {name}: no event to measure")
     report: dict[str, Any] = {
         "version": 1,
         "policy_set": policies.digest,

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 from spyderresp.authoring.lint import lint
 from spyderresp.authoring.lint.fixes import Fixed, fix_text
-from spyderresp.cli.options import ChangedError, find_project, rewrite
-from spyderresp.cli.terminal import CannotGoOnError, Streams, counted, diagnostic_text, pages, plural, reason_of, safe
+from spyderresp.cli.options import FileChangedError, find_project, rewrite
+from spyderresp.cli.terminal import CommandError, Streams, counted, diagnostic_text, pages, plural, reason_of, safe
 from spyderresp.errors import Diagnostic, Fix, __version__
 from spyderresp.policies.codes import CODES
 from spyderresp.policies.diagnostics import Source
@@ -253,12 +253,12 @@ def _fix(paths: Sequence[str], *, unsafe: bool) -> dict[str, Fixed]:
     for source, each in _fixes(read(*paths), unsafe=unsafe):
         try:
             rewrite(Path(source.path), source.text, each.text)
-        except ChangedError:
-            raise CannotGoOnError(
+        except FileChangedError:
+            raise CommandError(
                 f"spyderresp: {safe(source.path)}: it was changed meanwhile, and is left as it is"
             ) from None
         except OSError as error:
-            raise CannotGoOnError(f"spyderresp: {safe(source.path)}: cannot be rewritten: {reason_of(error)}") from None
+            raise CommandError(f"spyderresp: {safe(source.path)}: cannot be rewritten: {reason_of(error)}") from None
         done[source.path] = each
     return done
 

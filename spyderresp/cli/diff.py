@@ -13,8 +13,8 @@ from typing import Any, Final
 from spyderresp.authoring.diff import Comparison, Difference, Finding, Shown
 from spyderresp.authoring.diff.causes import Cause
 from spyderresp.authoring.diff.changes import Change
-from spyderresp.authoring.diff.semantic import Flipped, Meaning, Options, Way, compare_meanings
-from spyderresp.cli.event_input import KINDS, Reading, meant
+from spyderresp.authoring.diff.semantic import ChangedDecision, DecisionPath, Options, SemanticDiff, compare_meanings
+from spyderresp.cli.event_input import KINDS, Reading, selected_files
 from spyderresp.cli.options import add_deciding_options, engine_of, read_paths
 from spyderresp.cli.terminal import Paint, Streams, plural, safe
 from spyderresp.decision.engine import Engine
@@ -202,7 +202,7 @@ _SIDE: Final = {"new": "+ does more", "old": "- does less"}
 _SIDE_COLOUR: Final = {"new": "yellow", "old": "blue"}
 
 
-def meaning_dict(found: Meaning, *, old: PolicySet, new: PolicySet) -> dict[str, Any]:
+def meaning_dict(found: SemanticDiff, *, old: PolicySet, new: PolicySet) -> dict[str, Any]:
     """Return it as JSON data."""
     return {
         "version": 1,
@@ -230,7 +230,7 @@ def meaning_dict(found: Meaning, *, old: PolicySet, new: PolicySet) -> dict[str,
     }
 
 
-def _way(way: Way) -> dict[str, Any]:
+def _way(way: DecisionPath) -> dict[str, Any]:
     return {
         "does": "more" if way.side == "new" else "less",
         "event": way.event,
@@ -249,7 +249,7 @@ def _way(way: Way) -> dict[str, Any]:
     }
 
 
-def meaning_text(found: Meaning, paint: Paint) -> str:
+def meaning_text(found: SemanticDiff, paint: Paint) -> str:
     """Return it for people."""
     lines: list[str] = []
     for flipped in found.flipped:
@@ -271,15 +271,15 @@ def meaning_text(found: Meaning, paint: Paint) -> str:
     return "\n".join(lines)
 
 
-def _changed_entry(flipped: Flipped) -> str:
+def _changed_entry(flipped: ChangedDecision) -> str:
     return f"{flipped.entry.section}[{flipped.entry.index}] {flipped.entry.action}"
 
 
-def _places(flipped: Flipped) -> str:
+def _places(flipped: ChangedDecision) -> str:
     return " -> ".join("nowhere" if place is None else str(place) for place in (flipped.old, flipped.new))
 
 
-def _total(found: Meaning) -> str:
+def _total(found: SemanticDiff) -> str:
     if not found.flipped:
         return "no event is decided differently"
     count = sum(flipped.destructive for flipped in found.flipped)
@@ -287,7 +287,7 @@ def _total(found: Meaning) -> str:
     return said + (f"; {plural(found.rewritten, 'other change')} without effect" if found.rewritten else "")
 
 
-def meaning_markdown(found: Meaning) -> str:
+def meaning_markdown(found: SemanticDiff) -> str:
     """Return it in Markdown, fit for a pull request."""
     lines = ["### What these policies would do differently", "", f"{_total(found)}.", ""]
     if not found.flipped:
@@ -362,7 +362,7 @@ def _samples(word: str) -> int:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    paths = meant(args.events or [], "spyderresp diff: error")
+    paths = selected_files(args.events or [], "spyderresp diff: error")
     sets = [read_paths([path], streams, strict=args.strict) for path in (args.old, args.new)]
     old, new = sets
     if old is None or new is None:
@@ -409,7 +409,7 @@ class _Comparing:
         self._form = form
 
     def wanted(self, tables: Any) -> Any:
-        return tables.wanted(self._policies, ("id",), ())
+        return tables.required_columns(self._policies, ("id",), ())
 
     def line(self, data: bytes, name: str, place: int) -> None:
         again = partial(to_event, data, self._form)

@@ -9,9 +9,9 @@ import sys
 from collections.abc import Iterator
 from typing import IO, Any, Final, Protocol
 
-from spyderresp.cli.terminal import CannotGoOnError, Streams, reason_of, safe
-from spyderresp.errors import EventError, needed
-from spyderresp.events.files import RecordedError, damage, files, opened
+from spyderresp.cli.terminal import CommandError, Streams, reason_of, safe
+from spyderresp.errors import EventError, needs_extra
+from spyderresp.events.files import RecordedError, damage, files, open_recording
 from spyderresp.events.records import MAX_LINE, converted, numbered_lines, to_event
 
 # Events from files and standard input, as records in the normal form.
@@ -24,7 +24,7 @@ def open_input(path: str) -> Iterator[IO[bytes]]:
     """Open a file of records; ``-`` is standard input.
 
     Raises:
-        CannotGoOnError: it cannot be opened or read.
+        CommandError: it cannot be opened or read.
     """
     try:
         if path == "-":
@@ -38,19 +38,19 @@ def open_input(path: str) -> Iterator[IO[bytes]]:
         raise
     except OSError as error:
         reason = (error.strerror or "cannot be read").lower()
-        raise CannotGoOnError(f"spyderresp: {safe(path)}: {reason}") from None
+        raise CommandError(f"spyderresp: {safe(path)}: {reason}") from None
 
 
 def input_name(path: str) -> str:
     """Return what messages call an input, safe to print.
 
     Raises:
-        CannotGoOnError: it is standard input, and that is closed.
+        CommandError: it is standard input, and that is closed.
     """
     if path != "-":
         return safe(path)
     if sys.stdin is None:
-        raise CannotGoOnError("spyderresp: standard input is closed; name a file")
+        raise CommandError("spyderresp: standard input is closed; name a file")
     return "<stdin>"
 
 
@@ -93,16 +93,16 @@ class Taker(Protocol):
         """
 
 
-def meant(words: list[str], verb: str) -> list[str]:
+def selected_files(words: list[str], verb: str) -> list[str]:
     """Return the files that are meant.
 
     Raises:
-        CannotGoOnError: there is none, or standard input is meant twice.
+        CommandError: there is none, or standard input is meant twice.
     """
     try:
         return list(files(words))
     except RecordedError as error:
-        raise CannotGoOnError(f"{verb}: {safe(str(error))}") from None
+        raise CommandError(f"{verb}: {safe(str(error))}") from None
 
 
 class Reading:
@@ -127,26 +127,26 @@ class Reading:
             where: its path, if that is another.
 
         Raises:
-            CannotGoOnError: it cannot be opened or read.
+            CommandError: it cannot be opened or read.
         """
         name = input_name(path)
         try:
-            with opened(where or path) as (file, kind):
+            with open_recording(where or path) as (file, kind):
                 if kind == "lines":
                     self._lines(file, name)
                 else:
                     self._tables(file, kind, name)
         except RecordedError as error:
-            raise CannotGoOnError(f"spyderresp: {name}: {safe(error.reason)}") from None
+            raise CommandError(f"spyderresp: {name}: {safe(error.reason)}") from None
         except BrokenPipeError:
             raise
         except OSError as error:
             reason = reason_of(error) if error.strerror else str(error).lower()
-            raise CannotGoOnError(f"spyderresp: {name}: {safe(reason)}") from None
+            raise CommandError(f"spyderresp: {name}: {safe(reason)}") from None
         except damage() as error:
-            raise CannotGoOnError(f"spyderresp: {name}: damaged: {safe(str(error).lower())}") from None
+            raise CommandError(f"spyderresp: {name}: damaged: {safe(str(error).lower())}") from None
         except ImportError as error:
-            raise CannotGoOnError(f"spyderresp: {name}: {safe(str(error))}") from None
+            raise CommandError(f"spyderresp: {name}: {safe(str(error))}") from None
         finally:
             self._progress.clear()
 
@@ -162,7 +162,8 @@ class Reading:
             self._progress.update(line)
 
     def _tables(self, file: Any, kind: Any, name: str) -> None:
-        tables = needed("spyderresp.events.tables", "arrow", "Parquet and Arrow IPC")
+        with needs_extra("arrow", "Parquet and Arrow IPC"):
+            from spyderresp.events import tables
         first = 1
         for batch in tables.batches(file, kind, self._taker.wanted(tables)):
             self._batch(tables, batch, name, first)

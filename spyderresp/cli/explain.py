@@ -11,7 +11,7 @@ from typing import Any, Final
 from spyderresp.cli.event_input import MAX_LINE, input_name, open_input, to_event
 from spyderresp.cli.options import add_options, make_engine
 from spyderresp.cli.plan import plan_text
-from spyderresp.cli.terminal import CannotGoOnError, Paint, Streams, safe
+from spyderresp.cli.terminal import CommandError, Paint, Streams, safe
 from spyderresp.decision.explain import (
     ClauseReason,
     EntryReason,
@@ -103,9 +103,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     names = [policy.name for policy in engine.policies]
     if args.policy is not None and args.policy not in names:
         hint = suggestion(args.policy, names) if names else "there is none"
-        raise CannotGoOnError(
-            f"spyderresp explain: error: no policy is named {safe(quoted(args.policy))}; {safe(hint)}"
-        )
+        raise CommandError(f"spyderresp explain: error: no policy is named {safe(quoted(args.policy))}; {safe(hint)}")
     if args.event == "-" and sys.stdin.isatty():
         streams.complain("reading one event from the terminal, as JSON; Ctrl-D ends")
     with open_input(args.event) as file:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from spyderresp.cli.terminal import CannotGoOnError, Paint, Streams, plural, safe
+from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, safe
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.steps import Step, epoch_seconds
 from spyderresp.execution.undo import UNDO
@@ -175,11 +175,11 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     for what, options in _OWN.items():
         for option, name in options:
             if what != args.what and getattr(args, name):
-                raise CannotGoOnError(f"spyderresp journal: error: {option} belongs to `journal {what}`")
+                raise CommandError(f"spyderresp journal: error: {option} belongs to `journal {what}`")
     try:
         return _show(args, streams) if args.what == "show" else _verify(args, streams)
     except JournalError as error:
-        raise CannotGoOnError(f"spyderresp journal: error: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp journal: error: {safe(str(error))}") from None
 
 
 def _show(args: argparse.Namespace, streams: Streams) -> int:
@@ -275,7 +275,7 @@ def _since(text: str | None) -> float:
     ago = _AGO.fullmatch(text)
     seconds = time.time() - int(ago[1]) * _SECONDS[ago[2]] if ago else epoch_seconds(text)
     if seconds is None:
-        raise CannotGoOnError(
+        raise CommandError(
             f"spyderresp journal: error: `{safe(text)}` is no time; write 2026-11-24T01:02:03Z, or 30m, 12h, 7d"
         )
     return seconds

@@ -5,17 +5,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import fnmatch
+import importlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from spyderresp.cli.terminal import CannotGoOnError, Streams, counted, diagnostic_text, pages, reason_of, safe
+from spyderresp.cli.terminal import CommandError, Streams, counted, diagnostic_text, pages, reason_of, safe
 from spyderresp.decision.compiler import Defaults, NotIn
 from spyderresp.decision.engine import Engine
-from spyderresp.errors import PolicyError, optional
+from spyderresp.errors import PolicyError, SpyderrespError
 from spyderresp.events.formats import BUILT_IN
 from spyderresp.policies.codes import CODES
 from spyderresp.policies.diagnostics import Findings, quoted, suggestion
@@ -90,7 +92,17 @@ def read_paths(paths: Sequence[str], streams: Streams, *, strict: bool) -> Polic
 #     ignore = ["SR805"]
 #     per-file-ignores = { "trial/*.yaml" = ["SR801", "SR802"] }
 
-_TOML: Final = optional("tomllib") or optional("tomli")
+
+def _toml_module() -> Any:
+    """Return the reader of TOML: the standard one, or on Python 3.10 that of the extra `toml`; None without either."""
+    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        return None
+
+
+_TOML: Final = _toml_module()
 _OWN: Final = "spyderresp.toml"
 _SHARED: Final = "pyproject.toml"
 _CHECK: Final = "check"
@@ -134,7 +146,7 @@ def find_project(start: Path, named: str | None = None) -> Project:
     """Return what the named file says, else the nearest from ``start`` upwards; all as usual where there is none.
 
     Raises:
-        CannotGoOnError: it cannot be read, or says what nobody knows.
+        CommandError: it cannot be read, or says what nobody knows.
     """
     if named is not None:
         return _read(Path(named), must=True) or Project()
@@ -215,8 +227,8 @@ def _codes(path: Path, key: str, said: object) -> frozenset[str]:
     return frozenset(said)
 
 
-def _fault(path: Path, reason: str) -> CannotGoOnError:
-    return CannotGoOnError(f"spyderresp: {safe(str(path))}: {safe(reason)}")
+def _fault(path: Path, reason: str) -> CommandError:
+    return CommandError(f"spyderresp: {safe(str(path))}: {safe(reason)}")
 
 
 # Files that are rewritten whole or not at all.
@@ -224,7 +236,7 @@ def _fault(path: Path, reason: str) -> CannotGoOnError:
 _BOM: Final = b"\xef\xbb\xbf"
 
 
-class ChangedError(Exception):
+class FileChangedError(SpyderrespError):
     """A file does not hold what it was read as."""
 
 
@@ -232,7 +244,7 @@ def rewrite(path: Path, before: str, after: str) -> None:
     """Put a text into the place of another: its mark at the beginning, its mode and its links stay.
 
     Raises:
-        ChangedError: the file holds another text by now.
+        FileChangedError: the file holds another text by now.
         OSError: it cannot be written; the old text stands.
     """
     # A link keeps leading to the file; the file is what changes.
@@ -243,7 +255,7 @@ def rewrite(path: Path, before: str, after: str) -> None:
     while held[len(mark) :].startswith(_BOM):
         mark += _BOM
     if held != mark + before.encode():
-        raise ChangedError
+        raise FileChangedError
     status = real.stat()
     import tempfile  # slow to load, and only `--fix` needs it
 

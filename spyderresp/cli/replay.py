@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -11,13 +12,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from spyderresp.authoring.replay import Replay
-from spyderresp.authoring.replay.report import Line, Report, moment, report_of
-from spyderresp.cli.event_input import KINDS, Reading, meant
+from spyderresp.authoring.replay.report import Line, Report, moment, report_of, width_text
+from spyderresp.cli.event_input import KINDS, Reading, selected_files
 from spyderresp.cli.options import add_options, make_engine
-from spyderresp.cli.replay_pieces import Replaying, Work
-from spyderresp.cli.terminal import CannotGoOnError, Paint, Streams, plural, reason_of, safe
+from spyderresp.cli.replay_pieces import Replaying, ReplayTask
+from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, reason_of, safe
 from spyderresp.decision.engine import Engine
-from spyderresp.errors import needed
+from spyderresp.errors import needs_extra
 from spyderresp.events.files import STDIN
 
 # A replay's report as text for people.
@@ -25,7 +26,6 @@ from spyderresp.events.files import STDIN
 _SHOWN: Final = 20
 _BAR: Final = 40
 _DISPOSITIONS: Final = ("execute", "audit", "superseded", "not_applicable")
-_WIDTHS: Final = ((604_800, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
 _LONGEST: Final = 56
 
 
@@ -77,15 +77,6 @@ def _head(report: Report) -> Iterator[str]:
         yield f"{report.bad:,} bad"
     if report.timeless:
         yield f"{report.timeless:,} without a time"
-
-
-def width_text(width: int) -> str:
-    """Return the length of a bucket for people."""
-    for seconds, name in _WIDTHS:
-        if width % seconds == 0:
-            count = width // seconds
-            return name if count == 1 else f"{count} {name}s"
-    return f"{width} seconds"
 
 
 def _table(paint: Paint, title: str, keys: Sequence[str], lines: Sequence[Line]) -> Iterator[str]:
@@ -154,8 +145,8 @@ def add_parser(verbs: Any) -> None:
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
     if args.cluster is not None and args.engine == "local":
-        raise CannotGoOnError("spyderresp: --cluster needs --engine dask or --engine spark")
-    paths = meant(args.paths, "spyderresp")
+        raise CommandError("spyderresp: --cluster needs --engine dask or --engine spark")
+    paths = selected_files(args.paths, "spyderresp")
     page = _page() if args.html is not None else None
     engine = make_engine(args, streams)
     if engine is None:
@@ -175,16 +166,18 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
 def _page() -> Any:
     """Return the module that makes pages, before hours of replaying show that it is missing."""
     try:
-        return needed("spyderresp.cli.replay_page", "report", "--html")
+        with needs_extra("report", "--html"):
+            from spyderresp.cli import replay_page
     except ImportError as error:
-        raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp: {safe(str(error))}") from None
+    return replay_page
 
 
 def _write(name: str, text: str) -> None:
     try:
         Path(name).write_text(text, "utf-8")
     except OSError as error:
-        raise CannotGoOnError(f"spyderresp: {safe(name)}: cannot be written: {reason_of(error)}") from None
+        raise CommandError(f"spyderresp: {safe(name)}: cannot be written: {reason_of(error)}") from None
 
 
 def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
@@ -199,12 +192,13 @@ def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], strea
 def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
     """Return the same, read by the workers of another engine."""
     if STDIN in paths:
-        raise CannotGoOnError(f"spyderresp: --engine {args.engine}: workers cannot read standard input")
+        raise CommandError(f"spyderresp: --engine {args.engine}: workers cannot read standard input")
     try:
-        module = needed(f"spyderresp.cli.replay_{args.engine}", args.engine, f"--engine {args.engine}")
+        with needs_extra(args.engine, f"--engine {args.engine}"):
+            module = importlib.import_module(f"spyderresp.cli.replay_{args.engine}")
     except ImportError as error:
-        raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
-    work = Work(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
+        raise CommandError(f"spyderresp: {safe(str(error))}") from None
+    work = ReplayTask(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
     replay, bad = Replay(), 0
     progress = streams.progress("events")
     try:
@@ -213,11 +207,11 @@ def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], 
                 progress.clear()
                 streams.say(piece.said)
                 if piece.failed is not None:
-                    raise CannotGoOnError(piece.failed)
+                    raise CommandError(piece.failed)
                 replay.add_part(piece.part)
                 bad += piece.bad
                 progress.update(replay.events)
     except module.FAILURES as error:
-        raise CannotGoOnError(f"spyderresp: --engine {args.engine}: {safe(str(error).partition(chr(10))[0])}") from None
+        raise CommandError(f"spyderresp: --engine {args.engine}: {safe(str(error).partition(chr(10))[0])}") from None
     progress.clear()
     return replay, bad

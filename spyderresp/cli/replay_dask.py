@@ -8,13 +8,13 @@ from typing import Final
 
 from distributed import Client, KilledWorker, LocalCluster, as_completed
 
-from spyderresp.cli.replay_pieces import Piece, Work
+from spyderresp.cli.replay_pieces import RecordingPart, ReplayTask
 
 #: What ends a replay, and why it says so.
 FAILURES: Final = (OSError, KilledWorker)
 
 
-def pieces(work: Work, cluster: str | None) -> Iterator[Piece]:
+def pieces(work: ReplayTask, cluster: str | None) -> Iterator[RecordingPart]:
     """Yield what the files come to, in their order, while others are still being read.
 
     Args:
@@ -32,9 +32,9 @@ def pieces(work: Work, cluster: str | None) -> Iterator[Piece]:
         client = held.enter_context(Client(cluster))
         shared = client.scatter(work, broadcast=True)
         # Names of their own: on a scheduler that others use results are known by name. A lost piece is made again.
-        made = [client.submit(Work.piece, shared, number, pure=False) for number in range(len(work.files))]
+        made = [client.submit(ReplayTask.piece, shared, number, pure=False) for number in range(len(work.files))]
         numbers = {future.key: number for number, future in enumerate(made)}
-        early: dict[int, Piece] = {}
+        early: dict[int, RecordingPart] = {}
         turn = 0
         for future, piece in as_completed(made, with_results=True):
             early[numbers[future.key]] = piece

@@ -13,8 +13,7 @@ import matplotlib as mpl
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
-from spyderresp.authoring.replay.report import Line, Report, moment
-from spyderresp.cli.replay import width_text
+from spyderresp.authoring.replay.report import Line, Report, moment, width_text
 from spyderresp.cli.terminal import safe
 
 # The charts of a replay's page, as SVG to stand in it. Needs the extra ``report`` (matplotlib).

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.authoring.replay import Part, Replay
-from spyderresp.authoring.replay.kills import instead, whom
+from spyderresp.authoring.replay.kills import fallback_paths, target_paths
 from spyderresp.cli.event_input import Reading
-from spyderresp.cli.terminal import CannotGoOnError, Streams
+from spyderresp.cli.terminal import CommandError, Streams
 from spyderresp.decision import ActionPlan
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
@@ -35,7 +35,7 @@ class Replaying:
 
     def wanted(self, tables: Any) -> Any:
         policies = self._engine.policies
-        return tables.wanted([policies], ("time",), whom(policies), instead(policies))
+        return tables.required_columns([policies], ("time",), target_paths(policies), fallback_paths(policies))
 
     def line(self, data: bytes, _name: str, _place: int) -> None:
         self.replay.add(decided(self._engine, data, self._form))
@@ -48,7 +48,7 @@ class Replaying:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class RecordingPart:
     """What one file comes to.
 
     Attributes:
@@ -74,7 +74,7 @@ class _Kept(Streams):
         self._prompt = False
 
 
-def piece_of(engine: Engine, form: str | None, path: str, where: str) -> Piece:
+def piece_of(engine: Engine, form: str | None, path: str, where: str) -> RecordingPart:
     """Return what a file comes to, whatever is wrong with it.
 
     Args:
@@ -89,9 +89,9 @@ def piece_of(engine: Engine, form: str | None, path: str, where: str) -> Piece:
     failed = None
     try:
         reading.read(path, where)
-    except CannotGoOnError as error:
+    except CommandError as error:
         failed = str(error)
-    return Piece(taker.replay.part(), reading.bad, streams.said.getvalue(), failed)
+    return RecordingPart(taker.replay.part(), reading.bad, streams.said.getvalue(), failed)
 
 
 # Work that other engines hand to their workers: one file of a recording, by one engine, compiled once a process.
@@ -99,7 +99,7 @@ def piece_of(engine: Engine, form: str | None, path: str, where: str) -> Piece:
 _COMPILING: Final = threading.Lock()
 
 
-class Work:
+class ReplayTask:
     """The files of a recording, and what decides them. Pickles small: a worker unpacks and compiles policies once.
 
     Args:
@@ -113,7 +113,7 @@ class Work:
         self._form = form
         self._data = zlib.compress(pickle.dumps(engine, pickle.HIGHEST_PROTOCOL), 1)
 
-    def piece(self, number: int) -> Piece:
+    def piece(self, number: int) -> RecordingPart:
         """Return what a file comes to."""
         with _COMPILING:
             engine = _engine_of(self._data)

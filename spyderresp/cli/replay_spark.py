@@ -10,14 +10,14 @@ import pyarrow as pa
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
-from spyderresp.cli.replay_pieces import Piece, Work
+from spyderresp.cli.replay_pieces import RecordingPart, ReplayTask
 
 #: What ends a replay, and why it says so.
 FAILURES: Final = (PySparkException,)
 _MADE: Final = pa.schema([("number", pa.int64()), ("piece", pa.binary())])
 
 
-def pieces(work: Work, cluster: str | None) -> Iterator[Piece]:
+def pieces(work: ReplayTask, cluster: str | None) -> Iterator[RecordingPart]:
     """Yield what the files come to, in their order, when all are read.
 
     Args:
@@ -44,7 +44,7 @@ def pieces(work: Work, cluster: str | None) -> Iterator[Piece]:
         yield pickle.loads(bytes(row["piece"]))  # noqa: S301
 
 
-def _each(work: Work) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def _each(work: ReplayTask) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     # An inner function: one that could be imported would be sent by its name, and the work not at all.
     def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 from typing import Any, Final, get_args
 
 from spyderresp.cli.terminal import Streams
@@ -81,5 +80,7 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    code: int = importlib.import_module("spyderresp.cli.run_service").run(args, streams)
-    return code
+    # The service takes long to import; `spyderresp run --help` does without it.
+    from spyderresp.cli import run_service
+
+    return run_service.run(args, streams)

@@ -16,7 +16,7 @@ from spyderresp.execution.report import Result, StepOutcome
 from spyderresp.execution.steps import Step
 from spyderresp.executors.dry_run import said_of
 from spyderresp.policies.vocabulary import FLAGS
-from spyderresp.service.intake import Bad
+from spyderresp.service.intake import BadRecord
 from spyderresp.service.metrics import Level
 
 Form = Literal["text", "json", "quiet"]
@@ -91,7 +91,7 @@ class RunLog:
         word = "" if level == "info" else f"{self._paint('red' if level == 'error' else 'yellow', level)}: "
         self._complain(f"spyderresp: {word}" + "\n".join(safe(line) for line in message.split("\n")))
 
-    def bad(self, source: str, bad: Bad) -> None:
+    def bad(self, source: str, bad: BadRecord) -> None:
         """Name a bad event, and where it stood."""
         with self._lock:
             self.bad_events += 1
@@ -127,7 +127,7 @@ class RunLog:
 
         Raises:
             BrokenPipeError: whoever read the flags went away.
-            CannotGoOnError: standard output cannot be written.
+            CommandError: standard output cannot be written.
         """
         if self._sink is not None and self._sink.lost is not None:
             raise self._sink.lost

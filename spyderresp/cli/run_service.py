@@ -15,14 +15,20 @@ from typing import Any, Final
 
 from spyderresp.cli.options import read_policies
 from spyderresp.cli.run_log import Form, LogHandler, RunLog, StdoutFlags
-from spyderresp.cli.terminal import CannotGoOnError, Streams, counted, diagnostic_text, pages, plural, reason_of, safe
+from spyderresp.cli.terminal import CommandError, Streams, counted, diagnostic_text, pages, plural, reason_of, safe
 from spyderresp.execution.interfaces import Executor
 from spyderresp.executors.dry_run import DryRun
 from spyderresp.journal import Journal, JournalError
 from spyderresp.policies.diagnostics import Source
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, FLAGS
-from spyderresp.service.config.build import ends, executors_of, kills, refuse_distrusted, refuse_forgetful
+from spyderresp.service.config.build import (
+    executors_of,
+    has_real_agent_actions,
+    is_finite,
+    require_journal,
+    require_trusted_files,
+)
 from spyderresp.service.config.executor_settings import Installed
 from spyderresp.service.config.load import Catalogue, ConfigurationError, read_configuration, settings_of
 from spyderresp.service.config.settings import Settings, StdinSource
@@ -30,7 +36,7 @@ from spyderresp.service.config.source_settings import BROKERS
 from spyderresp.service.metrics import Counts
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.base import SourceError
-from spyderresp.service.wiring import assembled
+from spyderresp.service.wiring import assemble
 
 # The options of ``spyderresp run``: turned into the text of a configuration, so that both are checked alike.
 
@@ -150,22 +156,22 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     try:
         settings = settings_from(args, installed)
         if not settings.policies:
-            raise CannotGoOnError("spyderresp run: error: no policies; name them by `--policies PATH`")
+            raise CommandError("spyderresp run: error: no policies; name them by `--policies PATH`")
         if not settings.sources:
             settings = replace(settings, sources=(StdinSource(),))
         if StdinSource() in settings.sources:
             _look_at_stdin(streams)
         executors = _completed(executors_of(settings, installed), flags)
-        if kills(executors):
-            refuse_distrusted(settings)
-            refuse_forgetful(settings)
+        if has_real_agent_actions(executors):
+            require_trusted_files(settings)
+            require_journal(settings)
         args.policies, args.strict = list(settings.policies), settings.strict
         policies = read_policies(args, streams)
         if policies is None:
             return 2
         if args.check:
             # Made and never started: tokens are read, and extras looked for.
-            with assembled(settings, policies, executors, RunLog(streams, "quiet")):
+            with assemble(settings, policies, executors, RunLog(streams, "quiet")):
                 pass
             streams.complain(f"spyderresp: fine: {_count(policies)}, {policies.digest}")
             return 0
@@ -174,7 +180,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         paint = streams.paint(errors=True)
         said = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
         found = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
-        raise CannotGoOnError(f"{said}\n{found}") from None
+        raise CommandError(f"{said}\n{found}") from None
     finally:
         for executor in executors:
             executor.close()
@@ -183,7 +189,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
 def _look_at_stdin(streams: Streams) -> None:
     if sys.stdin is None:
         # Its number may belong to any file by now.
-        raise CannotGoOnError("spyderresp: standard input is closed; name a file")
+        raise CommandError("spyderresp: standard input is closed; name a file")
     if sys.stdin.isatty():
         streams.complain("reading events from the terminal, one JSON object a line; Ctrl-D ends")
 
@@ -196,24 +202,24 @@ def _serve(
     form: Form,
     streams: Streams,
 ) -> int:
-    live = not all(map(ends, settings.sources))
+    live = not all(map(is_finite, settings.sources))
     log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
     with _heard(log):
         try:
             journal = None if settings.journal is None else Journal(settings.journal)
-            if journal is None and kills(executors):
+            if journal is None and has_real_agent_actions(executors):
                 log.say("warning", "there is no journal: what was done is not remembered, and may be done twice")
-            with assembled(settings, policies, executors, log, journal) as (service, counts):
+            with assemble(settings, policies, executors, log, journal) as (service, counts):
                 if live:
                     log.say("info", _beginning(settings, policies, executors))
                 with _signals(service):
                     ending = service.run()
         except (SourceError, JournalError) as error:
-            raise CannotGoOnError(f"spyderresp: {safe(str(error))}") from None
+            raise CommandError(f"spyderresp: {safe(str(error))}") from None
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise CannotGoOnError(f"spyderresp: {reason_of(error)}") from None
+            raise CommandError(f"spyderresp: {reason_of(error)}") from None
         log.end()
         log.say("info", _summary(counts, ending))
     return _code(ending, log)

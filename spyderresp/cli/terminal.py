@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import IO, Any, Final, NamedTuple, TextIO
 
-from spyderresp.errors import Diagnostic
+from spyderresp.errors import Diagnostic, SpyderrespError
 
 _SGR: Final = {"red": "31;1", "yellow": "33;1", "blue": "34;1", "green": "32;1", "bold": "1", "dim": "2"}
 # Control characters; what reorders or hides text on the screen; line separators; surrogates, which no stream can
@@ -29,7 +29,7 @@ _PROGRESS_EVERY: Final = 0.25
 _WIDTH: Final = 120
 
 
-class CannotGoOnError(Exception):
+class CommandError(SpyderrespError):
     """The command ends here with exit code 3; the message is for people, and safe to print."""
 
 
@@ -68,10 +68,10 @@ class Streams:
         """Write a line to standard output; at once where somebody may be waiting for it.
 
         Raises:
-            CannotGoOnError: it cannot be written, for a full disk perhaps.
+            CommandError: it cannot be written, for a full disk perhaps.
         """
         if self._out is None:
-            raise CannotGoOnError("spyderresp: standard output is closed")
+            raise CommandError("spyderresp: standard output is closed")
         try:
             _put(self._out, text + "\n")
             if self._prompt:
@@ -85,7 +85,7 @@ class Streams:
         """Write out what is held back.
 
         Raises:
-            CannotGoOnError: it cannot be written.
+            CommandError: it cannot be written.
         """
         if self._out is None:
             return
@@ -98,7 +98,7 @@ class Streams:
 
     def _lost(self, error: OSError) -> None:
         self.abandon()
-        raise CannotGoOnError(f"spyderresp: standard output cannot be written: {reason_of(error)}") from None
+        raise CommandError(f"spyderresp: standard output cannot be written: {reason_of(error)}") from None
 
     def complain(self, text: str) -> None:
         """Write a line to standard error. Where that fails there is nobody left to tell."""

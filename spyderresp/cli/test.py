@@ -14,10 +14,10 @@ from spyderresp.authoring.testing.report import Report, Result
 from spyderresp.authoring.testing.report_formats import junit_text, report_dict
 from spyderresp.authoring.testing.runner import run as run_tests
 from spyderresp.authoring.testing.suite import Case, Suite
-from spyderresp.authoring.testing.suite_files import Found, find
+from spyderresp.authoring.testing.suite_files import SuiteFiles, find
 from spyderresp.cli.options import watched
 from spyderresp.cli.terminal import (
-    CannotGoOnError,
+    CommandError,
     Paint,
     Streams,
     counted,
@@ -146,7 +146,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
 def _watched_once(args: argparse.Namespace, streams: Streams) -> tuple[str, ...]:
     try:
         paths = _once(args, streams)[1]
-    except CannotGoOnError as error:
+    except CommandError as error:
         streams.complain(str(error))
         paths = tuple(args.paths)
     streams.flush()
@@ -166,7 +166,7 @@ def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, .
         return not wanted or any(word in name for word in wanted)
 
     if not found.diagnostics and not any(chosen(suite, case) for suite in found.suites for case in suite.cases):
-        raise CannotGoOnError(f"spyderresp test: error: no test has {_any_of(args.filter)} in its name")
+        raise CommandError(f"spyderresp test: error: no test has {_any_of(args.filter)} in its name")
     report = run_tests(found.suites, chosen=chosen, coverage=args.coverage or args.min_coverage is not None)
     errors = [item for item in (*found.diagnostics, *report.diagnostics) if item.level == "error"]
     code = 2 if errors else 1 if report.count("failed") else 0
@@ -190,19 +190,17 @@ def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, .
     return code or int(not enough), (*args.paths, *dict.fromkeys(inputs))
 
 
-def _refuse_nothing(found: Found) -> None:
+def _refuse_nothing(found: SuiteFiles) -> None:
     if found.empty:
         listed = ", ".join(safe(quoted(path)) for path in found.empty)
-        raise CannotGoOnError(
-            f"spyderresp test: error: no test found in {listed}: no document says `kind: ResponseTest`"
-        )
+        raise CommandError(f"spyderresp test: error: no test found in {listed}: no document says `kind: ResponseTest`")
 
 
 def _any_of(words: list[str]) -> str:
     return " or ".join(safe(quoted(word)) for word in words)
 
 
-def _text(args: argparse.Namespace, found: Found, report: Report, streams: Streams) -> None:
+def _text(args: argparse.Namespace, found: SuiteFiles, report: Report, streams: Streams) -> None:
     paint = streams.paint()
     for path in found.files:
         mine = [result for result in report.results if result.suite.path == path]
@@ -233,4 +231,4 @@ def _write(path: str, text: str) -> None:
         with open(path, "w", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
-        raise CannotGoOnError(f"spyderresp test: {safe(path)}: {reason_of(error)}") from None
+        raise CommandError(f"spyderresp test: {safe(path)}: {reason_of(error)}") from None

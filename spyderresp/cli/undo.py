@@ -9,7 +9,7 @@ from typing import Any, Final, cast
 
 from spyderresp import executors
 from spyderresp.cli.journal import SHOWN, moment, step_text
-from spyderresp.cli.terminal import CannotGoOnError, Streams, safe
+from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.report import FINE
 from spyderresp.execution.undo import Undoable, Undoing, undo, undoable
@@ -50,17 +50,17 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         with JournalReader(args.journal) as reader:
             known = undoable(reader.entries(missing=True))
     except (KeyError, TypeError, ValueError):
-        raise CannotGoOnError(
+        raise CommandError(
             f"spyderresp undo: error: {safe(args.journal)}: an entry cannot be read; `journal verify` says more"
         ) from None
     except JournalError as error:
-        raise CannotGoOnError(f"spyderresp undo: error: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
     if not args.keys:
         _list(known, streams)
         return 0
     chosen = [_named(key, known) for key in args.keys]
     if not args.machine:
-        raise CannotGoOnError("spyderresp undo: error: which machine is this? name it by `--machine NAME`")
+        raise CommandError("spyderresp undo: error: which machine is this? name it by `--machine NAME`")
     return _undo(chosen, _executor(args.machine), args.journal, streams)
 
 
@@ -68,7 +68,7 @@ def _executor(machine: str) -> Undoing:
     try:
         return cast("Undoing", executors.LocalHost(machine=machine))
     except (OSError, ValueError) as error:
-        raise CannotGoOnError(f"spyderresp undo: error: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
 
 
 def _list(known: Mapping[str, Undoable], streams: Streams) -> None:
@@ -85,9 +85,9 @@ def _list(known: Mapping[str, Undoable], streams: Streams) -> None:
 def _named(key: str, known: Mapping[str, Undoable]) -> Undoable:
     found = [item for whole, item in known.items() if whole.startswith(key.lower())]
     if len(key) < _LEAST_DIGITS or len(found) > 1:
-        raise CannotGoOnError(f"spyderresp undo: error: {quoted(key)} is too short to name one step")
+        raise CommandError(f"spyderresp undo: error: {quoted(key)} is too short to name one step")
     if not found:
-        raise CannotGoOnError(
+        raise CommandError(
             f"spyderresp undo: error: no renice in this journal has a key that begins with {quoted(key)}"
         )
     return found[0]
@@ -103,5 +103,5 @@ def _undo(chosen: Sequence[Undoable], executor: Undoing, path: str, streams: Str
                 fine = fine and outcome.status in FINE
                 streams.write(step_text(time.time(), outcome.step, outcome.to_dict(), paint))
     except JournalError as error:
-        raise CannotGoOnError(f"spyderresp undo: error: {safe(str(error))}") from None
+        raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
     return 0 if fine else 1

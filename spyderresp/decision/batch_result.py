@@ -34,7 +34,7 @@ from spyderresp.decision._index import DecisionIndex
 from spyderresp.decision._plain import NUMBER_COLUMNS, TEXT_COLUMNS, PlainActions, PlainWords
 from spyderresp.decision._plan import ActionPlan, PlanShape
 from spyderresp.decision.arrow_columns import Columns, Memory, field_place, pieces
-from spyderresp.errors import EventError
+from spyderresp.errors import EventError, SpyderrespError
 from spyderresp.policies.vocabulary import FLAG_TEXTS, SCOPES
 
 # What the rows of a record batch say of their events: whom they are about, id, time, attribution.
@@ -67,7 +67,7 @@ def row_cells(batch: pa.RecordBatch) -> TargetColumns | None:
     return TargetColumns(cells, name, memory.kept)
 
 
-class _UnreadError(Exception):
+class _UnreadError(SpyderrespError):
     """A type is none that is read natively."""
 
 

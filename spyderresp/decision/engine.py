@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from spyderresp.decision._engine import EngineBase
 from spyderresp.decision.compiler import Compiled, Defaults, NotIn, Options, compile_policies
-from spyderresp.errors import later, needed
+from spyderresp.errors import needs_extra
 from spyderresp.policies.policy_set import PolicySet
 
 if TYPE_CHECKING:
@@ -76,9 +76,9 @@ class Engine(EngineBase):
             EventError: a column that is checked has the wrong type, or holds what is no text.
             ImportError: pyarrow is not installed.
         """
-        module = needed("spyderresp.decision.batch_result", "arrow", "evaluate_batch()")
-        result: BatchResult = module.evaluate_batch(self._compiled.index, table)
-        return result
+        with needs_extra("arrow", "evaluate_batch()"):
+            from spyderresp.decision.batch_result import evaluate_batch
+        return evaluate_batch(self._compiled.index, table)
 
     def replace(self, policies: PolicySet) -> None:
         """Decide by other policies from now on. Whole: no event sees a mixture.
@@ -101,8 +101,9 @@ class Engine(EngineBase):
         Raises:
             EventError: the event is malformed where it is checked.
         """
-        explanation: Explanation = later("spyderresp.decision.explain").explain(self._compiled, event)
-        return explanation
+        from spyderresp.decision.explain import explain
+
+        return explain(self._compiled, event)
 
     def stats(self) -> dict[str, Any]:
         """Return counts since the policies were loaded, and the index's shape and sizes, for monitoring."""

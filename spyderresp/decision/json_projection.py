@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from spyderresp.errors import optional
 from spyderresp.policies.vocabulary import FIELDS, SCOPES
 
 #: Keys of the event, of each scope, of each scope's labels, to where their values go.
@@ -20,8 +19,9 @@ _LABELS: Final = "labels"
 
 def narrow_decoder(wanted: Wanted) -> Decoder | None:
     """Return a decoder of what is wanted, or None where msgspec is not installed."""
-    msgspec = optional("msgspec")
-    if msgspec is None:
+    try:
+        import msgspec
+    except ImportError:
         return None
 
     def struct(name: str, keys: dict[str, Any], inner: dict[str, Any]) -> Any:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from spyderresp.events.field_readers import Fields, filled
+from spyderresp.events.field_readers import Fields, without_absent
 
 _UNKNOWN = "<NA>"
 _HOST = "host"
@@ -38,18 +38,18 @@ def from_alert(record: Mapping[str, Any]) -> dict[str, Any]:
     alert = Fields(record)
     output = alert.needed("output_fields")
     fields = Fields({key: value for key, value in output.values.items() if value != _UNKNOWN}, output.path)
-    return filled(
+    return without_absent(
         id=alert.text("uuid"),
         time=alert.instant("time"),
-        machine=filled(hostname=alert.text("hostname")),
-        namespace=filled(name=fields.text("k8s.ns.name")),
-        pod=filled(
+        machine=without_absent(hostname=alert.text("hostname")),
+        namespace=without_absent(name=fields.text("k8s.ns.name")),
+        pod=without_absent(
             name=fields.text("k8s.pod.name"),
             kuid=fields.text("k8s.pod.uid", "k8s.pod.id"),
             labels={**_listed_labels(fields), **_single_labels(fields)},
         ),
         container=_container(fields),
-        process=filled(
+        process=without_absent(
             name=fields.text("proc.name"),
             exe=fields.text("proc.exepath"),
             euser=fields.text("user.name"),
@@ -69,7 +69,7 @@ def _container(fields: Fields) -> dict[str, Any]:
     name = fields.text("container.name")
     if identity == _HOST or (identity is None and name == _HOST):
         return {}
-    return filled(image=_image(fields), containerName=name, containerID=identity)
+    return without_absent(image=_image(fields), containerName=name, containerID=identity)
 
 
 def _image(fields: Fields) -> str | None:

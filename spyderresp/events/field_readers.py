@@ -12,7 +12,7 @@ from typing import Any
 from spyderresp.errors import EventError
 
 
-def described(value: object) -> str:
+def json_kind(value: object) -> str:
     """Name the kind of a JSON value, for a message."""
     if value is None:
         return "null"
@@ -29,7 +29,7 @@ def described(value: object) -> str:
     return "something else"
 
 
-def filled(**fields: Any) -> dict[str, Any]:
+def without_absent(**fields: Any) -> dict[str, Any]:
     """Return the given fields without the absent ones (None) and the empty mappings, in the order given."""
     return {key: value for key, value in fields.items() if value is not None and value != {}}
 
@@ -47,7 +47,7 @@ class Fields:
 
     def refusal(self, key: str, wanted: str) -> EventError:
         """Return the error for a value of the wrong kind."""
-        return EventError(self.at(key), f"must be {wanted}, not {described(self.values.get(key))}")
+        return EventError(self.at(key), f"must be {wanted}, not {json_kind(self.values.get(key))}")
 
     def text(self, *keys: str) -> str | None:
         """Return the text under the first of the keys that is present."""
@@ -72,7 +72,7 @@ class Fields:
             raise self.refusal(key, "text or a list of texts")
         for index, item in enumerate(value):
             if not isinstance(item, str):
-                raise EventError(f"{self.at(key)}[{index}]", f"must be text, not {described(item)}")
+                raise EventError(f"{self.at(key)}[{index}]", f"must be text, not {json_kind(item)}")
         return value[0] if len(set(value)) == 1 else None
 
     def integer(self, key: str) -> int | None:
@@ -126,6 +126,6 @@ class Fields:
         for index, item in enumerate(value):
             path = f"{self.at(key)}[{index}]"
             if not isinstance(item, Mapping):
-                raise EventError(path, f"must be a mapping, not {described(item)}")
+                raise EventError(path, f"must be a mapping, not {json_kind(item)}")
             held.append(Fields(item, path))
         return held

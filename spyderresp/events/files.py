@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from typing import IO, Any, Final, Literal
 
-from spyderresp.errors import optional
+from spyderresp.errors import SpyderrespError
 
 Kind = Literal["lines", "parquet", "ipc-file", "ipc-stream"]
 STDIN: Final = "-"
@@ -27,7 +27,7 @@ _TABLES: Final[tuple[tuple[bytes, Kind], ...]] = (
 )
 
 
-class RecordedError(Exception):
+class RecordedError(SpyderrespError):
     """A file cannot be found or read.
 
     Attributes:
@@ -85,7 +85,7 @@ def _is_named_so(name: str) -> bool:
 
 
 @contextlib.contextmanager
-def opened(path: str) -> Iterator[tuple[IO[bytes], Kind]]:
+def open_recording(path: str) -> Iterator[tuple[IO[bytes], Kind]]:
     """Open a file, decompressed where it is JSON lines; gives what it holds too.
 
     Raises:
@@ -109,13 +109,17 @@ def opened(path: str) -> Iterator[tuple[IO[bytes], Kind]]:
 
 def damage() -> tuple[type[Exception], ...]:
     """Return what reading a file raises where what it holds is damaged."""
-    module = optional("zstandard")
-    return (EOFError, zlib.error, *(() if module is None else (module.ZstdError,)))
+    try:
+        import zstandard
+    except ImportError:
+        return (EOFError, zlib.error)
+    return (EOFError, zlib.error, zstandard.ZstdError)
 
 
 def _unzstd(file: IO[bytes], path: str) -> IO[bytes]:
-    module = optional("zstandard")
-    if module is None:
-        raise RecordedError(path, "zstd needs the extra `zstd`: pip install 'spyderresp[zstd]'")
-    reader = module.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+    try:
+        import zstandard
+    except ImportError:
+        raise RecordedError(path, "zstd needs the extra `zstd`: pip install 'spyderresp[zstd]'") from None
+    reader = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
     return io.BufferedReader(reader)

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from spyderresp.errors import EventError
 from spyderresp.events import falco, normal, spyderbat, tetragon
-from spyderresp.events.field_readers import described
+from spyderresp.events.field_readers import json_kind
 
 # What an adapter is, and how one is found for a record.
 
@@ -124,7 +124,7 @@ class Adapters:
 
 def _check(record: object) -> None:
     if not isinstance(record, Mapping):
-        raise EventError("", f"the record must be a mapping, not {described(record)}")
+        raise EventError("", f"the record must be a mapping, not {json_kind(record)}")
 
 
 __all__ = ["BUILT_IN", "Adapter", "Adapters", "adapt"]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
-from spyderresp.errors import EventError
+from spyderresp.errors import EventError, SpyderrespError
 
 
 def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
@@ -33,7 +33,7 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
     raise EventError("", f"not valid JSON: {reason}")
 
 
-class _NotJsonError(ValueError):
+class _NotJsonError(SpyderrespError, ValueError):
     """A word that the decoder takes and JSON does not have."""
 
 

@@ -39,7 +39,7 @@ def too_long(limit: int) -> EventError:
     return EventError("", f"the line is longer than {limit:,} bytes")
 
 
-class Piece(NamedTuple):
+class LineChunk(NamedTuple):
     """Whole lines of a stream.
 
     Attributes:
@@ -53,7 +53,7 @@ class Piece(NamedTuple):
     long: tuple[int, ...] = ()
 
 
-class Cutter:
+class LineSplitter:
     """Cuts a stream into pieces of whole lines, in bounded memory.
 
     Args:
@@ -71,7 +71,7 @@ class Cutter:
         self._limit = limit
         self._parts: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> Piece | None:
+    def feed(self, chunk: bytes) -> LineChunk | None:
         """Take the stream's next bytes; return the lines that are whole by now, or None."""
         cut = chunk.rfind(b"\n") + 1
         if not cut:
@@ -79,20 +79,22 @@ class Cutter:
             return None
         head = chunk.find(b"\n") + 1
         if self.waiting + head - 1 > self._limit:
-            piece = Piece(chunk[head:cut], self.number + 1, (self.number,))
+            piece = LineChunk(chunk[head:cut], self.number + 1, (self.number,))
         else:
-            piece = Piece(b"".join((*self._parts, chunk[:cut])), self.number)
+            piece = LineChunk(b"".join((*self._parts, chunk[:cut])), self.number)
         self.number += chunk.count(b"\n")
         self._parts, self.waiting = [], 0
         self._keep(chunk[cut:])
         return piece
 
-    def end(self) -> Piece | None:
+    def end(self) -> LineChunk | None:
         """Return what stands after the last line's end, as a line; None where nothing does."""
         if not self.waiting:
             return None
         long = self.waiting > self._limit
-        piece = Piece(b"", self.number + 1, (self.number,)) if long else Piece(b"".join(self._parts), self.number)
+        piece = (
+            LineChunk(b"", self.number + 1, (self.number,)) if long else LineChunk(b"".join(self._parts), self.number)
+        )
         self.number += 1
         self._parts, self.waiting = [], 0
         return piece

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from spyderresp.errors import EventError
-from spyderresp.events.field_readers import Fields, filled
+from spyderresp.events.field_readers import Fields, without_absent
 
 # The process that a deviation adds to its policy's tree of processes.
 #
@@ -26,7 +26,7 @@ def deviating_process(entries: list[Fields]) -> dict[str, Any]:
     leaf = _first_leaf(entries)
     if leaf is None:
         return {}
-    return filled(name=leaf.text("name"), exe=leaf.only_text("exe"), euser=leaf.only_text("euser"))
+    return without_absent(name=leaf.text("name"), exe=leaf.only_text("exe"), euser=leaf.only_text("euser"))
 
 
 def _first_leaf(entries: list[Fields]) -> Fields | None:
@@ -68,7 +68,7 @@ def service(cgroup: str | None, *, contained: bool = False, name: str | None = N
         name: the service's name, where the record gives it.
     """
     if not cgroup:
-        return filled(name=name)
+        return without_absent(name=name)
     path = cgroup.removeprefix(_PREFIX)
     if name is None:
         name = next((part for part in reversed(path.split("/")) if part.endswith(_SUFFIX)), None)
@@ -76,7 +76,7 @@ def service(cgroup: str | None, *, contained: bool = False, name: str | None = N
         # This is the container's own scope, not a Linux service. As one, a serviceSelector with NotIn would take in
         # every process of every container.
         return {}
-    return filled(name=name, cgroup=_PREFIX + path)
+    return without_absent(name=name, cgroup=_PREFIX + path)
 
 
 # What the vendor's records have in common: a ``schema`` that begins with their kind, and the names of their scopes.
@@ -99,7 +99,7 @@ def is_of(kind: str, record: Mapping[str, Any]) -> bool:
     return isinstance(schema, str) and schema.partition(":")[0] == kind
 
 
-def opened(record: Mapping[str, Any], *kinds: str) -> Fields:
+def checked_fields(record: Mapping[str, Any], *kinds: str) -> Fields:
     """Return the record's fields, having checked that a ``schema``, if there is one, is of one of the kinds.
 
     A form may be chosen by name. Read as a process, a session would yield a process that does not exist.
@@ -115,10 +115,10 @@ def opened(record: Mapping[str, Any], *kinds: str) -> Fields:
 def surroundings(fields: Fields) -> dict[str, dict[str, Any]]:
     """Return where a vendor record happened, outermost first: its cluster, machine, namespace and pod."""
     return {
-        "cluster": filled(name=fields.text("cluster_name", "clustername"), uid=fields.text("cluster_uid")),
-        "machine": filled(hostname=fields.text("hostname"), uid=fields.text("muid")),
-        "namespace": filled(name=fields.text("pod_namespace"), labels=fields.labels("pod_namespace_labels")),
-        "pod": filled(
+        "cluster": without_absent(name=fields.text("cluster_name", "clustername"), uid=fields.text("cluster_uid")),
+        "machine": without_absent(hostname=fields.text("hostname"), uid=fields.text("muid")),
+        "namespace": without_absent(name=fields.text("pod_namespace"), labels=fields.labels("pod_namespace_labels")),
+        "pod": without_absent(
             name=fields.text("pod_name"),
             uid=fields.text("pod_uid"),
             kuid=fields.text("pod_kuid"),
@@ -146,7 +146,7 @@ def from_guardian(record: Mapping[str, Any]) -> dict[str, Any]:
     deviation = Fields(record)
     metadata = deviation.needed("metadata")
     scopes = _scopes(metadata.within("scopes"))
-    return filled(
+    return without_absent(
         id=metadata.text("uid"),
         time=deviation.instant("time"),
         policy_uid=metadata.text("policy_uid"),
@@ -160,21 +160,21 @@ def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
 
     What the record says of itself stands above what the deviation inside it says, which fills the gaps.
     """
-    fields = opened(record, DEVIATION)
+    fields = checked_fields(record, DEVIATION)
     deviation = fields.needed("deviation")
     metadata = deviation.within("metadata")
     scopes = _scopes(metadata.within("scopes"))
     around = surroundings(fields)
-    container = filled(containerID=fields.text("container", "container_id"))
+    container = without_absent(containerID=fields.text("container", "container_id"))
     contained = bool(container or scopes["container"] or fields.text("container_uid"))
     own = {
         **around,
-        "namespace": {**around["namespace"], **filled(name=fields.text("namespace"))},
+        "namespace": {**around["namespace"], **without_absent(name=fields.text("namespace"))},
         "container": container,
         "service": service(fields.text("cgroup"), contained=contained),
-        "process": {**_process(deviation), **filled(uid=process_uid(fields))},
+        "process": {**_process(deviation), **without_absent(uid=process_uid(fields))},
     }
-    return filled(
+    return without_absent(
         id=_first(fields.text("id"), metadata.text("uid")),
         time=fields.instant("time"),
         policy_uid=_first(fields.text("policy_uid"), metadata.text("policy_uid")),
@@ -206,11 +206,11 @@ def _scopes(scopes: Fields) -> dict[str, dict[str, Any]]:
     return {
         "cluster": _texts(cluster, "name", "uid"),
         "machine": _texts(machine, "hostname", "uid", "sourceName"),
-        "namespace": _texts(namespace, "name") | filled(labels=namespace.labels("labels")),
-        "pod": _texts(pod, "name", "uid", "kuid") | filled(labels=pod.labels("labels")),
+        "namespace": _texts(namespace, "name") | without_absent(labels=namespace.labels("labels")),
+        "pod": _texts(pod, "name", "uid", "kuid") | without_absent(labels=pod.labels("labels")),
         "container": _texts(container, "image", "imageID", "containerName", "containerID"),
         "service": service(unit.text("cgroup"), contained=bool(container.values), name=unit.text("name")),
-        "process": filled(
+        "process": without_absent(
             name=process.text("name"),
             exe=process.only_text("exe"),
             euser=process.only_text("euser"),
@@ -222,7 +222,7 @@ def _scopes(scopes: Fields) -> dict[str, dict[str, Any]]:
 
 
 def _texts(fields: Fields, *keys: str) -> dict[str, Any]:
-    return filled(**{key: fields.text(key) for key in keys})
+    return without_absent(**{key: fields.text(key) for key in keys})
 
 
 # The vendor's ``event_redflag`` and ``event_opsflag`` records.
@@ -230,13 +230,13 @@ def _texts(fields: Fields, *keys: str) -> dict[str, Any]:
 
 def from_flag(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of a flag. Severity, tactics and the like are the flag's, not the event's, and are dropped."""
-    fields = opened(record, REDFLAG, OPSFLAG)
+    fields = checked_fields(record, REDFLAG, OPSFLAG)
     container = fields.text("container", "container_id")
-    return filled(
+    return without_absent(
         id=fields.text("id"),
         time=fields.instant("time"),
         **surroundings(fields),
-        container=filled(containerID=container),
+        container=without_absent(containerID=container),
         service=service(fields.text("cgroup"), contained=bool(container)),
         process=_flagged_process(fields),
     )
@@ -244,7 +244,7 @@ def from_flag(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flagged_process(fields: Fields) -> dict[str, Any]:
     """Return the flag's process; a flag about a connection or a machine has none, whatever else it holds."""
-    process = filled(
+    process = without_absent(
         name=fields.text("name"),
         exe=fields.text("exe"),
         euser=fields.text("euser"),
@@ -263,15 +263,15 @@ def from_process(record: Mapping[str, Any]) -> dict[str, Any]:
 
     The record's ``id`` (``proc:...``) is the vendor's uid of the process, and names the event too.
     """
-    fields = opened(record, PROCESS)
+    fields = checked_fields(record, PROCESS)
     container = fields.text("container", "container_id")
-    return filled(
+    return without_absent(
         id=fields.text("id"),
         time=fields.instant("time"),
         **surroundings(fields),
-        container=filled(containerID=container),
+        container=without_absent(containerID=container),
         service=service(fields.text("cgroup"), contained=bool(container)),
-        process=filled(
+        process=without_absent(
             name=fields.text("name"),
             exe=fields.text("exe"),
             euser=fields.text("euser"),
@@ -285,12 +285,12 @@ def from_process(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def from_container(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of a ``model_container`` record. It has no process."""
-    fields = opened(record, CONTAINER)
-    return filled(
+    fields = checked_fields(record, CONTAINER)
+    return without_absent(
         id=fields.text("id"),
         time=fields.instant("time"),
         **surroundings(fields),
-        container=filled(
+        container=without_absent(
             image=fields.text("image"),
             imageID=fields.text("image_id"),
             containerName=fields.text("container_name"),

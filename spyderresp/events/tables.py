@@ -89,7 +89,7 @@ _TOLD: Final = ("process", "pod")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class RequiredColumns:
     """What is looked at.
 
     Attributes:
@@ -149,12 +149,12 @@ class Wanted:
         return [f"{scope}.{flat[0]}"] if flat else [scope]
 
 
-def wanted(
+def required_columns(
     policies: Iterable[PolicySet],
     own: Iterable[str],
     whom: Iterable[str],
     instead: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-) -> Wanted:
+) -> RequiredColumns:
     """Return what of events is looked at.
 
     Args:
@@ -175,7 +175,7 @@ def wanted(
     if NAMESPACE_NAME_LABEL in labels["namespace"] or "name" in fields["namespace"]:
         labels["namespace"].add(NAMESPACE_NAME_LABEL)
         fields["namespace"].add("name")
-    return Wanted(
+    return RequiredColumns(
         (*own, "policy_uid", "policy_name"),
         {scope: frozenset(keys) for scope, keys in fields.items()},
         {scope: frozenset(keys) for scope, keys in labels.items()},
@@ -183,7 +183,7 @@ def wanted(
     )
 
 
-__all__ = ["ROWS", "batches", "is_normal", "rows", "seconds_of", "wanted"]
+__all__ = ["ROWS", "batches", "is_normal", "required_columns", "rows", "seconds_of"]
 
 #: Rows of a batch: bounds the memory that one takes. What is said once for each batch is little for so many.
 ROWS: Final = 131_072
@@ -193,7 +193,7 @@ _MARKS: Final = frozenset(
 )
 
 
-def batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordBatch]:
+def batches(file: IO[bytes], kind: Kind, columns: RequiredColumns) -> Iterator[pa.RecordBatch]:
     """Yield a file's rows, at most ``ROWS`` at a time.
 
     Args:
@@ -211,7 +211,7 @@ def batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordB
         raise RecordedError(getattr(file, "name", ""), str(error).partition("\n")[0].lower()) from None
 
 
-def _batches(file: IO[bytes], kind: Kind, columns: Wanted) -> Iterator[pa.RecordBatch]:
+def _batches(file: IO[bytes], kind: Kind, columns: RequiredColumns) -> Iterator[pa.RecordBatch]:
     if kind == "parquet":
         table = ParquetTable(file)
         paths = columns.paths(table.schema, table.never_null) if is_normal(table.schema) else None

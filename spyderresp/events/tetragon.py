@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from spyderresp.errors import EventError
-from spyderresp.events.field_readers import Fields, filled
+from spyderresp.events.field_readers import Fields, without_absent
 
 #: The kinds of event that hold a process.
 KINDS: Final = (
@@ -49,15 +49,15 @@ def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
     process = held.needed("process")
     pod = process.within("pod")
     binary = process.text("binary")
-    return filled(
+    return without_absent(
         id=process.text("exec_id"),
         time=top.instant("time"),
-        cluster=filled(name=top.text("cluster_name")),
-        machine=filled(hostname=top.text("node_name")),
-        namespace=filled(name=pod.text("namespace")),
-        pod=filled(name=pod.text("name"), kuid=pod.text("uid"), labels=pod.labels("pod_labels")),
+        cluster=without_absent(name=top.text("cluster_name")),
+        machine=without_absent(hostname=top.text("node_name")),
+        namespace=without_absent(name=pod.text("namespace")),
+        pod=without_absent(name=pod.text("name"), kuid=pod.text("uid"), labels=pod.labels("pod_labels")),
         container=_container(pod.within("container")),
-        process=filled(
+        process=without_absent(
             name=None if binary is None else binary.rpartition("/")[2],
             exe=binary,
             pid=process.integer("pid"),
@@ -69,7 +69,7 @@ def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def _container(container: Fields) -> dict[str, Any]:
     identity = container.text("id")
-    return filled(
+    return without_absent(
         image=container.within("image").text("name"),
         containerName=container.text("name"),
         # The runtime stands before the id, as Kubernetes writes it: containerd://, docker://, cri-o://.

@@ -11,7 +11,6 @@ All targets of a plan are resolved before anything is signalled, and a failure s
 from __future__ import annotations
 
 import functools
-import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,12 @@ from spyderresp.decision import ActionPlan
 from spyderresp.execution.flags import Disclosure, allowed
 from spyderresp.execution.guards import Guard
 from spyderresp.execution.interfaces import Executor, StepGuard, StepJournal
-from spyderresp.execution.pipeline import Round
+from spyderresp.execution.pipeline import Pipeline
 from spyderresp.execution.report import ExecutionReport
 from spyderresp.execution.steps import steps_of
 
 if TYPE_CHECKING:
-    import asyncio
+    pass
 
 
 def execute(
@@ -90,7 +89,7 @@ def execute_many(
         steps_of(plan, arrived=moment, event=event, record=allowed(event, disclosure) if len(plan) else None)
         for plan, event in zip(plans, told, strict=True)
     ]
-    round_ = Round(named(executors), chosen, journal)
+    round_ = Pipeline(named(executors), chosen, journal)
     outcomes, alarms = round_.carry_out(groups)
     reports = [
         ExecutionReport(plan.event, plan.policy_set, tuple(said)) for plan, said in zip(plans, outcomes, strict=True)
@@ -120,9 +119,10 @@ async def aexecute(
     work = functools.partial(
         execute, plan, executors, guard, journal, event=event, arrived=arrived, disclosure=disclosure
     )
-    # Whoever awaits this has asyncio; whoever does not should not wait for it to load.
-    loop: asyncio.AbstractEventLoop = importlib.import_module("asyncio").get_running_loop()
-    return await loop.run_in_executor(None, work)
+    # A caller that awaits has loaded asyncio; no other caller should wait for it to load.
+    import asyncio
+
+    return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 @functools.lru_cache(maxsize=1)

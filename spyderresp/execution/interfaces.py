@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
+from spyderresp.errors import SpyderrespError
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, Status, StepOutcome
 from spyderresp.execution.steps import Step
@@ -103,7 +104,7 @@ class RemoteSink(Sink, Protocol):
         """
 
 
-class DeliveryError(Exception):
+class DeliveryError(SpyderrespError):
     """A sink did not take records.
 
     Attributes:
@@ -189,7 +190,7 @@ class StepGuard(Protocol):
 # ``spyderresp.journal.Journal`` is the one that ships.
 
 
-class JournalError(Exception):
+class JournalError(SpyderrespError):
     """The journal cannot be written, or is not one: a full disk, another process that holds it, a file of another kind.
 
     Attributes:
@@ -226,7 +227,7 @@ class Intent:
 
 
 @dataclass(frozen=True, slots=True)
-class Earlier:
+class RecordedStep:
     """What the journal knows of a step with the same key.
 
     Attributes:
@@ -241,7 +242,7 @@ class Earlier:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class DeliveryFailure:
     """Why a sink did not take all that it was offered.
 
     Attributes:
@@ -254,7 +255,7 @@ class Missed:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class OpenedBreaker:
     """A step that an earlier process began and never ended.
 
     Attributes:
@@ -273,7 +274,7 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
-class UnderWay:
+class OpenStep:
     """A step that an executor accepted, and of which it is not known yet what became.
 
     Attributes:
@@ -293,7 +294,7 @@ class StepJournal(Protocol):
     Every method that writes returns when what it wrote is on the disk; writers that come together share one commit.
     """
 
-    def earlier(self, keys: Sequence[str]) -> Mapping[str, Earlier]:
+    def earlier(self, keys: Sequence[str]) -> Mapping[str, RecordedStep]:
         """Return what is known of steps with these keys; a key of which nothing is known is left out.
 
         Raises:
@@ -306,7 +307,7 @@ class StepJournal(Protocol):
         *,
         guard: Callable[[], Mapping[str, Any]] | None = None,
         take_over: frozenset[str] = frozenset(),
-    ) -> Mapping[str, Earlier]:
+    ) -> Mapping[str, RecordedStep]:
         """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
 
         Args:
@@ -332,7 +333,7 @@ class StepJournal(Protocol):
             JournalError: it cannot be read.
         """
 
-    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, Missed]:
+    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, DeliveryFailure]:
         """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
 
         Remote ones are left to the worker, which is woken. Raises nothing: what was begun is owed until delivered.
@@ -342,14 +343,14 @@ class StepJournal(Protocol):
 class OpenJournal(StepJournal, Protocol):
     """What a restart asks of a journal besides."""
 
-    def open_steps(self) -> Sequence[Opened]:
+    def open_steps(self) -> Sequence[OpenedBreaker]:
         """Return the steps that an earlier process began and never ended, oldest first.
 
         Raises:
             JournalError: it cannot be read.
         """
 
-    def under_way(self) -> Sequence[UnderWay]:
+    def under_way(self) -> Sequence[OpenStep]:
         """Return the agent actions that were accepted and not followed up to their end.
 
         Raises:

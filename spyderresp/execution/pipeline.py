@@ -14,11 +14,11 @@ from spyderresp.execution.interfaces import (
     HOST_RULE,
     Alarm,
     DeliveryError,
+    DeliveryFailure,
     Executor,
     Held,
     Intent,
     JournalError,
-    Missed,
     RemoteSink,
     Sink,
     StepGuard,
@@ -33,7 +33,7 @@ _OPS_FLAG: Final = "makeOpsFlag"
 
 
 @dataclass
-class _Work:
+class StepState:
     """One step on its way; settled as soon as it has a result."""
 
     step: Step
@@ -65,7 +65,7 @@ class _Work:
         return StepOutcome(self.step, self.result or Result("failed", "nothing became of it"), self.executor)
 
 
-class Round:
+class Pipeline:
     """Takes steps from their plans to their outcomes."""
 
     def __init__(self, executors: Sequence[Executor], guard: StepGuard, journal: StepJournal | None) -> None:
@@ -86,27 +86,27 @@ class Round:
             alarms: what the guard had to tell before.
         """
         self._alarms += alarms
-        grouped = [[_Work(step) for step in steps] for steps in groups]
+        grouped = [[StepState(step) for step in steps] for steps in groups]
         works = [work for group in grouped for work in group]
-        raised: list[_Work] = []
+        raised: list[StepState] = []
         try:
-            self._remember()
+            self._restore_breakers()
             self._settle_by_plan(works)
-            self._pass_over_taken(works)
+            self._skip_recorded_steps(works)
             self._ask_guard(works)
             self._resolve(works)
             self._admit(works)
             raised = [self._raised(alarm) for alarm in self._alarms]
             works += raised
-            self._begin(works)
-            self._flag(works)
+            self._record_intents(works)
+            self._deliver_flags(works)
             self._act(works)
         finally:
             _release(works)
         self._finish(works)
         return [[work.outcome() for work in group] for group in grouped], [work.outcome() for work in raised]
 
-    def _remember(self) -> None:
+    def _restore_breakers(self) -> None:
         """Give the guard what an earlier process kept of the breakers, before it admits anything."""
         if self._journal is not None:
             try:
@@ -114,7 +114,7 @@ class Round:
             except JournalError as error:
                 self._broken = str(error)
 
-    def _settle_by_plan(self, works: list[_Work]) -> None:
+    def _settle_by_plan(self, works: list[StepState]) -> None:
         for work in works:
             step = work.step
             if step.disposition != "execute":
@@ -124,7 +124,7 @@ class Round:
             if not work.takers:
                 work.settle(Result("unsupported", f"no executor takes `{step.action}`"))
 
-    def _pass_over_taken(self, works: list[_Work]) -> None:
+    def _skip_recorded_steps(self, works: list[StepState]) -> None:
         if self._journal is None:
             return
         open_works = [work for work in works if work.result is None and not work.dry]
@@ -143,12 +143,12 @@ class Round:
                 work.settle(Result("duplicate", "this very step comes twice in one round"))
             elif earlier is not None and (earlier.status is not None or earlier.ours or work.step.is_flag):
                 # A flag that an earlier process began is owed to its sinks since.
-                work.settle(_taken(earlier.began, earlier.status))
+                work.settle(_duplicate_result(earlier.began, earlier.status))
             else:
                 work.taken_over = earlier is not None
             seen.add(key)
 
-    def _ask_guard(self, works: list[_Work]) -> None:
+    def _ask_guard(self, works: list[StepState]) -> None:
         for work in works:
             if work.result is None and not work.dry and (refusal := self._refusal(work.step)) is not None:
                 work.settle(refusal)
@@ -157,17 +157,17 @@ class Round:
         try:
             return self._guard.before(step)
         except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-            return refused("guard", f"the guard failed: {cause_of(error)}")
+            return refused("guard", f"the guard failed: {error_text(error)}")
 
-    def _resolve(self, works: list[_Work]) -> None:
+    def _resolve(self, works: list[StepState]) -> None:
         for work in works:
             if work.result is None:
                 self._resolve_flag(work) if work.step.is_flag else self._resolve_target(work)
 
-    def _resolve_target(self, work: _Work) -> None:
+    def _resolve_target(self, work: StepState) -> None:
         elsewhere: tuple[Result, str] | None = None
         for taker in work.takers:
-            found = self._found(taker, work.step)
+            found = self._hold_target(taker, work.step)
             if not isinstance(found, Result):
                 work.held, work.executor = found, taker.name
                 return
@@ -178,13 +178,13 @@ class Round:
         if elsewhere is not None:
             work.settle(*elsewhere)
 
-    def _resolve_flag(self, work: _Work) -> None:
+    def _resolve_flag(self, work: StepState) -> None:
         work.executor = ", ".join(taker.name for taker in work.takers)
         for taker in work.takers:
             if hasattr(taker, "deliver"):
                 work.sinks[taker.name] = cast("Sink", taker)
                 continue
-            found = self._found(taker, work.step)
+            found = self._hold_target(taker, work.step)
             if isinstance(found, Result):
                 work.answers[taker.name] = found
             else:
@@ -192,32 +192,32 @@ class Round:
         if work.sinks:
             work.record = flag_record(work.step)
         elif not work.others:
-            work.result = together(work.answers)
+            work.result = combine_results(work.answers)
 
-    def _found(self, taker: Executor, step: Step) -> Held | Result:
+    def _hold_target(self, taker: Executor, step: Step) -> Held | Result:
         try:
             found = taker.resolve(step, self._guard.protection)
         except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-            return Result("failed", cause_of(error))
+            return Result("failed", error_text(error))
         if getattr(taker, "dry", False) and isinstance(found, Result) and (refusal := self._refusal(step)) is not None:
             found = replace(
                 found, reason=f"{found.reason}; for real, the answer now is {refusal.status}: {refusal.reason}"
             )
         return found
 
-    def _admit(self, works: list[_Work]) -> None:
+    def _admit(self, works: list[StepState]) -> None:
         for work in works:
             if not work.waits or work.dry:
                 continue
             try:
                 refusal, alarms = self._guard.admit(work.step, work.held)
             except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-                refusal, alarms = refused("guard", f"the guard failed: {cause_of(error)}"), ()
+                refusal, alarms = refused("guard", f"the guard failed: {error_text(error)}"), ()
             self._alarms += alarms
             if refusal is not None:
                 work.settle(refusal, work.executor)
 
-    def _raised(self, alarm: Alarm) -> _Work:
+    def _raised(self, alarm: Alarm) -> StepState:
         """Return the ops flag of an alarm, on its way to every sink that takes one."""
         said = {"severity": "high", "content": alarm.message, "description": f"spyderresp guard: {alarm.rule}"}
         key = hashlib.sha256(f"alarm\n{alarm.rule}\n{alarm.time!r}\n{alarm.message}".encode()).hexdigest()
@@ -237,14 +237,14 @@ class Round:
             because=alarm.rule,
             record=alarm.details,
         )
-        work = _Work(step, [executor for executor in self._executors if _OPS_FLAG in executor.actions])
+        work = StepState(step, [executor for executor in self._executors if _OPS_FLAG in executor.actions])
         if work.takers:
             self._resolve_flag(work)
         else:
             work.settle(Result("unsupported", f"no executor takes `{_OPS_FLAG}`"))
         return work
 
-    def _begin(self, works: list[_Work]) -> None:
+    def _record_intents(self, works: list[StepState]) -> None:
         """Write what is about to be tried. Where that fails agent actions are refused; flags go out all the same."""
         waiting = [work for work in works if work.waits and not work.dry]
         if self._journal is None or not waiting:
@@ -262,14 +262,14 @@ class Round:
         for work in waiting:
             if work.step.key in lost:
                 earlier = lost[work.step.key]
-                work.settle(_taken(earlier.began, earlier.status), work.executor)
+                work.settle(_duplicate_result(earlier.began, earlier.status), work.executor)
             elif self._broken and not work.step.is_flag:
                 work.settle(refused("journal", f"the journal cannot be written: {self._broken}"), work.executor)
 
-    def _flag(self, works: list[_Work]) -> None:
+    def _deliver_flags(self, works: list[StepState]) -> None:
         flags = [work for work in works if work.waits and work.step.is_flag]
         sinks = {name: sink for work in flags for name, sink in work.sinks.items()}
-        missed: Mapping[str, Missed] = {}
+        missed: Mapping[str, DeliveryFailure] = {}
         if self._journal is not None and not self._broken:
             missed = self._journal.deliver_now(sinks) if sinks else {}
             told = {name: _journaled(name, sink, missed.get(name)) for name, sink in sinks.items()}
@@ -280,10 +280,10 @@ class Round:
                 buried = name in missed and work.step.key in missed[name].buried
                 work.answers[name] = _dead(name) if buried else told[name]
             for name, held in work.others.items():
-                work.answers[name] = acted(held)
-            work.result = together(work.answers)
+                work.answers[name] = run_action(held)
+            work.result = combine_results(work.answers)
 
-    def _direct(self, flags: list[_Work], sinks: Mapping[str, Sink]) -> dict[str, Result]:
+    def _direct(self, flags: list[StepState], sinks: Mapping[str, Sink]) -> dict[str, Result]:
         told: dict[str, Result] = {}
         for name, sink in sinks.items():
             records = [work.record for work in flags if name in work.sinks and work.record is not None]
@@ -297,18 +297,18 @@ class Round:
             except DeliveryError as error:
                 told[name] = Result("failed", f"`{name}` did not take it: {error}")
             except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-                told[name] = Result("failed", f"`{name}` failed: {cause_of(error)}")
+                told[name] = Result("failed", f"`{name}` failed: {error_text(error)}")
         return told
 
-    def _act(self, works: list[_Work]) -> None:
+    def _act(self, works: list[StepState]) -> None:
         for work in works:
             if work.result is not None or work.held is None:
                 continue
             # The kill switch works at once, and a round may have waited: asked again, right before.
             result = None if work.dry else self._refusal(work.step)
-            work.settle(result or acted(work.held), work.executor)
+            work.settle(result or run_action(work.held), work.executor)
 
-    def _finish(self, works: list[_Work]) -> None:
+    def _finish(self, works: list[StepState]) -> None:
         if self._journal is None:
             return
         # A step that was taken before has its outcome, or will have it from whoever is at it.
@@ -334,21 +334,21 @@ _BY_PLAN: Final = {
 }
 
 
-def _intent(work: _Work) -> Intent:
+def _intent(work: StepState) -> Intent:
     held = work.held
     if held is None:
         return Intent(work.step, work.executor, sinks=tuple(work.sinks), record=work.record)
     return Intent(work.step, work.executor, held.identity, dict(held.facts))
 
 
-def _journaled(name: str, sink: Sink, missed: Missed | None) -> Result:
+def _journaled(name: str, sink: Sink, missed: DeliveryFailure | None) -> Result:
     """Return what became of the flags that the journal holds for a sink."""
     if missed is not None and missed.reason:
         return Result("accepted", f"`{name}` is owed it: {missed.reason}")
-    return Result("done") if sink.local else owed_to(name)
+    return Result("done") if sink.local else queued_result(name)
 
 
-def owed_to(name: str) -> Result:
+def queued_result(name: str) -> Result:
     """Return what is said of a flag that a sink has yet to take."""
     return Result("accepted", f"`{name}` is owed it; the journal keeps it until it is delivered")
 
@@ -357,15 +357,15 @@ def _dead(name: str) -> Result:
     return Result("failed", f"`{name}` will never take it: it is a dead letter in the journal")
 
 
-def acted(held: Held) -> Result:
+def run_action(held: Held) -> Result:
     """Let a step happen; whatever goes wrong is a result."""
     try:
         return held.act()
     except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-        return Result("failed", cause_of(error))
+        return Result("failed", error_text(error))
 
 
-def _release(works: list[_Work]) -> None:
+def _release(works: list[StepState]) -> None:
     for work in works:
         for held in (work.held, *work.others.values()):
             if held is not None:
@@ -374,7 +374,7 @@ def _release(works: list[_Work]) -> None:
                     held.release()
 
 
-def together(answers: Mapping[str, Result]) -> Result:
+def combine_results(answers: Mapping[str, Result]) -> Result:
     """Return one answer of several about one flag: the worst, with what each said."""
     ranked = sorted(answers.values(), key=lambda said: _WORST.index(said.status) if said.status in _WORST else 0)
     reasons = [said.reason for said in ranked if said.reason]
@@ -384,11 +384,11 @@ def together(answers: Mapping[str, Result]) -> Result:
     return Result(ranked[0].status, "; ".join(reasons), ranked[0].rule, details)
 
 
-def _taken(began: float, status: Status | None) -> Result:
+def _duplicate_result(began: float, status: Status | None) -> Result:
     moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
     return Result("duplicate", f"this step was taken before, at {moment}: {status or 'still at it'}")
 
 
-def cause_of(error: Exception) -> str:
+def error_text(error: Exception) -> str:
     """Return an exception as a reason for people."""
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

@@ -19,13 +19,13 @@ from spyderresp.execution.interfaces import (
     Held,
     Intent,
     JournalError,
-    Opened,
+    OpenedBreaker,
     OpenJournal,
+    OpenStep,
     Sink,
     StepGuard,
-    UnderWay,
 )
-from spyderresp.execution.pipeline import Round, acted, cause_of, owed_to, together
+from spyderresp.execution.pipeline import Pipeline, combine_results, error_text, queued_result, run_action
 from spyderresp.execution.report import Result, StepOutcome, refused
 
 _AFTER: Final = "when checked after a restart"
@@ -35,7 +35,7 @@ _AFTER: Final = "when checked after a restart"
 class _Open:
     """An open step on its way to an outcome."""
 
-    opened: Opened
+    opened: OpenedBreaker
     held: Held | None = None
     result: Result | None = None
     # Somebody else took it meanwhile, and will say what became of it.
@@ -92,7 +92,7 @@ def reconcile(
     _flags([work for work in works if work.opened.step.is_flag], by_name, sinks, chosen, journal)
     ended = [work for work in works if not work.elsewhere]
     _write(ended, journal)
-    _, raised = Round(listed, chosen, journal).carry_out([], alarms)
+    _, raised = Pipeline(listed, chosen, journal).carry_out([], alarms)
     return (*(work.outcome() for work in ended), *raised)
 
 
@@ -107,7 +107,7 @@ def _check(work: _Open, by_name: Mapping[str, Executor], guard: StepGuard, alarm
     try:
         found = executor.resolve(step, guard.protection)
     except Exception as error:  # noqa: BLE001 - an executor's fault must not keep the others from being checked
-        found = Result("failed", cause_of(error))
+        found = Result("failed", error_text(error))
     if isinstance(found, Result):
         gone = found.status == "already"
         reason = f"gone {_AFTER}" if gone else f"{found.reason}, {_AFTER}" if found.reason else _AFTER
@@ -120,14 +120,14 @@ def _check(work: _Open, by_name: Mapping[str, Executor], guard: StepGuard, alarm
             work.result, more = guard.admit(step, found)
             alarms += more
         except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-            work.result = refused("guard", f"the guard failed: {cause_of(error)}")
+            work.result = refused("guard", f"the guard failed: {error_text(error)}")
 
 
 def _refusal(work: _Open, guard: StepGuard) -> Result | None:
     try:
         return guard.before(work.opened.step)
     except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-        return refused("guard", f"the guard failed: {cause_of(error)}")
+        return refused("guard", f"the guard failed: {error_text(error)}")
 
 
 def _claim(works: Sequence[_Open], guard: StepGuard, journal: OpenJournal) -> None:
@@ -155,7 +155,7 @@ def _claim(works: Sequence[_Open], guard: StepGuard, journal: OpenJournal) -> No
 def _act(work: _Open, guard: StepGuard) -> None:
     result = _refusal(work, guard)
     if result is None and work.held is not None:
-        said = acted(work.held)
+        said = run_action(work.held)
         result = replace(said, reason=f"{said.reason}, {_AFTER}" if said.reason else f"finished {_AFTER}")
     work.result = result
 
@@ -177,7 +177,7 @@ def _flags(
         for name in opened.sinks:
             here = name in sinks and sinks[name].local and not (name in missed and missed[name].reason)
             delivered = name not in opened.owed or here
-            answers[name] = Result("done", f"delivered {_AFTER}") if delivered else owed_to(name)
+            answers[name] = Result("done", f"delivered {_AFTER}") if delivered else queued_result(name)
             if name in missed and opened.step.key in missed[name].buried:
                 answers[name] = Result("failed", f"`{name}` will never take it: it is a dead letter in the journal")
         for name in opened.executor.split(", "):
@@ -185,7 +185,7 @@ def _flags(
             if executor is not None and name not in opened.sinks and opened.step.action in executor.actions:
                 answers[name] = _raised_again(executor, work, guard)
         why = f"a crash cut it off, and no executor `{opened.executor}` is here"
-        work.result = together(answers) if answers else Result("failed", why)
+        work.result = combine_results(answers) if answers else Result("failed", why)
 
 
 def _raised_again(executor: Executor, work: _Open, guard: StepGuard) -> Result:
@@ -194,11 +194,11 @@ def _raised_again(executor: Executor, work: _Open, guard: StepGuard) -> Result:
         if isinstance(found, Result):
             return found
         try:
-            return acted(found)
+            return run_action(found)
         finally:
             found.release()
     except Exception as error:  # noqa: BLE001 - an executor's fault must not keep the others from being checked
-        return Result("failed", cause_of(error))
+        return Result("failed", error_text(error))
 
 
 def _write(works: Sequence[_Open], journal: OpenJournal) -> None:
@@ -231,7 +231,7 @@ def follow_up(executors: Iterable[Executor] | Executor, journal: OpenJournal) ->
     return tuple(ended)
 
 
-def _followed(executor: Executor, item: UnderWay) -> Result | None:
+def _followed(executor: Executor, item: OpenStep) -> Result | None:
     """Return what became of a step; None while it is under way, or where that cannot be told now."""
     if not hasattr(executor, "follow"):
         return Result("failed", f"`{item.executor}` accepted it and cannot say what became of it")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.errors import needed
+from spyderresp.errors import needs_extra
 from spyderresp.execution.interfaces import DeliveryError, Executor, Held, RemoteSink, Sink
 from spyderresp.executors.dry_run import DryRun, Recording
 
@@ -55,5 +56,5 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     extra = _EXTRAS.get(name)
-    module = needed(_MODULES[name], extra, f"`{name}`") if extra else importlib.import_module(_MODULES[name])
-    return getattr(module, name)
+    with needs_extra(extra, f"`{name}`") if extra else contextlib.nullcontext():
+        return getattr(importlib.import_module(_MODULES[name]), name)

@@ -33,7 +33,7 @@ BUILT_IN: Final = {
 _OURS: Final = "spyderresp"
 
 
-class ExecutorError(SpyderrespError):
+class ExecutorError(SpyderrespError, ValueError):
     """An executor cannot be had by this name, or not with these settings.
 
     Attributes:

@@ -17,11 +17,11 @@ from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
 from spyderresp.execution.steps import Step
 from spyderresp.executors.local.group import HeldForGroup, group_refusal, members_of
-from spyderresp.executors.local.identity_check import Identity, Meant, valid_pid
+from spyderresp.executors.local.identity_check import ExpectedIdentity, Identity, valid_pid
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.process_handle import Bounds, HeldForKill, HeldProcess
-from spyderresp.executors.local.procfs import Proc, Stat, same_path
-from spyderresp.executors.local.protected_processes import Programs, Shield
+from spyderresp.executors.local.process_handle import HeldForKill, HeldProcess, Timeouts
+from spyderresp.executors.local.procfs import Proc, ProcessStat, same_path
+from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses
 from spyderresp.executors.local.renice import HeldForRenice, undo
 from spyderresp.executors.local.tree import HeldForTree
 
@@ -88,7 +88,7 @@ class LocalHost:
         self._proc = Proc(proc)
         self._programs = Programs(self._proc)
         self._identity = Identity(self._proc, tolerance=tolerance, exe_is_enough=exe_is_enough, own_pids=pids == "own")
-        self._bounds = Bounds(settle, wait)
+        self._bounds = Timeouts(settle, wait)
 
     @classmethod
     def here(cls, **settings: Any) -> LocalHost:
@@ -101,7 +101,7 @@ class LocalHost:
             return refusal
         if (why := self._identity.namespace()) is not None:
             return refused("pid-namespace", why)
-        meant = Meant.of(step)
+        meant = ExpectedIdentity.of(step)
         if meant.pid is None or not valid_pid(meant.pid):
             return Result("mismatch", "the event gives no `process.pid` that could be one")
         try:
@@ -110,7 +110,7 @@ class LocalHost:
             return self._no_process(step, meant.pid, error)
         held: HeldProcess | Result | None = None
         try:
-            held = self._verified(step, meant, pidfd, Shield(self._proc, protection, self._programs))
+            held = self._verified(step, meant, pidfd, ProtectedProcesses(self._proc, protection, self._programs))
         finally:
             if not isinstance(held, HeldProcess):
                 pidfd.close()
@@ -147,7 +147,9 @@ class LocalHost:
             return Result("incomplete", reason, details={"survivors": [look.to_dict() for look in left]})
         return Result("already", f"there is no process {pid} any more")
 
-    def _verified(self, step: Step, meant: Meant, pidfd: Pidfd, shield: Shield) -> HeldProcess | Result:
+    def _verified(
+        self, step: Step, meant: ExpectedIdentity, pidfd: Pidfd, shield: ProtectedProcesses
+    ) -> HeldProcess | Result:
         found = self._proc.stat(pidfd.pid)
         if found is None:
             return Result("already", f"process {pidfd.pid} has ended")
@@ -179,7 +181,7 @@ class LocalHost:
             held.priority = int(step.parameters["priority"])
         return held
 
-    def _facts(self, found: Stat, meant: Meant) -> dict[str, Any]:
+    def _facts(self, found: ProcessStat, meant: ExpectedIdentity) -> dict[str, Any]:
         exe = self._proc.exe(found.pid)
         facts: dict[str, Any] = {
             **found.to_dict(),
@@ -195,7 +197,7 @@ class LocalHost:
             facts["event_exe"] = meant.exe
         return facts
 
-    def _ancestors(self, found: Stat) -> tuple[int, ...]:
+    def _ancestors(self, found: ProcessStat) -> tuple[int, ...]:
         line: list[int] = []
         pid = found.ppid
         while pid and pid not in line and len(line) < _MOST_ANCESTORS:

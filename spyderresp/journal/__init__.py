@@ -6,14 +6,14 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.interfaces import (
-    Earlier,
+    DeliveryFailure,
     Intent,
     JournalError,
-    Missed,
-    Opened,
+    OpenedBreaker,
     OpenJournal,
+    OpenStep,
+    RecordedStep,
     StepJournal,
-    UnderWay,
 )
 
 if TYPE_CHECKING:
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from spyderresp.journal.verification import Verification, verify
 
 __all__ = [
-    "Earlier",
+    "DeliveryFailure",
     "Intent",
     "Journal",
     "JournalError",
     "JournalReader",
-    "Missed",
     "OpenJournal",
-    "Opened",
+    "OpenStep",
+    "OpenedBreaker",
+    "RecordedStep",
     "StepJournal",
-    "UnderWay",
     "Verification",
     "verify",
 ]

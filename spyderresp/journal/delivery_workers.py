@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.execution.backoff import Backoff
-from spyderresp.execution.interfaces import DeliveryError, JournalError, Missed, Sink
+from spyderresp.execution.interfaces import DeliveryError, DeliveryFailure, JournalError, Sink
 from spyderresp.journal.group_commit import Transaction
 from spyderresp.journal.hash_chain import canonical
 
@@ -32,7 +32,7 @@ def _safe(reason: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class OutboxRow:
     """A record that a sink is owed.
 
     Attributes:
@@ -56,8 +56,8 @@ class _Marks:
     """What happened and is not yet written."""
 
     upto: int
-    delivered: tuple[Owed, ...] = ()
-    dead: tuple[tuple[Owed, str], ...] = ()
+    delivered: tuple[OutboxRow, ...] = ()
+    dead: tuple[tuple[OutboxRow, str], ...] = ()
     failure: tuple[int, int, str] | None = None
 
     def __bool__(self) -> bool:
@@ -70,7 +70,7 @@ class _Failure:
     retry_after: float | None = None
 
 
-class Lane:
+class DeliveryWorker:
     """What one sink is owed, and what it got. Safe to use from several threads; one at a time delivers.
 
     Args:
@@ -85,7 +85,7 @@ class Lane:
         self,
         name: str,
         sink: Sink,
-        read: Callable[[str, int, int], Sequence[Owed]],
+        read: Callable[[str, int, int], Sequence[OutboxRow]],
         commit: Callable[[], None],
         backoff: Backoff,
     ) -> None:
@@ -99,8 +99,8 @@ class Lane:
         # Guards what follows, for moments.
         self._state = threading.Lock()
         self._upto = 0
-        self._delivered: list[Owed] = []
-        self._dead: list[tuple[Owed, str]] = []
+        self._delivered: list[OutboxRow] = []
+        self._dead: list[tuple[OutboxRow, str]] = []
         self._failure: tuple[int, int, str] | None = None
         self._writing = _Marks(0)
         self._failures = 0
@@ -122,7 +122,7 @@ class Lane:
         """Deliver to this object from now on."""
         self._sink = sink
 
-    def drain(self) -> Missed | None:
+    def drain(self) -> DeliveryFailure | None:
         """Deliver all that is owed, now; return why not all was."""
         reason = ""
         with self._delivering:
@@ -134,7 +134,7 @@ class Lane:
                 if failure is not None or not count:
                     break
             buried = frozenset(self._buried)
-        return Missed(reason, buried) if reason or buried else None
+        return DeliveryFailure(reason, buried) if reason or buried else None
 
     def _round(self) -> tuple[_Failure | None, int]:
         """Deliver one batch; return what went wrong, and how many there were to deliver."""
@@ -152,7 +152,7 @@ class Lane:
             self._failures = 0
         return failure, len(batch)
 
-    def _deliver(self, batch: Sequence[Owed]) -> _Failure | None:
+    def _deliver(self, batch: Sequence[OutboxRow]) -> _Failure | None:
         try:
             self._sink.deliver([item.record for item in batch])
         except DeliveryError as error:
@@ -171,13 +171,13 @@ class Lane:
             self._took(batch)
         return None
 
-    def _took(self, batch: Sequence[Owed]) -> None:
+    def _took(self, batch: Sequence[OutboxRow]) -> None:
         with self._state:
             self._delivered += batch
             self._upto = batch[-1].id
             self.delivered += len(batch)
 
-    def _bury(self, item: Owed, reason: str) -> None:
+    def _bury(self, item: OutboxRow, reason: str) -> None:
         _log.error(
             "sink `%s` will never take flag %s, now a dead letter in the journal: %s",
             self.name,
@@ -190,7 +190,7 @@ class Lane:
             self._upto = item.id
             self.dead += 1
 
-    def _failed(self, batch: Sequence[Owed], failure: _Failure) -> None:
+    def _failed(self, batch: Sequence[OutboxRow], failure: _Failure) -> None:
         self._failures += 1
         if self._failures == 1:
             _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(failure.reason))

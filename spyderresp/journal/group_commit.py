@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from spyderresp.execution.interfaces import Earlier, Intent, JournalError, Opened
+from spyderresp.execution.interfaces import Intent, JournalError, OpenedBreaker, RecordedStep
 from spyderresp.execution.steps import Step
 from spyderresp.journal.hash_chain import Kind, canonical, digest
 from spyderresp.journal.schema import journal_error, roll_back
@@ -64,7 +64,7 @@ class Transaction:
         return len(self._rows)
 
 
-class Passenger(Protocol):
+class CommitRequest(Protocol):
     """What is written with whatever commit comes next. Asked under the right to commit."""
 
     def write(self, transaction: Transaction) -> None:
@@ -110,7 +110,7 @@ class Committer:
         self.entries = 0
         self.failures = 0
         self.seq = 0
-        self.passengers: list[Passenger] = []
+        self.passengers: list[CommitRequest] = []
 
     def submit(self, work: Callable[[Transaction], T]) -> T:
         """Return what ``work`` returned, once all it wrote is on the disk.
@@ -229,7 +229,7 @@ class Claim:
             told["record"] = hashlib.sha256(record.encode()).hexdigest()
         return cls(intent.step.key, canonical(told), intent.sinks, record)
 
-    def write(self, transaction: Transaction, run: str, take_over: frozenset[str]) -> Earlier | None:
+    def write(self, transaction: Transaction, run: str, take_over: frozenset[str]) -> RecordedStep | None:
         """Claim the step for this process; return what is known of it where it is another's."""
         row = transaction.execute("SELECT status, began, ended, run FROM keys WHERE key = ?", (self.key,)).fetchone()
         if row is not None:
@@ -248,12 +248,12 @@ class Claim:
         return None
 
 
-def earlier(run: str, status: Any, began: float, ended: float | None, whose: str) -> Earlier:
+def earlier(run: str, status: Any, began: float, ended: float | None, whose: str) -> RecordedStep:
     """Return what a row of the keys says to the process that is called ``run``."""
-    return Earlier(status, began, ours=ended is None and whose == run)
+    return RecordedStep(status, began, ours=ended is None and whose == run)
 
 
-def opened(began: float, body: str | None, owed: dict[str, list[str]]) -> Opened:
+def opened(began: float, body: str | None, owed: dict[str, list[str]]) -> OpenedBreaker:
     """Return the open step of an intent's body.
 
     Raises:
@@ -261,4 +261,4 @@ def opened(began: float, body: str | None, owed: dict[str, list[str]]) -> Opened
     """
     told = json.loads(body or "")
     step = Step.from_dict(told["step"])
-    return Opened(step, told["executor"], began, tuple(told.get("sinks", ())), tuple(owed.get(step.key, ())))
+    return OpenedBreaker(step, told["executor"], began, tuple(told.get("sinks", ())), tuple(owed.get(step.key, ())))

@@ -17,14 +17,22 @@ from typing import Any, Final, final
 from spyderresp.errors import __version__
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.clock import Clock
-from spyderresp.execution.interfaces import Earlier, Intent, JournalError, Missed, Opened, Sink, UnderWay
+from spyderresp.execution.interfaces import (
+    DeliveryFailure,
+    Intent,
+    JournalError,
+    OpenedBreaker,
+    OpenStep,
+    RecordedStep,
+    Sink,
+)
 from spyderresp.execution.report import StepOutcome
 from spyderresp.execution.steps import Step
-from spyderresp.journal.delivery_workers import Lane, Owed
+from spyderresp.journal.delivery_workers import DeliveryWorker, OutboxRow
 from spyderresp.journal.group_commit import Claim, Committer, Transaction, earlier, opened
 from spyderresp.journal.hash_chain import canonical
 from spyderresp.journal.lock import Jumps, ProcessLock
-from spyderresp.journal.queries import Ending, Late
+from spyderresp.journal.queries import Ending, LateOutcome
 from spyderresp.journal.schema import connect, journal_error, open_for_writing
 from spyderresp.journal.segments import base_of, delete_moved, rotate
 
@@ -72,7 +80,7 @@ class Journal:
         self._guest = guest
         self._process = os.getpid()
         self._run = uuid.uuid4().hex
-        self._lanes: dict[str, Lane] = {}
+        self._lanes: dict[str, DeliveryWorker] = {}
         self._lock = threading.Lock()
         self._rotating = threading.Lock()
         self._closed = False
@@ -84,7 +92,7 @@ class Journal:
             undone.callback(self._committer.close)
             self._reading = threading.Lock()
             self._begun: set[str] = set()
-            self._late = Late(self._run, self._begun)
+            self._late = LateOutcome(self._run, self._begun)
             self._jumps = Jumps(self._clock)
             self._committer.passengers += [self._jumps, self._late]
             try:
@@ -112,7 +120,7 @@ class Journal:
 
     # What `execute` asks.
 
-    def earlier(self, keys: Sequence[str]) -> Mapping[str, Earlier]:
+    def earlier(self, keys: Sequence[str]) -> Mapping[str, RecordedStep]:
         """Return what is known of steps with these keys; a key of which nothing is known is left out.
 
         Raises:
@@ -130,7 +138,7 @@ class Journal:
         *,
         guard: Callable[[], Mapping[str, Any]] | None = None,
         take_over: frozenset[str] = frozenset(),
-    ) -> Mapping[str, Earlier]:
+    ) -> Mapping[str, RecordedStep]:
         """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
 
         A step that comes twice among the intents is claimed, and returned as one that was.
@@ -142,8 +150,8 @@ class Journal:
         claims = [Claim.of(intent, self._run) for intent in intents]
         begun: set[str] = set()
 
-        def work(transaction: Transaction) -> dict[str, Earlier]:
-            lost: dict[str, Earlier] = {}
+        def work(transaction: Transaction) -> dict[str, RecordedStep]:
+            lost: dict[str, RecordedStep] = {}
             begun.clear()
             for claim in claims:
                 taken = claim.write(transaction, self._run, take_over)
@@ -217,17 +225,17 @@ class Journal:
 
     # Deliveries.
 
-    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, Missed]:
+    def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, DeliveryFailure]:
         """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
 
         Remote ones are left to their workers, which are woken.
         """
-        missed: dict[str, Missed] = {}
+        missed: dict[str, DeliveryFailure] = {}
         for name, sink in sinks.items():
             try:
                 lane = self._lane(name, sink)
             except JournalError as error:
-                missed[name] = Missed(str(error))
+                missed[name] = DeliveryFailure(str(error))
                 continue
             if not lane.local:
                 lane.wake()
@@ -245,25 +253,25 @@ class Journal:
             if hasattr(sink, "deliver"):
                 self._lane(sink.name, sink).wake()
 
-    def _lane(self, name: str, sink: Sink) -> Lane:
+    def _lane(self, name: str, sink: Sink) -> DeliveryWorker:
         self._usable()
         if self._guest:
             raise JournalError(self.path, "a guest delivers nothing")
         with self._lock:
             lane = self._lanes.get(name)
             if lane is None:
-                lane = Lane(name, sink, self._owed_to, self._commit, self._backoff)
+                lane = DeliveryWorker(name, sink, self._owed_to, self._commit, self._backoff)
                 self._lanes[name] = lane
                 self._committer.passengers.append(lane)
             else:
                 lane.replace(sink)
             return lane
 
-    def _owed_to(self, name: str, after: int, most: int) -> Sequence[Owed]:
+    def _owed_to(self, name: str, after: int, most: int) -> Sequence[OutboxRow]:
         rows = self._rows(
             "SELECT id, key, record FROM outbox WHERE sink = ? AND id > ? ORDER BY id LIMIT ?", (name, after, most)
         )
-        return [Owed(*row) for row in rows]
+        return [OutboxRow(*row) for row in rows]
 
     def _commit(self) -> None:
         self._committer.submit(lambda _: None)
@@ -299,7 +307,7 @@ class Journal:
         self._usable()
         self._committer.submit(lambda transaction: transaction.append("policies", canonical(told)))
 
-    def open_steps(self) -> Sequence[Opened]:
+    def open_steps(self) -> Sequence[OpenedBreaker]:
         """Return the steps that an earlier process began and never ended, oldest first.
 
         Raises:
@@ -320,7 +328,7 @@ class Journal:
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(self.path, f"it is corrupt: an open step cannot be read ({error})") from error
 
-    def under_way(self) -> Sequence[UnderWay]:
+    def under_way(self) -> Sequence[OpenStep]:
         """Return the agent actions that were accepted and not followed up to their end.
 
         Raises:
@@ -329,7 +337,7 @@ class Journal:
         rows = self._rows("SELECT executor, step, details FROM under_way ORDER BY key")
         try:
             return [
-                UnderWay(Step.from_dict(json.loads(step)), executor, json.loads(details))
+                OpenStep(Step.from_dict(json.loads(step)), executor, json.loads(details))
                 for executor, step, details in rows
             ]
         except (KeyError, TypeError, ValueError) as error:

@@ -221,7 +221,7 @@ class Ending:
         return self.earlier and found is not None
 
 
-class Late:
+class LateOutcome:
     """Outcomes that could not be written; they go with the next commit that works.
 
     Args:

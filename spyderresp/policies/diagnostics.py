@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Final
 
-from spyderresp.errors import Diagnostic, Fix, Location
+from spyderresp.errors import Diagnostic, Fix, Location, SpyderrespError
 from spyderresp.policies._document import LineTable
 from spyderresp.policies.codes import CODES
 from spyderresp.policies.document_limits import DocumentError
@@ -51,7 +51,7 @@ MAX_ERRORS: Final = 10_000
 _SHOWN_TEXT: Final = 80
 
 
-class TooManyFindingsError(Exception):
+class TooManyFindingsError(SpyderrespError):
     """The load has passed ``MAX_ERRORS``; it ends here."""
 
 

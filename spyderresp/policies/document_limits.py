@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from spyderresp.errors import SpyderrespError
+
 MAX_BYTES: Final = 256_000_000
 MAX_DEPTH: Final = 200
 # What some twenty seconds of reading make, as YAML.
@@ -11,7 +13,7 @@ MAX_NODES: Final = 20_000_000
 MAX_ALIASED: Final = 1_000_000
 
 
-class DocumentError(Exception):
+class DocumentError(SpyderrespError):
     """A text cannot be made into nodes. Raised inside loading only; becomes a diagnostic there.
 
     ``start`` is None where the text as a whole is meant.
@@ -45,7 +47,7 @@ def duplicate_key(text: str, start: int, end: int) -> DocumentError:
     return DocumentError("SR012", f"duplicate key `{text}`", start, end, help="keep one of the two")
 
 
-class NotJsonError(Exception):
+class NotJsonError(SpyderrespError):
     """The text is not JSON; it may still be YAML. ``offset`` is where reading stopped."""
 
     def __init__(self, message: str, offset: int) -> None:

@@ -37,7 +37,7 @@ from spyderresp.policies.vocabulary import (
 Schema = dict[str, Any]
 
 
-class Blindness(NamedTuple):
+class UnexpressedCheck(NamedTuple):
     """Something on which the schema and strict reading differ, and the codes that strict reading gives for it."""
 
     codes: tuple[str, ...]
@@ -46,12 +46,12 @@ class Blindness(NamedTuple):
 
 #: Where the schema and strict reading differ: it sees typed values, one document at a time, and no text.
 EXCEPTIONS: Final = (
-    Blindness(
+    UnexpressedCheck(
         tuple(code for code in CODES if code.startswith("SR0")),
         "the text: syntax, encoding, duplicate keys, aliases, tags, limits, a file or list without a document",
     ),
-    Blindness(("SR124",), "two policies with one `uid`"),
-    Blindness(
+    UnexpressedCheck(("SR124",), "two policies with one `uid`"),
+    UnexpressedCheck(
         (),
         "how a number or null is spelt: `0x10`, `1e1` and `7.0` are integers to an editor and no `priority` here; "
         "`Null` and `NULL` are null to an editor and texts here",

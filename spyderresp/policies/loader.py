@@ -64,7 +64,9 @@ def from_documents(documents: Iterable[AbstractMapping[str, Any]], *, strict: bo
     """
     if isinstance(documents, (str, bytes, AbstractMapping)):
         raise TypeError("from_documents() takes an iterable of mappings")
-    return _finish(Findings(strict=strict), (_Held(f"<document {i}>", item) for i, item in enumerate(documents)))
+    return _finish(
+        Findings(strict=strict), (_ReadDocument(f"<document {i}>", item) for i, item in enumerate(documents))
+    )
 
 
 class Reading(NamedTuple):
@@ -99,7 +101,7 @@ def read_text(text: str, *, strict: bool = False, path: str = "<text>") -> Readi
     return Reading(tuple(reader.policies), findings, (source,))
 
 
-def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> PolicySet:
+def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _ReadDocument]) -> PolicySet:
     reader = PolicyReader(findings)
     _read_all(reader, findings, inputs)
     if findings.errors:
@@ -107,7 +109,7 @@ def _finish(findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> Poli
     return PolicySet(reader.policies, findings.items)
 
 
-def _read_all(reader: PolicyReader, findings: Findings, inputs: Iterable[_Path | _Text | _Held]) -> None:
+def _read_all(reader: PolicyReader, findings: Findings, inputs: Iterable[_Path | _Text | _ReadDocument]) -> None:
     try:
         for item in inputs:
             item.read(reader, findings)
@@ -308,7 +310,7 @@ def _read_bytes(path: str) -> bytes | None:
         os.close(descriptor)
 
 
-class _Held:
+class _ReadDocument:
     """A document that the host holds."""
 
     def __init__(self, path: str, document: object) -> None:

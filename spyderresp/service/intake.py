@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from spyderresp.errors import EventError
+from spyderresp.errors import EventError, SpyderrespError
 from spyderresp.events.json_decoder import decode_event
 from spyderresp.events.records import converted, to_event, too_long
 
@@ -16,12 +16,12 @@ MAX_EVENTS: Final = 50_000
 MAX_BYTES: Final = 64 * 1024 * 1024
 
 
-class ClosedError(Exception):
+class ClosedError(SpyderrespError):
     """Nothing more is accepted: the service is ending."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class BadRecord:
     """An event that could not be decided.
 
     Attributes:
@@ -34,7 +34,7 @@ class Bad:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeliveryResult:
     """What became of a delivery.
 
     Attributes:
@@ -45,7 +45,7 @@ class Answer:
     """
 
     events: int
-    bad: tuple[Bad, ...]
+    bad: tuple[BadRecord, ...]
     outcomes: Mapping[str, int]
     policy_set: str
 
@@ -70,7 +70,7 @@ class Delivery:
     source: str
     data: bytes
     arrived: float
-    done: Callable[[Answer], None] | None = None
+    done: Callable[[DeliveryResult], None] | None = None
     first: int = 1
     long: Sequence[int] = ()
     limit: int = 0
@@ -183,7 +183,7 @@ class Intake:
 # Deliveries into events, each with its place.
 
 
-def unpacked(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
+def unpack(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
     """Yield the place of each record of a delivery, and its event or the ``EventError`` that is wrong with it."""
     for number in delivery.long:
         yield number, too_long(delivery.limit)

@@ -23,8 +23,8 @@ from spyderresp.errors import EventError
 from spyderresp.execution.execute import execute_many
 from spyderresp.execution.interfaces import Executor, StepGuard, StepJournal
 from spyderresp.execution.report import ExecutionReport, StepOutcome
-from spyderresp.service.intake import Answer, Bad, Delivery, Intake, unpacked
-from spyderresp.service.metrics import Counts, Teller
+from spyderresp.service.intake import BadRecord, Delivery, DeliveryResult, Intake, unpack
+from spyderresp.service.metrics import Counts, ServiceObserver
 
 #: About how many events one round takes.
 ROUND: Final = 2000
@@ -37,7 +37,7 @@ _LOOK: Final = 0.5
 
 
 @dataclass(frozen=True)
-class Hands:
+class ServiceContext:
     """Everything that decides and acts, and hears of it.
 
     Attributes:
@@ -55,7 +55,7 @@ class Hands:
     executors: tuple[Executor, ...]
     guard: StepGuard
     journal: StepJournal | None
-    teller: Teller
+    teller: ServiceObserver
     form: str | None = None
     counts: Counts = field(default_factory=Counts)
     tracer: Tracer | None = None
@@ -89,7 +89,7 @@ class _Told:
 
     def __init__(self) -> None:
         self.events = 0
-        self.bad: list[Bad] = []
+        self.bad: list[BadRecord] = []
         self.outcomes: Counter[str] = Counter()
 
 
@@ -103,7 +103,7 @@ class Decided(NamedTuple):
     digest: str
 
 
-def serve(intake: Intake, hands: Hands, *, events: int = ROUND) -> None:
+def serve(intake: Intake, hands: ServiceContext, *, events: int = ROUND) -> None:
     """Take rounds until the intake is closed and empty.
 
     Raises:
@@ -124,7 +124,7 @@ def serve(intake: Intake, hands: Hands, *, events: int = ROUND) -> None:
 class _Acting(threading.Thread):
     """Carries out what is decided, round by round."""
 
-    def __init__(self, waiting: queue.Queue[Decided | None], hands: Hands) -> None:
+    def __init__(self, waiting: queue.Queue[Decided | None], hands: ServiceContext) -> None:
         super().__init__(name="acting", daemon=True)
         self._waiting = waiting
         self._hands = hands
@@ -153,15 +153,15 @@ class _Acting(threading.Thread):
             raise self._failure
 
 
-def decide(deliveries: Sequence[Delivery], hands: Hands) -> Decided:
+def decide(deliveries: Sequence[Delivery], hands: ServiceContext) -> Decided:
     """Decide what was delivered, all of it by one policy set."""
     told = [_Told() for _ in deliveries]
     events: list[Any] = []
     places: list[tuple[int, int]] = []
     for number, delivery in enumerate(deliveries):
-        for line, event in unpacked(delivery, hands.form):
+        for line, event in unpack(delivery, hands.form):
             if isinstance(event, EventError):
-                told[number].bad.append(Bad(line, event))
+                told[number].bad.append(BadRecord(line, event))
             else:
                 events.append(event)
                 places.append((number, line))
@@ -170,7 +170,7 @@ def decide(deliveries: Sequence[Delivery], hands: Hands) -> Decided:
     planned: list[_Planned] = []
     for (number, line), event, plan in zip(places, events, plans, strict=True):
         if isinstance(plan, EventError):
-            told[number].bad.append(Bad(line, plan))
+            told[number].bad.append(BadRecord(line, plan))
             continue
         told[number].events += 1
         if plan:
@@ -179,7 +179,7 @@ def decide(deliveries: Sequence[Delivery], hands: Hands) -> Decided:
     return Decided(deliveries, told, planned, len(events), digest)
 
 
-def carry_out(decided: Decided, hands: Hands) -> None:
+def carry_out(decided: Decided, hands: ServiceContext) -> None:
     """Carry out what was decided, and answer each delivery."""
     deliveries, told, planned, events, digest = decided
     with (hands.tracer or _Untold()).round(len(deliveries), events) as heard:
@@ -204,7 +204,7 @@ def _together(planned: Sequence[_Planned], deliveries: Sequence[Delivery]) -> It
 
 
 def _carry_out(
-    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: Hands
+    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: ServiceContext
 ) -> list[StepOutcome]:
     heard: list[StepOutcome] = []
     for item, report in zip(planned, _reports(planned, deliveries, told, hands), strict=True):
@@ -222,7 +222,7 @@ def _carry_out(
 
 
 def _reports(
-    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: Hands
+    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: ServiceContext
 ) -> list[ExecutionReport | None]:
     """Return the reports; None for a plan that cannot be carried out, after saying so."""
     plans, events = [item.plan for item in planned], [item.event for item in planned]
@@ -237,11 +237,11 @@ def _reports(
         reason = "nested too deeply" if isinstance(error, RecursionError) else f"{type(error).__name__}: {error}"
         wrong = EventError("id" if isinstance(error, RecursionError) else "", f"cannot be carried out: {reason}")
         told[item.delivery].events -= 1
-        told[item.delivery].bad.append(Bad(item.line, wrong))
+        told[item.delivery].bad.append(BadRecord(item.line, wrong))
         return [None]
 
 
-def _answer(deliveries: Sequence[Delivery], told: Sequence[_Told], digest: str, hands: Hands) -> None:
+def _answer(deliveries: Sequence[Delivery], told: Sequence[_Told], digest: str, hands: ServiceContext) -> None:
     for delivery, said in zip(deliveries, told, strict=True):
         said.bad.sort(key=lambda bad: bad.line)
         for bad in said.bad:
@@ -252,4 +252,4 @@ def _answer(deliveries: Sequence[Delivery], told: Sequence[_Told], digest: str, 
     hands.teller.flush()
     for delivery, said in zip(deliveries, told, strict=True):
         if delivery.done is not None:
-            delivery.done(Answer(said.events, tuple(said.bad), dict(said.outcomes), digest))
+            delivery.done(DeliveryResult(said.events, tuple(said.bad), dict(said.outcomes), digest))

@@ -13,7 +13,7 @@ from spyderresp.decision.engine import Engine
 from spyderresp.execution.guards import Guard
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.report import StepOutcome
-from spyderresp.service.intake import Bad, Intake
+from spyderresp.service.intake import BadRecord, Intake
 
 #: The upper bounds of the latency histogram, in seconds.
 BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -70,7 +70,7 @@ class Counts:
         with self.lock:
             self.turned_away[reason] += 1
 
-    def bury(self, source: str) -> None:
+    def dead_letter(self, source: str) -> None:
         """Count a dead letter that has arrived."""
         with self.lock:
             self.dead_letters[source] += 1
@@ -152,13 +152,13 @@ class Watch:
 Level = Literal["info", "warning", "error"]
 
 
-class Teller(Protocol):
+class ServiceObserver(Protocol):
     """Hears what happens. Called from several threads; an exception out of it ends the service."""
 
     def say(self, level: Level, message: str) -> None:
         """Hear something about the service itself."""
 
-    def bad(self, source: str, bad: Bad) -> None:
+    def bad(self, source: str, bad: BadRecord) -> None:
         """Hear of an event that could not be decided."""
 
     def outcome(self, source: str, line: int, outcome: StepOutcome) -> None:

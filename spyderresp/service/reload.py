@@ -16,8 +16,8 @@ from spyderresp.execution.reconciliation import follow_up
 from spyderresp.policies.diagnostics import Findings
 from spyderresp.policies.loader import load, walk
 from spyderresp.policies.policy_set import PolicySet
-from spyderresp.service.loop import Hands
-from spyderresp.service.metrics import Counts, Teller
+from spyderresp.service.loop import ServiceContext
+from spyderresp.service.metrics import Counts, ServiceObserver
 
 
 class _Mark(NamedTuple):
@@ -49,7 +49,7 @@ class Reload:
         self,
         paths: Sequence[str],
         engine: Engine,
-        teller: Teller,
+        teller: ServiceObserver,
         counts: Counts,
         *,
         strict: bool = False,
@@ -136,7 +136,7 @@ class Reload:
 _EVERY: Final = 5.0
 
 
-class FollowUp:
+class OutcomePoller:
     """A chore: asks what became of steps that are under way.
 
     Args:
@@ -145,7 +145,7 @@ class FollowUp:
         every: how many seconds lie between two times.
     """
 
-    def __init__(self, hands: Hands, journal: OpenJournal, every: float = _EVERY) -> None:
+    def __init__(self, hands: ServiceContext, journal: OpenJournal, every: float = _EVERY) -> None:
         self._hands = hands
         self._journal = journal
         self._every = every

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 from spyderresp.service.intake import Intake
-from spyderresp.service.loop import Hands, serve
+from spyderresp.service.loop import ServiceContext, serve
 from spyderresp.service.sources.base import Source, SourceError, Stop
 
 _TICK: Final = 0.5
 DRAIN: Final = 20.0
 
 
-class Chore(Protocol):
+class PeriodicTask(Protocol):
     """Something that is done now and then while the service runs, in the caller's thread: quick."""
 
     def look(self) -> None:
@@ -62,9 +62,9 @@ class Service:
         self,
         sources: Sequence[Source],
         intake: Intake,
-        hands: Hands,
+        hands: ServiceContext,
         *,
-        chores: Sequence[Chore] = (),
+        chores: Sequence[PeriodicTask] = (),
         drain: float = DRAIN,
         monitor: Source | None = None,
         announced: bool = False,

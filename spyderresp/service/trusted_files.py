@@ -30,7 +30,7 @@ def privileged() -> bool:
     return False
 
 
-def distrust(path: str) -> str | None:
+def untrusted_reason(path: str) -> str | None:
     """Return why a file or directory is not to be believed, or None.
 
     Every directory on the way, and every link that is followed, must belong to root or to this user and be writable
@@ -44,12 +44,12 @@ def distrust(path: str) -> str | None:
         return f"{path}: cannot be looked at: {(error.strerror or 'it failed').lower()}"
 
 
-def distrusted(path: str) -> Iterator[str]:
+def untrusted_files(path: str) -> Iterator[str]:
     """Yield why policies at a path are not to be believed: the path itself, and each file that is read below it."""
-    if (reason := distrust(path)) is not None:
+    if (reason := untrusted_reason(path)) is not None:
         yield reason
     elif os.path.isdir(path):
-        yield from filter(None, map(distrust, walk(path, Findings())))
+        yield from filter(None, map(untrusted_reason, walk(path, Findings())))
 
 
 def _reasons(path: str) -> Iterator[str]:

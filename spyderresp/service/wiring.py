@@ -7,18 +7,25 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from spyderresp.decision.engine import Engine
-from spyderresp.errors import needed
+from spyderresp.errors import needs_extra
 from spyderresp.execution.interfaces import Executor
 from spyderresp.execution.reconciliation import reconcile
 from spyderresp.policies.policy_set import PolicySet
-from spyderresp.service.config.build import Making, diagnosed, distrusted_policies, ends, guard_of, kills
+from spyderresp.service.config.build import (
+    SourceFactory,
+    diagnosed,
+    distrusted_policies,
+    guard_of,
+    has_real_agent_actions,
+    is_finite,
+)
 from spyderresp.service.config.load import ConfigurationError
 from spyderresp.service.config.settings import Settings
 from spyderresp.service.intake import Intake
-from spyderresp.service.loop import Hands
-from spyderresp.service.metrics import Counts, Teller, Watch
-from spyderresp.service.reload import FollowUp, Reload
-from spyderresp.service.service import Chore, Service
+from spyderresp.service.loop import ServiceContext
+from spyderresp.service.metrics import Counts, ServiceObserver, Watch
+from spyderresp.service.reload import OutcomePoller, Reload
+from spyderresp.service.service import PeriodicTask, Service
 from spyderresp.service.sources.base import SourceError
 from spyderresp.service.sources.file import Positions
 
@@ -31,11 +38,11 @@ _LAST: float = 5.0
 
 
 @contextlib.contextmanager
-def assembled(
+def assemble(
     settings: Settings,
     policies: PolicySet,
     executors: tuple[Executor, ...],
-    teller: Teller,
+    teller: ServiceObserver,
     journal: Journal | None = None,
 ) -> Iterator[tuple[Service, Counts]]:
     """Put a service together; at the end everything that it held is closed, the journal last.
@@ -58,15 +65,15 @@ def assembled(
     engine = Engine(policies, defaults=settings.defaults, not_in=settings.not_in, mode=settings.mode)
     guard = guard_of(settings)
     spans = _spans() if settings.spans else None
-    hands = Hands(engine, executors, guard, journal, teller, settings.form, counts, spans)
+    hands = ServiceContext(engine, executors, guard, journal, teller, settings.form, counts, spans)
     intake = Intake(settings.max_events, settings.max_bytes)
     watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
-    making = Making(settings, _positions(settings), teller, counts, watch)
+    making = SourceFactory(settings, _positions(settings), teller, counts, watch)
     sources = making.sources()
-    live = not all(map(ends, settings.sources))
+    live = not all(map(is_finite, settings.sources))
     monitor = None if settings.monitor is None else making.monitor(settings.monitor)
-    chores: list[Chore] = [_reload(settings, engine, executors, teller, counts, journal, live=live)]
-    following = None if journal is None else FollowUp(hands, journal)
+    chores: list[PeriodicTask] = [_reload(settings, engine, executors, teller, counts, journal, live=live)]
+    following = None if journal is None else OutcomePoller(hands, journal)
     if journal is not None and following is not None:
         chores.append(following)
         _begin(hands, journal, policies, settings)
@@ -85,10 +92,11 @@ def assembled(
 
 def _spans() -> Spans:
     try:
-        made: Spans = needed("spyderresp.service.tracing", "otel", "`spans`").Spans()
+        with needs_extra("otel", "`spans`"):
+            from spyderresp.service.tracing import Spans
     except ImportError as error:
         raise ConfigurationError((diagnosed("SR608", f"spans: {error}"),)) from None
-    return made
+    return Spans()
 
 
 def _positions(settings: Settings) -> Positions:
@@ -104,7 +112,7 @@ def _reload(
     settings: Settings,
     engine: Engine,
     executors: tuple[Executor, ...],
-    teller: Teller,
+    teller: ServiceObserver,
     counts: Counts,
     journal: Journal | None,
     *,
@@ -123,11 +131,11 @@ def _reload(
         strict=settings.strict,
         watch=settings.watch and live,
         record=record,
-        refused=(lambda: tuple(distrusted_policies(settings))) if kills(executors) else tuple,
+        refused=(lambda: tuple(distrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
     )
 
 
-def _begin(hands: Hands, journal: Journal, policies: PolicySet, settings: Settings) -> None:
+def _begin(hands: ServiceContext, journal: Journal, policies: PolicySet, settings: Settings) -> None:
     """Write which policies decide, and end what an earlier process left open."""
     journal.record_policies(policies.digest, settings.policies, policies=len(policies))
     ended = reconcile(hands.executors, journal, hands.guard)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spyderresp.authoring.analysis.automata import NotDecidedError, find, is_literal, matches, tokens
-from spyderresp.authoring.analysis.regions import Box, Scope, Values, of_selectors, of_text
+from spyderresp.authoring.analysis.automata import UndecidedError, find, is_literal, matches, tokens
+from spyderresp.authoring.analysis.regions import EventRegion, Scope, Values, of_selectors, of_text
 from spyderresp.decision import reference
 from spyderresp.errors import Location
 from spyderresp.policies.policy_set import Clause, Selector
@@ -51,7 +51,7 @@ def test_a_text_is_found_where_there_is_one(any_of: list[frozenset[str]], none_o
 
 def test_what_takes_too_long_is_not_decided() -> None:
     halves = [frozenset({f"*{letter}*{letter}?????????"}) for letter in "abcdefgh"]
-    with pytest.raises(NotDecidedError):
+    with pytest.raises(UndecidedError):
         find(halves, frozenset(), budget=1_000)
 
 
@@ -145,7 +145,7 @@ def test_questions_in_words() -> None:
 
 
 def test_a_union_beyond_the_budget_is_not_decided() -> None:
-    box = Box({"process": Scope(False, True)})
+    box = EventRegion({"process": Scope(False, True)})
     others = [
         of_selectors(
             [Selector("process", (Clause(key, "In", (key,), "", Location("p", 1, 1)),), Location("p", 1, 1))],
@@ -153,5 +153,5 @@ def test_a_union_beyond_the_budget_is_not_decided() -> None:
         )
         for key in "abcdefghijklmnop"
     ]
-    with pytest.raises(NotDecidedError, match="pieces"):
+    with pytest.raises(UndecidedError, match="pieces"):
         box.within(others, budget=10)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.authoring.diff.semantic import Meaning, Options, compare_meanings
+from spyderresp.authoring.diff.semantic import Options, SemanticDiff, compare_meanings
 from spyderresp.decision import reference
 
 # One text of each kind that the globs below tell apart.
@@ -118,7 +118,7 @@ def test_no_difference_is_missed_and_none_made_up(
             assert bag(reference.evaluate(old, event, meaning)) == bag(reference.evaluate(new, event, meaning)), event
 
 
-def meant(case: tuple[list[dict[str, Any]], list[dict[str, Any]]], **options: Any) -> Meaning:
+def meant(case: tuple[list[dict[str, Any]], list[dict[str, Any]]], **options: Any) -> SemanticDiff:
     old, new = (spyderresp.Engine(spyderresp.from_documents(held), **options) for held in case)
     return compare_meanings(old, new, Options(**options))
 

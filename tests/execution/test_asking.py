@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from spyderresp.executors.sinks.http_call import Answer, Calls, NoAnswerError
+from spyderresp.executors.sinks.http_call import Calls, HttpResponse, NoResponseError
 
 
 def test_a_call_returns_and_raises_as_it_would() -> None:
@@ -23,9 +23,9 @@ def test_what_hangs_is_left_to_itself_and_so_much_of_it_at_once() -> None:
     calls = Calls(most=2)
     try:
         for _ in range(2):
-            with pytest.raises(NoAnswerError, match="no answer within"):
+            with pytest.raises(NoResponseError, match="no answer within"):
                 calls(lambda: let_go.wait(240), 0.05)
-        with pytest.raises(NoAnswerError, match="too many calls hang"):
+        with pytest.raises(NoResponseError, match="too many calls hang"):
             calls(lambda: 7, 0.05)
     finally:
         let_go.set()
@@ -43,9 +43,9 @@ def test_what_hangs_is_left_to_itself_and_so_much_of_it_at_once() -> None:
     ],
 )
 def test_an_answer_says_what_it_is_on_one_short_line(text: str, said: str) -> None:
-    assert Answer(503, text).said() == said
+    assert HttpResponse(503, text).said() == said
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "null", "{", "[" * 200_000, '{"a": NaN'])
 def test_what_is_no_object_has_no_data(text: str) -> None:
-    assert Answer(200, text).data() == {}
+    assert HttpResponse(200, text).data() == {}

@@ -14,7 +14,7 @@ import pytest
 
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.interfaces import DeliveryError
-from spyderresp.executors.sinks.delivery_queue import Courier
+from spyderresp.executors.sinks.delivery_queue import DeliveryQueue
 
 QUICK = Backoff(first=0.001, longest=0.002, attempts=None, obeyed=0.02)
 
@@ -59,7 +59,7 @@ def some(*numbers: int) -> list[Mapping[str, Any]]:
 
 def test_delivers_in_order_until_it_is_taken(caplog: pytest.LogCaptureFixture) -> None:
     receiver = Receiver(DeliveryError("down"), DeliveryError("down", retry_after=0.01), OSError("a mistake"))
-    courier = Courier("x", receiver, backoff=QUICK)
+    courier = DeliveryQueue("x", receiver, backoff=QUICK)
     for number in range(500):
         courier.offer(some(number))
     assert courier.close(240.0) == 0
@@ -71,7 +71,7 @@ def test_delivers_in_order_until_it_is_taken(caplog: pytest.LogCaptureFixture) -
 def test_a_full_queue_is_said_at_once_and_takes_all_or_none() -> None:
     gate = Gate()
     receiver = Receiver(gate)
-    courier = Courier("x", receiver, limit=3, backoff=QUICK)
+    courier = DeliveryQueue("x", receiver, limit=3, backoff=QUICK)
     courier.offer(some(1, 2))
     with pytest.raises(DeliveryError, match="the queue is full: 2 wait, and 3 may"):
         courier.offer(some(3, 4))
@@ -90,7 +90,7 @@ def test_one_bad_record_costs_no_other(caplog: pytest.LogCaptureFixture) -> None
 
     gate = Gate()
     receiver = Receiver(gate, *[picky] * 50)
-    courier = Courier("x", receiver, backoff=QUICK)
+    courier = DeliveryQueue("x", receiver, backoff=QUICK)
     courier.offer(some(0))
     assert gate.reached.wait(240)
     courier.offer(some(1, 2, 3, 4, 5))
@@ -110,7 +110,7 @@ def test_a_failure_among_the_single_ones_repeats_only_what_is_left() -> None:
     )
     gate = Gate()
     receiver.answers.insert(0, gate)
-    courier = Courier("x", receiver, backoff=QUICK)
+    courier = DeliveryQueue("x", receiver, backoff=QUICK)
     courier.offer(some(0))
     assert gate.reached.wait(240)
     courier.offer(some(1, 2, 3))
@@ -121,7 +121,7 @@ def test_a_failure_among_the_single_ones_repeats_only_what_is_left() -> None:
 
 def test_what_is_left_at_the_end_is_counted_and_named(caplog: pytest.LogCaptureFixture) -> None:
     receiver = Receiver(*[DeliveryError("down")] * 100_000)
-    courier = Courier("x", receiver, backoff=QUICK)
+    courier = DeliveryQueue("x", receiver, backoff=QUICK)
     courier.offer(some(*range(7)))
     assert courier.close(0.05) == 7
     assert "closed with 7 flags not delivered: 0, 1, 2, 3, 4 and 2 more" in caplog.text
@@ -133,7 +133,7 @@ def test_what_is_left_at_the_end_is_counted_and_named(caplog: pytest.LogCaptureF
 
 def test_a_deaf_receiver_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixture) -> None:
     gate = Gate()
-    courier = Courier("x", Receiver(gate), backoff=QUICK)
+    courier = DeliveryQueue("x", Receiver(gate), backoff=QUICK)
     courier.offer(some(1))
     with caplog.at_level(logging.CRITICAL):
         assert courier.close(0.05) == 1
@@ -143,7 +143,7 @@ def test_a_deaf_receiver_does_not_hold_up_the_end(caplog: pytest.LogCaptureFixtu
 def test_a_fork_has_a_queue_of_its_own() -> None:
     gate = Gate()
     receiver = Receiver(gate)
-    courier = Courier("x", receiver, backoff=QUICK)
+    courier = DeliveryQueue("x", receiver, backoff=QUICK)
     courier.offer(some(1))
     # What its worker holds at the fork the child would wait for, for ever.
     assert gate.reached.wait(240)
@@ -169,8 +169,8 @@ def test_a_fork_has_a_queue_of_its_own() -> None:
 
 AT_EXIT = """
 import time
-from spyderresp.executors.sinks.delivery_queue import Courier
-courier = Courier("x", lambda records: (time.sleep(0.05), print(*[r["id"] for r in records], flush=True)))
+from spyderresp.executors.sinks.delivery_queue import DeliveryQueue
+courier = DeliveryQueue("x", lambda records: (time.sleep(0.05), print(*[r["id"] for r in records], flush=True)))
 courier.offer([{"id": 1}])
 courier.offer([{"id": 2}])
 """
@@ -183,4 +183,4 @@ def test_the_end_of_the_process_waits_for_what_is_left() -> None:
 
 def test_a_queue_has_room() -> None:
     with pytest.raises(ValueError, match="at least one record"):
-        Courier("x", Receiver(), limit=0)
+        DeliveryQueue("x", Receiver(), limit=0)

@@ -15,7 +15,7 @@ import pytest
 from journals import flag, kill, outcome, step
 from turned import Turned
 
-from spyderresp.journal import Journal, JournalError, JournalReader, Missed, verify
+from spyderresp.journal import DeliveryFailure, Journal, JournalError, JournalReader, verify
 from spyderresp.journal.schema import MIGRATIONS, connect, migrate
 
 
@@ -130,7 +130,7 @@ def test_a_guest_appends_beside_the_process_that_holds_it(journal: Journal, path
         assert guest.begin([kill("undo")]) == {}
         journal.begin([kill("a")])
         guest.finish([outcome("undo")])
-        assert guest.deliver_now({"x": object()}) == {"x": Missed(f"{path}: a guest delivers nothing")}
+        assert guest.deliver_now({"x": object()}) == {"x": DeliveryFailure(f"{path}: a guest delivers nothing")}
     journal.finish([outcome("a")])
     assert verify(path).ok
     assert verify(path).head[0] == 7

@@ -13,7 +13,7 @@ from journals import Shelf, flag, kill, outcome
 
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.interfaces import DeliveryError
-from spyderresp.journal import Journal, JournalReader, Missed, verify
+from spyderresp.journal import DeliveryFailure, Journal, JournalReader, verify
 
 QUICK = Backoff(first=0.001, longest=0.01, attempts=None)
 
@@ -69,7 +69,7 @@ def test_a_local_sink_that_fails_says_why_and_gets_it_later(journal: Journal, ca
     shelf.error = DeliveryError("the disk is full")
     journal.begin([flag("a", "shelf")])
     with caplog.at_level(logging.WARNING):
-        assert journal.deliver_now({"shelf": shelf}) == {"shelf": Missed("the disk is full")}
+        assert journal.deliver_now({"shelf": shelf}) == {"shelf": DeliveryFailure("the disk is full")}
         assert "sink `shelf` does not take flags, which the journal keeps: the disk is full" in caplog.text
         shelf.error = None
         # Nobody comes to ask again: the worker does.
@@ -83,7 +83,7 @@ def test_what_was_not_delivered_is_after_a_restart(path: Path) -> None:
     shelf.error = OSError(5, "broken")
     with Journal(path, backoff=QUICK) as journal:
         journal.begin([flag("a", "shelf"), flag("b", "shelf")])
-        assert journal.deliver_now({"shelf": shelf}) == {"shelf": Missed("OSError: [Errno 5] broken")}
+        assert journal.deliver_now({"shelf": shelf}) == {"shelf": DeliveryFailure("OSError: [Errno 5] broken")}
         journal.finish([outcome(flag("a", "shelf"), "accepted")])
     assert verify(path).ok
     shelf.error = None
@@ -128,7 +128,7 @@ def test_a_record_that_is_refused_for_good_is_a_dead_letter_and_the_others_arriv
     journal.begin([flag(str(number), "shelf") for number in range(10)])
     with caplog.at_level(logging.ERROR):
         missed = journal.deliver_now({"shelf": shelf})
-    assert missed == {"shelf": Missed("", frozenset({"3", "7"}))}
+    assert missed == {"shelf": DeliveryFailure("", frozenset({"3", "7"}))}
     assert caplog.text.count("now a dead letter in the journal") == 2
     assert shelf.took == [f"flag:{number}" for number in range(10) if number not in (3, 7)]
     journal.finish([outcome(flag(str(number), "shelf")) for number in range(10)])

@@ -21,9 +21,9 @@ from spyderresp.execution.steps import steps_of
 from spyderresp.executors import LocalHost
 from spyderresp.executors.local.identity_check import Identity
 from spyderresp.executors.local.pidfd import Pidfd, opened_by_syscall, sent_by_syscall
-from spyderresp.executors.local.process_set import Pack, told
-from spyderresp.executors.local.procfs import Proc, Stat
-from spyderresp.executors.local.protected_processes import Programs, Shield, _resolved
+from spyderresp.executors.local.process_set import ProcessSet, kill_result
+from spyderresp.executors.local.procfs import Proc, ProcessStat
+from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, _resolved
 from spyderresp.executors.local.tree import HeldForTree
 
 ENGINE = engine_for("agentKillProcess")
@@ -164,7 +164,7 @@ def test_held_up_between_two_clocks_it_makes_nobody_older(monkeypatch: pytest.Mo
 
         monkeypatch.setattr(time, "clock_gettime", read)
         monkeypatch.setattr(time, "time", lambda: 900.0 + read())
-        look = Stat(7, "x", "S", 1, 7, 7, 0, 1, False)
+        look = ProcessStat(7, "x", "S", 1, 7, 7, 0, 1, False)
         # Younger than it is, where the machine does nothing else: then it is not taken for the one that is meant.
         assert PROC.started(look) >= 900.0
         assert len(pauses) > 9 or PROC.started(look) == pytest.approx(900.0)
@@ -267,13 +267,13 @@ def stat_file(
     (root / str(pid) / "stat").write_bytes(b"%d (%s) " % (pid, name) + " ".join(fields).encode())
 
 
-def caught(proc: Proc, *looks: Stat) -> Pack:
-    pack = Pack(proc, Shield(proc, Protection((), (), frozenset(), frozenset()), Programs(proc)))
-    pack.members = {look.pid: look for look in looks}
-    return pack
+def caught(proc: Proc, *looks: ProcessStat) -> ProcessSet:
+    processes = ProcessSet(proc, ProtectedProcesses(proc, Protection((), (), frozenset(), frozenset()), Programs(proc)))
+    processes.members = {look.pid: look for look in looks}
+    return processes
 
 
-def look_at(proc: Proc, pid: int) -> Stat:
+def look_at(proc: Proc, pid: int) -> ProcessStat:
     look = proc.stat(pid)
     assert look is not None
     return look
@@ -284,47 +284,47 @@ def test_a_main_thread_that_has_ended_says_nothing_of_the_others(tmp_path: Path)
     stat_file(tmp_path, 42, state="Z", threads=2)
     stat_file(tmp_path / "42/task", 42, state="Z", threads=2)
     stat_file(tmp_path / "42/task", 43, state="R", threads=2)
-    pack = caught(proc, look_at(proc, 42))
-    assert not pack.standing_still(0.0)
+    processes = caught(proc, look_at(proc, 42))
+    assert not processes.wait_until_stopped(0.0)
     stat_file(tmp_path / "42/task", 43, state="T", threads=2)
-    assert pack.standing_still(0.0)
+    assert processes.wait_until_stopped(0.0)
 
 
 def test_the_children_of_who_has_a_members_number_now_are_not_of_the_tree(child: int, tmp_path: Path) -> None:
     proc = Proc(str(tmp_path))
     stat_file(tmp_path, child, ticks=5)
     stat_file(tmp_path, 50, ppid=child, ticks=9)
-    pack = caught(proc, look_at(proc, child))
-    assert pack.fathered(look_at(proc, 50))
+    processes = caught(proc, look_at(proc, child))
+    assert processes.is_child_of_member(look_at(proc, 50))
     stat_file(tmp_path, child, ticks=7)
-    assert not pack.fathered(look_at(proc, 50))
+    assert not processes.is_child_of_member(look_at(proc, 50))
     event = event_of(child)
     (step,) = steps_of(engine_for("agentKillProcessTree").evaluate(event), arrived=time.time())
     held = HOST.resolve(step, Protection())
     assert isinstance(held, HeldForTree)
     held._proc = proc
-    assert held._descendants(pack) == []
+    assert held._descendants(processes) == []
     stat_file(tmp_path, child, ticks=5)
-    assert [look.pid for look in held._descendants(pack)] == [50]
+    assert [look.pid for look in held._descendants(processes)] == [50]
     held.release()
 
 
 def test_who_has_left_a_group_when_it_is_held_is_not_touched(child: int) -> None:
-    pack = caught(PROC)
-    assert not pack.stop(look_at(PROC, child), lambda now: now.pgid == -1)
-    assert pack.members == {}
+    processes = caught(PROC)
+    assert not processes.stop(look_at(PROC, child), lambda now: now.pgid == -1)
+    assert processes.members == {}
     assert look_at(PROC, child).state not in "Tt"
 
 
 def test_who_left_before_it_stopped_runs_on_and_is_named(child: int) -> None:
-    pack = caught(PROC)
-    assert pack.stop(look_at(PROC, child))
-    assert pack.standing_still(time.monotonic() + 240)
+    processes = caught(PROC)
+    assert processes.stop(look_at(PROC, child))
+    assert processes.wait_until_stopped(time.monotonic() + 240)
     assert look_at(PROC, child).state == "T"
-    pack.let_go(lambda now: True)
+    processes.release(lambda now: True)
     assert look_at(PROC, child).state not in "Tt"
-    assert set(pack.left) == {child}
-    assert told(pack, [], [], settled=True, what="group").status == "incomplete"
+    assert set(processes.left) == {child}
+    assert kill_result(processes, [], [], settled=True, what="group").status == "incomplete"
 
 
 def test_pidfds_by_number_where_the_interpreter_was_built_without(child: int) -> None:

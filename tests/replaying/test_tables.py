@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import spyderresp
 from spyderresp.authoring.replay import Replay
-from spyderresp.authoring.replay.kills import instead, whom
+from spyderresp.authoring.replay.kills import fallback_paths, target_paths
 from spyderresp.events import tables
 from spyderresp.events.tables import ParquetTable
 
@@ -88,7 +88,7 @@ def test_what_is_not_read_changes_nothing(
     engine = spyderresp.Engine(policies)
     file = io.BytesIO()
     pq.write_table(table, file, row_group_size=size, dictionary_pagesize_limit=page)
-    wanted = tables.wanted([policies], ("time",), whom(policies), instead(policies))
+    wanted = tables.required_columns([policies], ("time",), target_paths(policies), fallback_paths(policies))
     with pytest.MonkeyPatch.context() as patch:
         if encoded:
             patch.setattr("spyderresp.events.tables._LONG", 0)
@@ -117,7 +117,7 @@ def test_of_parquet_only_what_is_looked_at_is_read() -> None:
         ]
     )
     columns = schema(LABELS["struct"])
-    assert tables.wanted([policies], ("time",), whom(policies)).paths(columns, bool) == [
+    assert tables.required_columns([policies], ("time",), target_paths(policies)).paths(columns, bool) == [
         *("time", "policy_uid", "policy_name", "cluster.name"),
         *("namespace.labels.kubernetes.io/metadata.name", "namespace.name", "pod.labels.app", "process.name"),
     ]
@@ -137,7 +137,9 @@ def test_what_else_tells_processes_apart_is_read_where_some_have_no_uid(uids: li
     file = io.BytesIO()
     pq.write_table(pa.table({"process": process, "machine": machine}), file)
     table = ParquetTable(file)
-    read = tables.wanted([policies], (), whom(policies), instead(policies)).paths(table.schema, table.never_null)
+    read = tables.required_columns([policies], (), target_paths(policies), fallback_paths(policies)).paths(
+        table.schema, table.never_null
+    )
     others = ["machine.uid", "machine.hostname", "process.uid", "process.pid", "process.name"]
     assert sorted(read) == (["process.name", "process.uid"] if all(uids) else sorted(others))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import spyderresp
-from spyderresp.executors.local.procfs import Proc, Stat
+from spyderresp.executors.local.procfs import Proc, ProcessStat
 from spyderresp.guards import Guard, Limits
 
 PROC = Proc()
@@ -41,7 +41,7 @@ def guard(**settings: Any) -> Guard:
 def event_of(pid: int, **more: Any) -> dict[str, Any]:
     """Return an event about a process as it is now, with its exact identity."""
     look = PROC.stat(pid)
-    assert isinstance(look, Stat), f"there is no process {pid}"
+    assert isinstance(look, ProcessStat), f"there is no process {pid}"
     process = {
         "name": look.name,
         "exe": PROC.exe(pid),

@@ -6,10 +6,10 @@ import threading
 from typing import Any
 
 from spyderresp.executors import Recording
-from spyderresp.service.config.build import Making
+from spyderresp.service.config.build import SourceFactory
 from spyderresp.service.config.settings import BrokerSource, Settings
 from spyderresp.service.intake import Intake
-from spyderresp.service.loop import Hands
+from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Watch
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.file import Positions
@@ -18,12 +18,12 @@ from spyderresp.service.sources.file import Positions
 class Brokered:
     """Runs from when it is made."""
 
-    def __init__(self, said: BrokerSource, hands: Hands, **more: Any) -> None:
+    def __init__(self, said: BrokerSource, hands: ServiceContext, **more: Any) -> None:
         self.hands = hands
         settings = Settings(sources=(said,), **more)
         intake = Intake(settings.max_events, settings.max_bytes)
         watch = Watch(hands.engine, hands.guard, intake)
-        self.sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
+        self.sources = SourceFactory(settings, Positions(None), hands.teller, hands.counts, watch).sources()
         self.service = Service(self.sources, intake, hands)
         self.ending: list[Ending] = []
         self.thread = threading.Thread(target=lambda: self.ending.append(self.service.run()), daemon=True)

@@ -19,8 +19,8 @@ import spyderresp
 from spyderresp.execution.report import StepOutcome
 from spyderresp.executors import Recording
 from spyderresp.guards import Guard
-from spyderresp.service.intake import Bad
-from spyderresp.service.loop import Hands
+from spyderresp.service.intake import BadRecord
+from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Level
 
 POLICY = """\
@@ -61,7 +61,7 @@ class Heard:
     def say(self, level: Level, message: str) -> None:
         self.said.append((level, message))
 
-    def bad(self, source: str, bad: Bad) -> None:
+    def bad(self, source: str, bad: BadRecord) -> None:
         self.bads.append((source, bad.line, str(bad.error)))
 
     def outcome(self, source: str, line: int, outcome: StepOutcome) -> None:
@@ -87,9 +87,9 @@ def recording() -> Recording:
 
 
 @pytest.fixture
-def hands(heard: Heard, recording: Recording) -> Hands:
+def hands(heard: Heard, recording: Recording) -> ServiceContext:
     engine = spyderresp.Engine(spyderresp.loads(POLICY))
-    return Hands(engine, (recording,), Guard(kill_switch=None), None, heard)
+    return ServiceContext(engine, (recording,), Guard(kill_switch=None), None, heard)
 
 
 @pytest.fixture

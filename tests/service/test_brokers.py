@@ -13,11 +13,11 @@ from service.conftest import Heard, line
 
 import spyderresp
 from spyderresp.guards import Guard
-from spyderresp.service.config.build import Making, librdkafka
+from spyderresp.service.config.build import SourceFactory, librdkafka
 from spyderresp.service.config.load import ConfigurationError
 from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, Secret, Settings
-from spyderresp.service.intake import Answer, Bad, Delivery, Intake
-from spyderresp.service.loop import Hands, carry_out, decide
+from spyderresp.service.intake import BadRecord, Delivery, DeliveryResult, Intake
+from spyderresp.service.loop import ServiceContext, carry_out, decide
 from spyderresp.service.metrics import Watch
 from spyderresp.service.sources.base import Trouble, fault_of
 from spyderresp.service.sources.file import Positions
@@ -62,9 +62,9 @@ def test_a_service_that_kills_believes_no_open_broker(start, kind, source):
     assert program.end() == 0, program.err
 
 
-def making(source: BrokerSource, hands: Hands) -> Making:
+def making(source: BrokerSource, hands: ServiceContext) -> SourceFactory:
     watch = Watch(hands.engine, hands.guard, Intake())
-    return Making(Settings(sources=(source,)), Positions(None), hands.teller, hands.counts, watch)
+    return SourceFactory(Settings(sources=(source,)), Positions(None), hands.teller, hands.counts, watch)
 
 
 def test_who_connects_to_kafka_and_how(hands, tmp_path, monkeypatch):
@@ -123,8 +123,10 @@ def test_what_is_carried_out_together(hands, recording, count):
     assert [step.event for step in recording.acted if step.is_flag and step.event] == [f"e{n}" for n in range(count)]
 
 
-def answer(events: int, *bad: str) -> Answer:
-    return Answer(events, tuple(Bad(number, ValueError(text)) for number, text in enumerate(bad, 1)), {}, "")
+def answer(events: int, *bad: str) -> DeliveryResult:
+    return DeliveryResult(
+        events, tuple(BadRecord(number, ValueError(text)) for number, text in enumerate(bad, 1)), {}, ""
+    )
 
 
 def test_what_is_a_dead_letter():

@@ -5,13 +5,13 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.events.records import Cutter
+from spyderresp.events.records import LineSplitter
 
 CHUNKS = st.lists(st.text(alphabet="ab\n", max_size=7).map(str.encode), max_size=12)
 
 
 def lines_of(chunks: list[bytes], limit: int) -> tuple[dict[int, bytes], list[int], int]:
-    cutter = Cutter(limit)
+    cutter = LineSplitter(limit)
     held: dict[int, bytes] = {}
     long: list[int] = []
     for piece in [*map(cutter.feed, chunks), cutter.end()]:
@@ -49,7 +49,7 @@ def test_chunks_that_split_a_long_line_anywhere():
 
 
 def test_a_line_without_end_takes_no_memory():
-    cutter = Cutter(1000)
+    cutter = LineSplitter(1000)
     for _ in range(1000):
         assert cutter.feed(b"x" * 1000) is None
     assert cutter.waiting == 1_000_000

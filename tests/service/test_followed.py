@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from spyderresp.service.intake import Answer, Intake
+from spyderresp.service.intake import DeliveryResult, Intake
 from spyderresp.service.sources.base import SourceError, Stop
 from spyderresp.service.sources.file import Followed, Positions
 
-ANSWER = Answer(0, (), {}, "")
+ANSWER = DeliveryResult(0, (), {}, "")
 
 
 class Following:

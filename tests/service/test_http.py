@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from service.conftest import line
 
-from spyderresp.service.config.build import Making
+from spyderresp.service.config.build import SourceFactory
 from spyderresp.service.config.settings import NetworkSource, Secret, Settings
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import serve
@@ -34,7 +34,7 @@ class Served:
         self.intake = Intake(settings.max_events, settings.max_bytes)
         self.counts = Counts()
         watch = Watch(hands.engine, hands.guard, self.intake, ready=lambda: True)
-        making = Making(replace(settings, sources=(source,)), Positions(None), hands.teller, self.counts, watch)
+        making = SourceFactory(replace(settings, sources=(source,)), Positions(None), hands.teller, self.counts, watch)
         (listener,) = making.sources()
         assert isinstance(listener, Listener)
         self.listener = listener

@@ -17,9 +17,9 @@ from service.conftest import line
 from spyderresp.execution.backoff import Backoff
 from spyderresp.executors import Recording
 from spyderresp.service.config.settings import BrokerSource
-from spyderresp.service.loop import Hands
+from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Counts
-from spyderresp.service.sources.kafka import Held, Progress, _told_of
+from spyderresp.service.sources.kafka import PartitionProgress, PendingMessage, _told_of
 
 
 @pytest.fixture(params=["mock", pytest.param("real", marks=pytest.mark.skipif(not REAL, reason="no broker named"))])
@@ -35,10 +35,12 @@ def mock() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def member(hands: Hands) -> Iterator[Callable[..., Brokered]]:
+def member(hands: ServiceContext) -> Iterator[Callable[..., Brokered]]:
     started: list[Brokered] = []
 
-    def member(kafka: Cluster, topic: str, hands: Hands = hands, *, session: float = 6.0, **more: Any) -> Brokered:
+    def member(
+        kafka: Cluster, topic: str, hands: ServiceContext = hands, *, session: float = 6.0, **more: Any
+    ) -> Brokered:
         said = BrokerSource("kafka", (kafka.server,), (topic,), f"{topic}.dead-letters", patience=session)
         started.append(Brokered(said, hands, **more))
         return started[-1]
@@ -253,7 +255,7 @@ def test_no_more_is_read_than_there_is_room_for(mock, member, hands, until):
 
 def test_a_dead_letter_has_one_name_whatever_our_clock_says() -> None:
     def named(time: float, stamp: int, offset: int = 7) -> bytes:
-        held = Held("t", 0, offset, None, b"{", [], time, stamp, Progress(), "not valid JSON")
+        held = PendingMessage("t", 0, offset, None, b"{", [], time, stamp, PartitionProgress(), "not valid JSON")
         return dict(_told_of(held))["spyderresp-id"]
 
     assert named(10.0, 12_000) == named(11.0, 12_000)

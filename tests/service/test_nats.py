@@ -22,7 +22,7 @@ from service.conftest import line
 from spyderresp.executors import Recording
 from spyderresp.service.config.load import ConfigurationError
 from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, Secret
-from spyderresp.service.loop import Hands
+from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.nats import Nats, covers
 
@@ -38,10 +38,12 @@ def nats(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def reader(hands: Hands) -> Iterator[Callable[..., Brokered]]:
+def reader(hands: ServiceContext) -> Iterator[Callable[..., Brokered]]:
     started: list[Brokered] = []
 
-    def reader(nats: Server, hands: Hands = hands, source: dict[str, Any] | None = None, **more: Any) -> Brokered:
+    def reader(
+        nats: Server, hands: ServiceContext = hands, source: dict[str, Any] | None = None, **more: Any
+    ) -> Brokered:
         said = BrokerSource("nats", (nats.address,), ("events",), "dead-letters.events", patience=30.0)
         started.append(Brokered(replace(said, **(source or {})), hands, **more))
         return started[-1]

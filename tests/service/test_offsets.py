@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.service.sources.kafka import Progress
+from spyderresp.service.sources.kafka import PartitionProgress
 
 
 @given(st.sets(st.integers(0, 200), min_size=1), st.randoms(use_true_random=False))
 def test_nothing_is_told_before_all_before_it_is_done(offsets, draw):
-    begun, progress = sorted(offsets), Progress()
+    begun, progress = sorted(offsets), PartitionProgress()
     for offset in begun:
         progress.begin(offset)
     order = list(begun)
@@ -26,19 +26,19 @@ def test_nothing_is_told_before_all_before_it_is_done(offsets, draw):
 
 
 def test_the_broker_is_told_once_and_again_where_it_did_not_hear():
-    progress = Progress()
-    assert progress.untold() is None
+    progress = PartitionProgress()
+    assert progress.next_commit() is None
     progress.begin(5)
-    assert progress.untold() is None
+    assert progress.next_commit() is None
     progress.end(5)
-    assert [progress.untold(), progress.untold()] == [6, None]
-    progress.not_heard()
-    assert progress.untold() == 6
+    assert [progress.next_commit(), progress.next_commit()] == [6, None]
+    progress.commit_failed()
+    assert progress.next_commit() == 6
 
 
 def test_a_topic_that_was_made_anew_begins_anew():
-    progress = Progress()
+    progress = PartitionProgress()
     for offset in (100, 0):
         progress.begin(offset)
         progress.end(offset)
-    assert progress.untold() == 1
+    assert progress.next_commit() == 1

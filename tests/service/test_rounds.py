@@ -11,17 +11,17 @@ from service.conftest import line
 
 from spyderresp.errors import EventError
 from spyderresp.service import loop
-from spyderresp.service.intake import Answer, Delivery
+from spyderresp.service.intake import Delivery, DeliveryResult
 from spyderresp.service.loop import carry_out, decide
 
 
-def answers(hands: Any, *bodies: bytes, **settings: Any) -> list[Answer]:
-    heard: list[Answer] = []
+def answers(hands: Any, *bodies: bytes, **settings: Any) -> list[DeliveryResult]:
+    heard: list[DeliveryResult] = []
     carry_out(decide([Delivery("s", body, time.time(), heard.append, **settings) for body in bodies], hands), hands)
     return heard
 
 
-def bad(answer: Answer) -> list[tuple[int, str]]:
+def bad(answer: DeliveryResult) -> list[tuple[int, str]]:
     return [(item.line, item.error.path) for item in answer.bad]
 
 
@@ -108,7 +108,7 @@ def test_the_form_of_records_can_be_told(hands):
 
 
 def test_an_event_that_waited_too_long_is_expired(hands):
-    heard: list[Answer] = []
+    heard: list[DeliveryResult] = []
     carry_out(
         decide([Delivery("s", line(1), time.time() - 100, heard.append), Delivery("s", line(2), time.time())], hands),
         hands,

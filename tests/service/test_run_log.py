@@ -11,7 +11,7 @@ from spyderresp.cli.run_log import RunLog, StdoutFlags
 from spyderresp.cli.terminal import Streams
 from spyderresp.errors import EventError
 from spyderresp.executors import DeliveryError
-from spyderresp.service.intake import Bad
+from spyderresp.service.intake import BadRecord
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def bads(log: RunLog, count: int) -> None:
     for number in range(count):
-        log.bad("http", Bad(number, EventError("id", "is wrong")))
+        log.bad("http", BadRecord(number, EventError("id", "is wrong")))
 
 
 def test_whoever_sends_bad_events_for_ever_does_not_fill_the_disk(capsys, clock):

@@ -12,7 +12,7 @@ import pytest
 from service.conftest import Heard, line
 
 from spyderresp.executors import Recording
-from spyderresp.service.config.build import Making
+from spyderresp.service.config.build import SourceFactory
 from spyderresp.service.config.settings import NetworkSource, Settings
 from spyderresp.service.intake import ClosedError, Delivery, Intake
 from spyderresp.service.metrics import Watch
@@ -137,7 +137,7 @@ def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(hands, unti
     hands, intake = replace(hands, teller=Gone()), Intake()
     settings = Settings(sources=(NetworkSource(kind, "127.0.0.1", 0),))
     watch = Watch(hands.engine, hands.guard, intake)
-    sources = Making(settings, Positions(None), hands.teller, hands.counts, watch).sources()
+    sources = SourceFactory(settings, Positions(None), hands.teller, hands.counts, watch).sources()
     service = Service(sources, intake, hands)
     ended: list[BaseException] = []
 

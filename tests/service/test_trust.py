@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from service.conftest import POLICY, line
 
-from spyderresp.service.trusted_files import distrust, distrusted, privileged
+from spyderresp.service.trusted_files import privileged, untrusted_files, untrusted_reason
 
 ROOT_ONLY = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away, and is held to this")
 
@@ -27,14 +27,14 @@ def file(tmp_path: Path) -> Path:
 
 
 def test_what_nobody_else_can_change(file):
-    assert distrust(str(file)) is None
-    assert list(distrusted(str(file.parent))) == []
+    assert untrusted_reason(str(file)) is None
+    assert list(untrusted_files(str(file.parent))) == []
 
 
 @pytest.mark.parametrize(("mode", "who"), [(0o664, "group"), (0o646, "everybody"), (0o602, "everybody")])
 def test_a_file_that_others_may_write(file, mode, who):
     file.chmod(mode)
-    for reason in (distrust(str(file)), *distrusted(str(file.parent))):
+    for reason in (untrusted_reason(str(file)), *untrusted_files(str(file.parent))):
         assert reason is not None
         assert f"it may be written by {who}" in reason
 
@@ -42,21 +42,21 @@ def test_a_file_that_others_may_write(file, mode, who):
 @pytest.mark.parametrize("mode", [0o775, 0o757, 0o777])
 def test_a_directory_that_others_may_write(file, mode):
     file.parent.chmod(mode)
-    assert f"{file.parent} may be written by" in str(distrust(str(file)))
-    assert len(list(distrusted(str(file.parent)))) == 1
+    assert f"{file.parent} may be written by" in str(untrusted_reason(str(file)))
+    assert len(list(untrusted_files(str(file.parent)))) == 1
     # A sticky one keeps what is in it its owner's; but policies can be put there.
     file.parent.chmod(mode | 0o1000)
-    assert distrust(str(file)) is None
-    assert len(list(distrusted(str(file.parent)))) == 1
+    assert untrusted_reason(str(file)) is None
+    assert len(list(untrusted_files(str(file.parent)))) == 1
 
 
 @ROOT_ONLY
 def test_a_file_of_somebody_else(file):
     os.chown(file, 65534, 0)
-    assert "it belongs to user 65534" in str(distrust(str(file)))
+    assert "it belongs to user 65534" in str(untrusted_reason(str(file)))
     os.chown(file, 0, 0)
     os.chown(file.parent, 65534, 0)
-    assert f"{file.parent} belongs to user 65534" in str(distrust(str(file)))
+    assert f"{file.parent} belongs to user 65534" in str(untrusted_reason(str(file)))
 
 
 def test_links_are_followed_and_looked_at_on_the_way(file, tmp_path):
@@ -64,25 +64,25 @@ def test_links_are_followed_and_looked_at_on_the_way(file, tmp_path):
     loose.mkdir()
     loose.chmod(0o777)
     (tmp_path / "direct").symlink_to(file)
-    assert distrust(str(tmp_path / "direct")) is None
+    assert untrusted_reason(str(tmp_path / "direct")) is None
     (loose / "link").symlink_to(file)
     (tmp_path / "detour").symlink_to("loose/link")
-    assert f"{loose} may be written by everybody" in str(distrust(str(tmp_path / "detour")))
+    assert f"{loose} may be written by everybody" in str(untrusted_reason(str(tmp_path / "detour")))
     (tmp_path / "up").symlink_to("loose/../policies/policy.yaml")
-    assert f"{loose} may be written by everybody" in str(distrust(str(tmp_path / "up")))
+    assert f"{loose} may be written by everybody" in str(untrusted_reason(str(tmp_path / "up")))
     (tmp_path / "ring").symlink_to("ring")
-    assert "too many links" in str(distrust(str(tmp_path / "ring")))
+    assert "too many links" in str(untrusted_reason(str(tmp_path / "ring")))
 
 
 def test_what_cannot_be_looked_at_is_not_believed(tmp_path):
-    assert "no such file" in str(distrust(str(tmp_path / "gone")))
+    assert "no such file" in str(untrusted_reason(str(tmp_path / "gone")))
 
 
 @ROOT_ONLY
 def test_what_is_mounted_read_only_is_believed():
     if not os.statvfs("/sys").f_flag & os.ST_RDONLY:
         pytest.skip("nothing here is mounted read-only")
-    assert distrust("/sys") is None
+    assert untrusted_reason("/sys") is None
 
 
 def test_who_is_privileged():

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from spyderresp.authoring.analysis.automata import NotDecidedError, is_literal
-from spyderresp.authoring.analysis.regions import Box, Place, Scope, places, texts_of
+from spyderresp.authoring.analysis.automata import UndecidedError, is_literal
+from spyderresp.authoring.analysis.regions import EntryLocation, EventRegion, Scope, places, texts_of
 from spyderresp.errors import Location
 from spyderresp.policies.diagnostics import quoted, suggestion
 from spyderresp.policies.policy_set import PolicySet
@@ -42,7 +42,7 @@ _Need = tuple[str, str, str]
 _SAME_PROCESS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree"})
 _WIDER: Final = frozenset({"agentKillProcessGroup", "agentKillProcessTree"})
 _RENICE: Final = "agentReniceProcess"
-_PROCESS: Final = Box({"process": Scope(False, True)})
+_PROCESS: Final = EventRegion({"process": Scope(False, True)})
 
 
 @dataclass(frozen=True)
@@ -80,11 +80,11 @@ class Answer:
         }
 
 
-class Shelf:
+class AnswerBuffer:
     """Entries, and which need a text exactly: as sets of bits, so that those that could meet are found at once."""
 
     def __init__(self) -> None:
-        self.places: list[Place] = []
+        self.places: list[EntryLocation] = []
         self._needing: dict[_Need, int] = {}
         self._choosy: dict[tuple[str, str], int] = {}
 
@@ -97,17 +97,17 @@ class Shelf:
                     need = (*field, text)
                     self._needing[need] = self._needing.get(need, 0) | 1 << i
 
-    def fired_by(self, event: Mapping[str, Any]) -> Iterator[Place]:
+    def fired_by(self, event: Mapping[str, Any]) -> Iterator[EntryLocation]:
         """Yield the entries that an event fires, in order."""
         texts = {(scope, key): text for scope, key, text in texts_of(event)}
         fields = {field: (texts[field],) if field in texts else () for field in self._choosy}
         yield from (place for place in self._among(fields) if place.box.holds(event))
 
-    def meeting(self, box: Box) -> Iterator[Place]:
+    def meeting(self, box: EventRegion) -> Iterator[EntryLocation]:
         """Yield every entry that may fire for an event of a box, in order."""
         return self._among(_needs(box))
 
-    def _among(self, fields: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[Place]:
+    def _among(self, fields: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[EntryLocation]:
         """Yield the entries that need none but these texts of these fields, if they need any of them."""
         left = (1 << len(self.places)) - 1
         for field, texts in fields.items():
@@ -122,7 +122,7 @@ class Shelf:
             left ^= lowest
 
 
-def _needs(box: Box) -> dict[tuple[str, str], frozenset[str]]:
+def _needs(box: EventRegion) -> dict[tuple[str, str], frozenset[str]]:
     """Return the fields that must have one of a few texts, and which: the fewest that are asked for."""
     needs: dict[tuple[str, str], frozenset[str]] = {}
     for name, scope in box.scopes.items():
@@ -135,15 +135,15 @@ def _needs(box: Box) -> dict[tuple[str, str], frozenset[str]]:
     return needs
 
 
-def at_odds(places: Sequence[Place]) -> Iterator[tuple[Place, Place]]:
+def at_odds(places: Sequence[EntryLocation]) -> Iterator[tuple[EntryLocation, EntryLocation]]:
     """Yield pairs of one policy's entries, in order, that may meet in one process and do not go together there.
 
     A renice does not go with a kill, nor with a renice to another priority.
 
     Raises:
-        NotDecidedError: there are more than ``MAX_PAIRS``.
+        UndecidedError: there are more than ``MAX_PAIRS``.
     """
-    shelf = Shelf()
+    shelf = AnswerBuffer()
     shelf.places = [place for place in places if place.entry.action == _RENICE or place.entry.action in _SAME_PROCESS]
     if not any(place.entry.action == _RENICE for place in shelf.places):
         return
@@ -154,7 +154,7 @@ def at_odds(places: Sequence[Place]) -> Iterator[tuple[Place, Place]]:
         for other in shelf.meeting(place.box):
             seen += 1
             if seen > MAX_PAIRS:
-                raise NotDecidedError(f"more than {MAX_PAIRS:,} pairs of entries")
+                raise UndecidedError(f"more than {MAX_PAIRS:,} pairs of entries")
             pair = {place.entry.action, other.entry.action}
             same = pair == {_RENICE} and place.entry.parameters == other.entry.parameters
             if order[id(other)] > i and _RENICE in pair and not same:
@@ -172,14 +172,14 @@ class Analysis:
     def __init__(self, policies: PolicySet, *, not_in: Literal["kubernetes", "documented"] = "kubernetes") -> None:
         self._policies = policies
         self._places = list(places(policies, not_in_takes_absent=not_in == "kubernetes"))
-        self._shelves: dict[tuple[str, Any], Shelf] = defaultdict(Shelf)
+        self._shelves: dict[tuple[str, Any], AnswerBuffer] = defaultdict(AnswerBuffer)
         for place in self._places:
             self._shelves[self._pile(place)].places.append(place)
         for shelf in self._shelves.values():
             shelf.sort()
 
     @staticmethod
-    def _pile(place: Place) -> tuple[str, Any]:
+    def _pile(place: EntryLocation) -> tuple[str, Any]:
         """Return what entries must share for one to make another needless."""
         return place.entry.action, place.entry.parameters
 
@@ -199,7 +199,7 @@ class Analysis:
         for place in self._places:
             try:
                 answer = self._fires(place)
-            except NotDecidedError as error:
+            except UndecidedError as error:
                 yield _undecided(place, "whether it can fire", error)
                 dead.add(id(place))
                 continue
@@ -210,7 +210,7 @@ class Analysis:
         for place in live:
             yield from self._needless(place, dead)
 
-    def _fires(self, place: Place) -> Answer | None:
+    def _fires(self, place: EntryLocation) -> Answer | None:
         if not place.box.empty:
             return None
         if not place.attributed.empty:
@@ -226,20 +226,20 @@ class Analysis:
             return _answer("never-in-scope", message, place)
         return _answer("never-fires", "no event can match both its selectors and the policy's", place)
 
-    def _needless(self, place: Place, dead: set[int]) -> Iterator[Answer]:
+    def _needless(self, place: EntryLocation, dead: set[int]) -> Iterator[Answer]:
         """Yield what makes an entry needless: entries that do the same, or more, whenever it fires."""
         yield from self._covered(place, dead)
         if place.entry.action == "agentKillProcess":
             try:
                 yield from self._superseded(place, dead)
-            except NotDecidedError as error:
+            except UndecidedError as error:
                 yield _undecided(place, "whether it is always superseded", error)
 
-    def _covered(self, place: Place, dead: set[int]) -> Iterator[Answer]:
+    def _covered(self, place: EntryLocation, dead: set[int]) -> Iterator[Answer]:
         flag = place.entry.action.startswith("make")
         later: set[int] = set()
 
-        def counts(other: Place) -> bool:
+        def counts(other: EntryLocation) -> bool:
             return (
                 other is not place
                 and id(other) not in later
@@ -266,13 +266,13 @@ class Analysis:
             yield _answer("covered", message, place, others=names, event=place.box.example(place.needs))
 
     @staticmethod
-    def _behind(used: list[Place] | Answer, place: Place) -> Place | None:
+    def _behind(used: list[EntryLocation] | Answer, place: EntryLocation) -> EntryLocation | None:
         """Return the one that covers a place, if it stands behind it and is covered by it in turn."""
         if isinstance(used, Answer) or len(used) != 1 or _order(used[0]) < _order(place):
             return None
         return used[0] if used[0].box.within([place.box]) is None else None
 
-    def _superseded(self, place: Place, dead: set[int]) -> Iterator[Answer]:
+    def _superseded(self, place: EntryLocation, dead: set[int]) -> Iterator[Answer]:
         # Without a process neither applies, and nothing is superseded.
         held = replace(place, box=place.box & _PROCESS)
         if held.box.empty:
@@ -287,7 +287,7 @@ class Analysis:
             for other in mine.meeting(held.box)
         )
 
-        def counts(other: Place) -> bool:
+        def counts(other: EntryLocation) -> bool:
             # An audit action never supersedes one that is executed, and equal actions merge into one.
             return id(other) not in dead and (other.live == "execute" or not enforced)
 
@@ -300,8 +300,12 @@ class Analysis:
             yield _answer("always-superseded", message, place, others=names, event=event)
 
     def _covering(
-        self, place: Place, shelves: Sequence[Shelf], counts: Callable[[Place], bool], question: str
-    ) -> list[Place] | Answer:
+        self,
+        place: EntryLocation,
+        shelves: Sequence[AnswerBuffer],
+        counts: Callable[[EntryLocation], bool],
+        question: str,
+    ) -> list[EntryLocation] | Answer:
         """Return few entries of which one fires whenever the place does; none where there are no such entries."""
         try:
             # Most are shown not to be covered by the first event that comes to mind.
@@ -315,36 +319,36 @@ class Analysis:
                 return []
             candidates = [other for shelf in shelves for other in shelf.meeting(place.box) if counts(other)]
             if len(candidates) > MAX_CANDIDATES:
-                raise NotDecidedError(f"{len(candidates):,} entries to hold it against")
+                raise UndecidedError(f"{len(candidates):,} entries to hold it against")
             candidates = [other for other in candidates if not (other.box & place.box).empty]
             if place.box.within([other.box for other in candidates]) is not None:
                 return []
             return _needed_of(place, candidates)
-        except NotDecidedError as error:
+        except UndecidedError as error:
             return _undecided(place, question, error)
 
-    def _contradictions(self, live: list[Place]) -> Iterator[Answer]:
+    def _contradictions(self, live: list[EntryLocation]) -> Iterator[Answer]:
         """Yield pairs of one policy that ask for a renice and a kill, or for two priorities, of one process."""
-        by_policy: dict[int, list[Place]] = defaultdict(list)
+        by_policy: dict[int, list[EntryLocation]] = defaultdict(list)
         for place in live:
             by_policy[place.order].append(place)
         for group in by_policy.values():
             yield from self._contradictions_of(group)
 
-    def _contradictions_of(self, group: list[Place]) -> Iterator[Answer]:
+    def _contradictions_of(self, group: list[EntryLocation]) -> Iterator[Answer]:
         try:
             for place, other in at_odds(group):
                 yield from self._contradiction(place, other)
-        except NotDecidedError as error:
+        except UndecidedError as error:
             yield _undecided(group[0], "what else of its policy contradicts", error)
 
     @staticmethod
-    def _contradiction(place: Place, other: Place) -> Iterator[Answer]:
+    def _contradiction(place: EntryLocation, other: EntryLocation) -> Iterator[Answer]:
         try:
             both = place.box & other.box
             if both.empty:
                 return
-        except NotDecidedError as error:
+        except UndecidedError as error:
             yield _undecided(other, f"whether it can fire together with {place.name}", error)
             return
         what = "two priorities" if place.entry.action == other.entry.action else "a renice and a kill"
@@ -371,7 +375,7 @@ class Analysis:
                 message = f"it asks for the same of the same events as policy {first}"
                 yield Answer("equivalent-policies", message, policy.name, "", policy.location, (first,))
 
-    def reaching(self, question: Box, actions: Iterable[str]) -> Iterator[Answer]:
+    def reaching(self, question: EventRegion, actions: Iterable[str]) -> Iterator[Answer]:
         """Yield every entry with one of these actions that can fire for an event of a question, with such an event.
 
         Attributed events count: a detector may hand in anything.
@@ -380,7 +384,7 @@ class Analysis:
         for place in self._places:
             if place.entry.action not in wanted:
                 continue
-            have = Box({scope: Scope(False, True) for scope in place.needs})
+            have = EventRegion({scope: Scope(False, True) for scope in place.needs})
             try:
                 for box, attribution in ((place.box, {}), (place.attributed, place.attribution())):
                     both = box & question & have
@@ -390,11 +394,11 @@ class Analysis:
                         message = f"it can fire for such an event{how}; its policy is in mode `{place.policy.mode}`"
                         yield _answer("reaches", message, place, event=event)
                         break
-            except NotDecidedError as error:
+            except UndecidedError as error:
                 yield _undecided(place, "whether it can fire for such an event", error)
 
 
-def _needed_of(place: Place, candidates: list[Place]) -> list[Place]:
+def _needed_of(place: EntryLocation, candidates: list[EntryLocation]) -> list[EntryLocation]:
     """Return the candidates that still hold the place, without those that can be spared."""
     used = candidates
     for other in candidates:
@@ -404,7 +408,7 @@ def _needed_of(place: Place, candidates: list[Place]) -> list[Place]:
     return used
 
 
-def _order(place: Place) -> tuple[int, bool, int]:
+def _order(place: EntryLocation) -> tuple[int, bool, int]:
     return place.order, place.entry.section != "default", place.entry.index
 
 
@@ -421,13 +425,18 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def _answer(
-    kind: Kind, message: str, place: Place, *, others: tuple[str, ...] = (), event: Mapping[str, Any] | None = None
+    kind: Kind,
+    message: str,
+    place: EntryLocation,
+    *,
+    others: tuple[str, ...] = (),
+    event: Mapping[str, Any] | None = None,
 ) -> Answer:
     subject = f"{place.entry.section}[{place.entry.index}] {place.entry.action}"
     return Answer(kind, message, place.policy.name, subject, place.location, others, event)
 
 
-def _undecided(place: Place, question: str, error: NotDecidedError) -> Answer:
+def _undecided(place: EntryLocation, question: str, error: UndecidedError) -> Answer:
     return _answer("not-decided", f"not decided {question}: {error}", place)
 
 
@@ -462,7 +471,7 @@ def relation(policies: PolicySet, first: str, second: str, *, not_in_takes_absen
     entries = all(map(_ENTRY.fullmatch, (first, second)))
     try:
         kind, event = _related(mine, theirs, entries=entries)
-    except NotDecidedError as error:
+    except UndecidedError as error:
         kind, event = "not-decided", None
         message = f"not decided how it stands to {second}: {error}"
     else:
@@ -489,7 +498,7 @@ _OF_POLICIES: Final[dict[str, str]] = {
 }
 
 
-def _named(policies: PolicySet, every: Iterable[Place], name: str) -> list[Place]:
+def _named(policies: PolicySet, every: Iterable[EntryLocation], name: str) -> list[EntryLocation]:
     match = _ENTRY.fullmatch(name)
     policy = match["policy"] if match else name
     bearers = [item for item in policies if item.name == policy]
@@ -505,7 +514,9 @@ def _named(policies: PolicySet, every: Iterable[Place], name: str) -> list[Place
     return found
 
 
-def _related(mine: Sequence[Place], theirs: Sequence[Place], *, entries: bool) -> tuple[Kind, Mapping[str, Any] | None]:
+def _related(
+    mine: Sequence[EntryLocation], theirs: Sequence[EntryLocation], *, entries: bool
+) -> tuple[Kind, Mapping[str, Any] | None]:
     both = next((box for a in mine for b in theirs if not (box := a.box & b.box).empty), None)
     if both is None:
         return "disjoint", None
@@ -516,7 +527,7 @@ def _related(mine: Sequence[Place], theirs: Sequence[Place], *, entries: bool) -
     return kind, shown.example(needs)
 
 
-def _beyond(mine: Iterable[Place], theirs: Iterable[Place], entries: bool) -> Box | None:
+def _beyond(mine: Iterable[EntryLocation], theirs: Iterable[EntryLocation], entries: bool) -> EventRegion | None:
     """Return events for which one of these fires and none of those that do for it; None where there are none."""
     for place in mine:
         held = [other.box for other in theirs if entries or _does_for(other, place)]
@@ -526,6 +537,6 @@ def _beyond(mine: Iterable[Place], theirs: Iterable[Place], entries: bool) -> Bo
     return None
 
 
-def _does_for(other: Place, place: Place) -> bool:
+def _does_for(other: EntryLocation, place: EntryLocation) -> bool:
     same = (other.entry.action, other.entry.parameters) == (place.entry.action, place.entry.parameters)
     return same and (other.live == "execute" or place.live == "audit")

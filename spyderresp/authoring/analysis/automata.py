@@ -13,6 +13,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Final
 
+from spyderresp.errors import SpyderrespError
+
 _STAR: Final = "*"
 _ANY: Final = "?"
 _SPECIAL: Final = frozenset("*?[")
@@ -24,7 +26,7 @@ _LAST: Final = 0x10FFFF
 _SURROGATES: Final = (0xD800, 0xE000)
 
 
-class NotDecidedError(Exception):
+class UndecidedError(SpyderrespError):
     """The budget ended before the answer was found."""
 
 
@@ -132,7 +134,7 @@ def find(any_of: Sequence[frozenset[str]], none_of: frozenset[str], *, budget: i
     """Return a short text that a glob of each of ``any_of`` takes and none of ``none_of``, or None: there is none.
 
     Raises:
-        NotDecidedError: more than ``budget`` states would have to be looked at.
+        UndecidedError: more than ``budget`` states would have to be looked at.
     """
     smallest = min((group for group in any_of if all(map(is_literal, group))), key=len, default=None)
     if smallest is not None:
@@ -208,7 +210,7 @@ def _search(any_of: Sequence[frozenset[str]], none_of: frozenset[str], budget: i
             following = (*parts, unwanted.after(state[-1], letter))
             if following not in came:
                 if len(came) >= budget:
-                    raise NotDecidedError(f"more than {budget:,} states of {len(wanted) + 1} automata")
+                    raise UndecidedError(f"more than {budget:,} states of {len(wanted) + 1} automata")
                 came[following] = (state, letter)
                 queue.append(following)
     return None

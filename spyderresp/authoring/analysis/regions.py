@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
-from spyderresp.authoring.analysis.automata import NotDecidedError, find, matches
-from spyderresp.errors import Location
+from spyderresp.authoring.analysis.automata import UndecidedError, find, matches
+from spyderresp.errors import Location, SpyderrespError
 from spyderresp.policies.diagnostics import suggestion
 from spyderresp.policies.policy_set import Clause, Entry, Policy, PolicySet, Selector
 from spyderresp.policies.vocabulary import FIELDS, LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES, TARGET_SCOPE
@@ -77,7 +77,7 @@ class Values:
 
         Raises:
             EmptyError: there is none.
-            NotDecidedError: the search for one was given up.
+            UndecidedError: the search for one was given up.
         """
         if self.absent:
             return None
@@ -91,12 +91,12 @@ class Values:
         """Whether it holds nothing.
 
         Raises:
-            NotDecidedError: the search was given up.
+            UndecidedError: the search was given up.
         """
         return not self.absent and present_example(self) is None
 
 
-class EmptyError(Exception):
+class EmptyError(SpyderrespError):
     """A set has no example, for nothing is in it."""
 
 
@@ -110,7 +110,7 @@ def present_example(values: Values) -> str | None:
     """Return a text of a set, or None where absence is all that it holds, or nothing.
 
     Raises:
-        NotDecidedError: the search was given up.
+        UndecidedError: the search was given up.
     """
     if not values.present:
         return None
@@ -170,7 +170,7 @@ _FREE: Final = Scope()
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class EventRegion:
     """A set of events.
 
     Attributes:
@@ -183,26 +183,26 @@ class Box:
         """Return what they may say of one object."""
         return self.scopes.get(name, _FREE)
 
-    def __and__(self, other: Box) -> Box:
+    def __and__(self, other: EventRegion) -> EventRegion:
         """Return the events that are in both."""
         scopes = dict(self.scopes)
         for name, scope in other.scopes.items():
             scopes[name] = scopes[name] & scope if name in scopes else scope
-        return Box(scopes)
+        return EventRegion(scopes)
 
-    def _with(self, name: str, scope: Scope) -> Box:
-        return Box({**self.scopes, name: scope})
+    def _with(self, name: str, scope: Scope) -> EventRegion:
+        return EventRegion({**self.scopes, name: scope})
 
     @property
     def empty(self) -> bool:
         """Whether no event is in it.
 
         Raises:
-            NotDecidedError: it could not be told within the budget.
+            UndecidedError: it could not be told within the budget.
         """
         return any(scope.empty for scope in self.scopes.values())
 
-    def minus(self, other: Box) -> Iterator[Box]:
+    def minus(self, other: EventRegion) -> Iterator[EventRegion]:
         """Yield boxes, no event in two, that together hold what is in this one and not in the other."""
         rest = self
         for name in SCOPES:
@@ -226,11 +226,11 @@ class Box:
                     mine = Scope(mine.lacking, True, inside)
             rest = rest._with(name, mine)
 
-    def within(self, others: Iterable[Box], *, budget: int = BUDGET) -> Box | None:
+    def within(self, others: Iterable[EventRegion], *, budget: int = BUDGET) -> EventRegion | None:
         """Return a box of this one's events that none of the others holds; None where they hold all of them.
 
         Raises:
-            NotDecidedError: more than ``budget`` boxes would have to be looked at.
+            UndecidedError: more than ``budget`` boxes would have to be looked at.
         """
         pieces = [] if self.empty else [self]
         made = 0
@@ -240,7 +240,7 @@ class Box:
                 for part in piece.minus(other):
                     made += 1
                     if made > budget:
-                        raise NotDecidedError(f"more than {budget:,} pieces")
+                        raise UndecidedError(f"more than {budget:,} pieces")
                     if not part.empty:
                         left.append(part)
             pieces = left
@@ -266,7 +266,7 @@ class Box:
 
         Raises:
             EmptyError: there is none.
-            NotDecidedError: the search for one was given up.
+            UndecidedError: the search for one was given up.
         """
         event: dict[str, Any] = {}
         wanted = frozenset(having)
@@ -314,7 +314,7 @@ def _object(scope: str, values: dict[str, str]) -> dict[str, Any]:
     return said
 
 
-def of_selectors(selectors: Iterable[Selector], *, not_in_takes_absent: bool, excused: bool = False) -> Box:
+def of_selectors(selectors: Iterable[Selector], *, not_in_takes_absent: bool, excused: bool = False) -> EventRegion:
     """Return the events that all selectors match.
 
     Args:
@@ -323,17 +323,17 @@ def of_selectors(selectors: Iterable[Selector], *, not_in_takes_absent: bool, ex
         excused: whether an event that lacks a selector's object gets through: policy-level selectors of an event that
             is attributed to the policy.
     """
-    box = Box()
+    box = EventRegion()
     for selector in selectors:
         fields: dict[str, Values] = {}
         for clause in selector.clauses:
             values = of_clause(clause, not_in_takes_absent=not_in_takes_absent)
             fields[clause.key] = fields[clause.key] & values if clause.key in fields else values
-        box &= Box({selector.scope: Scope(excused, True, fields)})
+        box &= EventRegion({selector.scope: Scope(excused, True, fields)})
     return box
 
 
-def of_text(question: str) -> Box:
+def of_text(question: str) -> EventRegion:
     """Return the events that a question such as ``pod.labels.app=db`` speaks of.
 
     ``namespace.name``, ``SCOPE.FIELD``, ``namespace.labels.KEY`` and ``pod.labels.KEY``, each with ``=GLOB`` or by
@@ -347,7 +347,7 @@ def of_text(question: str) -> Box:
     if scope not in SCOPES:
         raise ValueError(f"unknown scope `{scope}`; {suggestion(scope, SCOPES)}")
     if not rest and not equals:
-        return Box({scope: Scope(False, True)})
+        return EventRegion({scope: Scope(False, True)})
     if rest.startswith("labels.") and scope in LABEL_SCOPES:
         key = rest[len("labels.") :]
     elif path == "namespace.name":
@@ -358,7 +358,7 @@ def of_text(question: str) -> Box:
     else:
         key = rest
     values = Values(False, True, frozenset({frozenset({glob})})) if equals else PRESENT
-    return Box({scope: Scope(False, True, {key: values})})
+    return EventRegion({scope: Scope(False, True, {key: values})})
 
 
 def _fields(scope: str) -> list[str]:
@@ -367,14 +367,14 @@ def _fields(scope: str) -> list[str]:
     return [*(["namespace.name"] if scope == "namespace" else []), f"{scope}.labels.KEY"]
 
 
-__all__ = ["BUDGET", "Box", "Scope", "of_selectors", "of_text", "present_example"]
+__all__ = ["BUDGET", "EventRegion", "Scope", "of_selectors", "of_text", "present_example"]
 
 
 # The entries of a policy set as boxes: for which events each fires.
 
 
 @dataclass(frozen=True)
-class Place:
+class EntryLocation:
     """An enabled entry of an enabled policy.
 
     Attributes:
@@ -390,9 +390,9 @@ class Place:
     order: int
     policy: Policy
     entry: Entry
-    scope: Box
-    box: Box
-    attributed: Box
+    scope: EventRegion
+    box: EventRegion
+    attributed: EventRegion
 
     @property
     def name(self) -> str:
@@ -422,7 +422,7 @@ class Place:
         return {"policy_name": self.policy.name}
 
 
-def places(policies: PolicySet, *, not_in_takes_absent: bool = True) -> Iterator[Place]:
+def places(policies: PolicySet, *, not_in_takes_absent: bool = True) -> Iterator[EntryLocation]:
     """Yield the enabled entries of enabled policies, in order."""
     for order, policy in enumerate(policies):
         if not policy.enabled:
@@ -432,4 +432,4 @@ def places(policies: PolicySet, *, not_in_takes_absent: bool = True) -> Iterator
         for entry in policy.entries:
             if entry.enabled:
                 own = of_selectors(entry.selectors, not_in_takes_absent=not_in_takes_absent)
-                yield Place(order, policy, entry, scope, scope & own, excused & own)
+                yield EntryLocation(order, policy, entry, scope, scope & own, excused & own)

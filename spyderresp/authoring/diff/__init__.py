@@ -13,7 +13,7 @@ from spyderresp.authoring.diff.tally import Sample, Tally
 from spyderresp.authoring.replay._distinct import Distinct
 from spyderresp.decision import ActionPlan, PlanShape
 from spyderresp.decision.engine import Engine
-from spyderresp.errors import EventError, needed
+from spyderresp.errors import EventError, needs_extra
 
 if TYPE_CHECKING:
     from spyderresp.decision.batch_result import BatchResult
@@ -158,7 +158,8 @@ class Comparison:
         Raises:
             EventError: a row or column is malformed where one of the engines checks it; no row is counted then.
         """
-        columns = needed("spyderresp.authoring.diff.columns", "arrow", "comparing Arrow batches")
+        with needs_extra("arrow", "comparing Arrow batches"):
+            from spyderresp.authoring.diff import columns
         results = self._old.evaluate_batch(batch), self._new.evaluate_batch(batch)
         old, new = (self._shapes[side].of(result) for side, result in enumerate(results))
         pairs = columns.Pairs(*results)

@@ -172,7 +172,7 @@ def _askers(actions: Iterable[Planned]) -> list[Any]:
 
 
 @dataclass(frozen=True)
-class Twins:
+class PolicyPair:
     """A policy in both sets, or in one.
 
     Attributes:
@@ -213,7 +213,7 @@ class Counterparts:
         return self._of[is_new, id(policy), section, index]
 
 
-def _twins(old: Sequence[Policy], new: Sequence[Policy]) -> Iterator[Twins]:
+def _twins(old: Sequence[Policy], new: Sequence[Policy]) -> Iterator[PolicyPair]:
     paired = _paired(
         old,
         new,
@@ -225,7 +225,7 @@ def _twins(old: Sequence[Policy], new: Sequence[Policy]) -> Iterator[Twins]:
     for one, other in paired:
         before = () if one is None else one.entries
         after = () if other is None else other.entries
-        yield Twins(one, other, tuple(_paired(before, after, _ENTRY_KEYS)))
+        yield PolicyPair(one, other, tuple(_paired(before, after, _ENTRY_KEYS)))
 
 
 def meaning(selectors: Iterable[Any]) -> frozenset[Any]:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from spyderresp.authoring.analysis import MAX_CANDIDATES, Shelf
-from spyderresp.authoring.analysis.automata import NotDecidedError
-from spyderresp.authoring.analysis.regions import Box, Place, places
+from spyderresp.authoring.analysis import MAX_CANDIDATES, AnswerBuffer
+from spyderresp.authoring.analysis.automata import UndecidedError
+from spyderresp.authoring.analysis.regions import EntryLocation, EventRegion, places
 from spyderresp.authoring.diff.changes import KILLS, Change, Counterparts, compare, meaning
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import Location
@@ -23,7 +23,7 @@ _REACH: Final = {"audit": 1, "execute": 2}
 
 
 @dataclass(frozen=True)
-class Way:
+class DecisionPath:
     """Events for which an entry asks for something that nothing of the other set asks for.
 
     Attributes:
@@ -40,7 +40,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Flipped:
+class ChangedDecision:
     """An entry that does not fire as it did.
 
     Attributes:
@@ -57,7 +57,7 @@ class Flipped:
     entry: Entry
     old: Location | None
     new: Location | None
-    ways: tuple[Way, ...]
+    ways: tuple[DecisionPath, ...]
 
     @property
     def destructive(self) -> bool:
@@ -68,7 +68,7 @@ class Flipped:
 
 
 @dataclass(frozen=True)
-class Meaning:
+class SemanticDiff:
     """What is different for any event.
 
     Attributes:
@@ -77,7 +77,7 @@ class Meaning:
         unchanged: how many say what they said.
     """
 
-    flipped: tuple[Flipped, ...]
+    flipped: tuple[ChangedDecision, ...]
     rewritten: int
     unchanged: int
 
@@ -88,9 +88,9 @@ class _Set:
     def __init__(self, engine: Engine, options: Options) -> None:
         self._audit = options.mode == "audit"
         self._apart = options.defaults == "unless-overridden"
-        self.places: dict[tuple[int, str, int], Place] = {}
-        self._shelves: dict[Any, Shelf] = defaultdict(Shelf)
-        self._attributed: dict[Any, list[Place]] = defaultdict(list)
+        self.places: dict[tuple[int, str, int], EntryLocation] = {}
+        self._shelves: dict[Any, AnswerBuffer] = defaultdict(AnswerBuffer)
+        self._attributed: dict[Any, list[EntryLocation]] = defaultdict(list)
         for place in places(engine.policies, not_in_takes_absent=options.not_in == "kubernetes"):
             self.places[id(place.policy), place.entry.section, place.entry.index] = place
             self._shelves[self._pile(place)].places.append(place)
@@ -98,25 +98,25 @@ class _Set:
         for shelf in self._shelves.values():
             shelf.sort()
 
-    def reach(self, place: Place) -> int:
+    def reach(self, place: EntryLocation) -> int:
         """Return how far what a place asks for goes."""
         return 1 if self._audit else _REACH[place.live]
 
-    def beside(self, place: Place, policy: Policy | None) -> list[Place]:
+    def beside(self, place: EntryLocation, policy: Policy | None) -> list[EntryLocation]:
         """Return the places that ask for the same as one of the other set, for some of its events."""
         shelf = self._shelves.get(self._pile(place))
         found = [] if shelf is None else list(shelf.meeting(place.box))
         return self._counting(found, place, policy)
 
-    def attributed(self, place: Place, policy: Policy | None) -> list[Place]:
+    def attributed(self, place: EntryLocation, policy: Policy | None) -> list[EntryLocation]:
         """Return the same of events that are attributed to its policy."""
         return self._counting(self._attributed.get((self._pile(place), _attribution(place)), []), place, policy)
 
-    def _pile(self, place: Place) -> tuple[Any, ...]:
+    def _pile(self, place: EntryLocation) -> tuple[Any, ...]:
         """Return what entries must share for one to stand for the other."""
         return place.entry.action, place.entry.parameters, place.entry.section if self._apart else None
 
-    def _counting(self, found: list[Place], place: Place, policy: Policy | None) -> list[Place]:
+    def _counting(self, found: list[EntryLocation], place: EntryLocation, policy: Policy | None) -> list[EntryLocation]:
         # Flags merge within one policy only, and an entry sets its own policy's defaults aside only: there another
         # policy's does not stand for this one.
         if self._apart or place.entry.action in FLAGS:
@@ -124,7 +124,7 @@ class _Set:
         return found
 
 
-def _attribution(place: Place) -> tuple[Any, ...]:
+def _attribution(place: EntryLocation) -> tuple[Any, ...]:
     return tuple(place.attribution().items())
 
 
@@ -137,7 +137,7 @@ class Options:
     mode: str | None = None
 
 
-def compare_meanings(old: Engine, new: Engine, options: Options | None = None) -> Meaning:
+def compare_meanings(old: Engine, new: Engine, options: Options | None = None) -> SemanticDiff:
     """Return what two policy sets decide differently, whatever the event.
 
     Args:
@@ -154,7 +154,7 @@ class _Comparison:
         self._old, self._new = (_Set(engine, options) for engine in self._engines)
         self._counterparts = Counterparts(old.policies, new.policies)
 
-    def result(self) -> Meaning:
+    def result(self) -> SemanticDiff:
         flipped = []
         rewritten = unchanged = 0
         for twins in self._counterparts.twins:
@@ -175,22 +175,24 @@ class _Comparison:
                 kind = "added" if before is None else "removed" if after is None else "changed"
                 stood = None if before is None else before.location
                 stands = None if after is None else after.location
-                flipped.append(Flipped(kind, shown.policy, shown.entry, stood, stands, ways))
-        return Meaning(tuple(flipped), rewritten, unchanged)
+                flipped.append(ChangedDecision(kind, shown.policy, shown.entry, stood, stands, ways))
+        return SemanticDiff(tuple(flipped), rewritten, unchanged)
 
     @staticmethod
-    def _place(held: _Set, policy: Policy | None, entry: Entry | None) -> Place | None:
+    def _place(held: _Set, policy: Policy | None, entry: Entry | None) -> EntryLocation | None:
         return None if policy is None or entry is None else held.places.get((id(policy), entry.section, entry.index))
 
-    def _ways(self, before: Place | None, after: Place | None, old: Policy | None, new: Policy | None) -> Iterator[Way]:
+    def _ways(
+        self, before: EntryLocation | None, after: EntryLocation | None, old: Policy | None, new: Policy | None
+    ) -> Iterator[DecisionPath]:
         if after is not None:
             yield from self._way("new", after, self._new, self._old, old)
         if before is not None:
             yield from self._way("old", before, self._old, self._new, new)
 
     def _way(
-        self, side: Literal["old", "new"], place: Place, mine: _Set, theirs: _Set, twin: Policy | None
-    ) -> Iterator[Way]:
+        self, side: Literal["old", "new"], place: EntryLocation, mine: _Set, theirs: _Set, twin: Policy | None
+    ) -> Iterator[DecisionPath]:
         """Yield the events for which a place asks for what nothing of the other set asks for with as much force."""
         try:
             for box, others, attribution in (
@@ -207,22 +209,22 @@ class _Comparison:
                     event = {**attribution, **left.example(place.needs)}
                     changes = compare(*(engine.evaluate(event) for engine in self._engines))
                     note = None if changes else "another action hides it there, and no other event was tried"
-                    yield Way(side, event, changes, note)
+                    yield DecisionPath(side, event, changes, note)
                     return
-        except NotDecidedError as error:
-            yield Way(side, None, (), f"not decided whether there are such events: {error}")
+        except UndecidedError as error:
+            yield DecisionPath(side, None, (), f"not decided whether there are such events: {error}")
 
 
-def _outside(box: Box, others: list[Box]) -> Box | None:
+def _outside(box: EventRegion, others: list[EventRegion]) -> EventRegion | None:
     """Return a box of events that none of the others holds; None where there are none."""
     if box.empty:
         return None
     if len(others) > MAX_CANDIDATES:
-        raise NotDecidedError(f"{len(others):,} entries to hold it against")
+        raise UndecidedError(f"{len(others):,} entries to hold it against")
     return box.within([other for other in others if not (other & box).empty])
 
 
-def _says(place: Place) -> tuple[Any, ...]:
+def _says(place: EntryLocation) -> tuple[Any, ...]:
     """Return all that makes a place fire and what it then asks for."""
     policy, entry = place.policy, place.entry
     return (

@@ -49,7 +49,7 @@ class Group:
 
 
 @dataclass(slots=True)
-class Pair:
+class EntryPair:
     """All events of one old and one new outcome.
 
     Attributes:
@@ -76,13 +76,13 @@ class Tally:
     def __init__(self, causes: Causes, samples: int) -> None:
         self._causes = causes
         self._most = samples
-        self._pairs: dict[tuple[PlanShape, PlanShape], Pair] = {}
+        self._pairs: dict[tuple[PlanShape, PlanShape], EntryPair] = {}
         self._groups: dict[Any, Group] = {}
         self._same: dict[Any, PlanShape] = {}
         self._known: dict[PlanShape, PlanShape] = {}
-        self._seen: dict[tuple[PlanShape, PlanShape], Pair] = {}
+        self._seen: dict[tuple[PlanShape, PlanShape], EntryPair] = {}
 
-    def pair(self, old: PlanShape, new: PlanShape) -> Pair:
+    def pair(self, old: PlanShape, new: PlanShape) -> EntryPair:
         """Return the pair of two outcomes."""
         pair = self._seen.get((old, new))
         if pair is None:
@@ -103,24 +103,24 @@ class Tally:
             one = self._known[outcome] = self._same.setdefault((outcome.policies, outcome.actions), outcome)
         return one
 
-    def _compared(self, old: PlanShape, new: PlanShape) -> Pair:
+    def _compared(self, old: PlanShape, new: PlanShape) -> EntryPair:
         changes = [(change, self._group(change)) for change in compare(old.actions, new.actions)]
         groups = list({id(group): group for _, group in changes}.values()) if self._most else []
         lacking = [group for group in groups if len(group.samples) < self._most]
-        return Pair(tuple(changes), not changes and asked_by_others(old.actions, new.actions), lacking)
+        return EntryPair(tuple(changes), not changes and asked_by_others(old.actions, new.actions), lacking)
 
     def _group(self, change: Change) -> Group:
         cause = self._causes.of(change)
         return self._groups.setdefault((change.said, cause.key), Group(change, cause))
 
-    def show(self, pair: Pair, sample: Sample) -> None:
+    def show(self, pair: EntryPair, sample: Sample) -> None:
         """Keep an event of a pair for the groups that lack samples."""
         for group in pair.lacking:
             if len(group.samples) < self._most:
                 group.samples.append(sample)
         pair.lacking = [group for group in pair.lacking if len(group.samples) < self._most]
 
-    def pairs(self) -> Iterator[Pair]:
+    def pairs(self) -> Iterator[EntryPair]:
         """Yield every pair that was met."""
         yield from self._pairs.values()
 

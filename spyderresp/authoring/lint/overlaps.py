@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from spyderresp.authoring.analysis import Analysis, at_odds
-from spyderresp.authoring.analysis.automata import NotDecidedError
-from spyderresp.authoring.analysis.regions import Box, Place, of_selectors, places
+from spyderresp.authoring.analysis.automata import UndecidedError
+from spyderresp.authoring.analysis.regions import EntryLocation, EventRegion, of_selectors, places
 from spyderresp.authoring.lint.subject import Remark, Subject
 from spyderresp.errors import Location
 from spyderresp.policies.diagnostics import quoted
@@ -68,13 +68,13 @@ def certain(subject: Subject) -> Iterator[Remark]:
 def _of_one_process(subject: Subject) -> Iterator[Remark]:
     """Say where a renice is lost on a process that is killed, or that is given a higher nice value, too."""
     # Beyond their budgets these questions are left to `analyze`, which says that it has not decided them.
-    with contextlib.suppress(NotDecidedError):
+    with contextlib.suppress(UndecidedError):
         for place, other in at_odds(tuple(places(PolicySet((subject.policy,))))):
-            with contextlib.suppress(NotDecidedError):
+            with contextlib.suppress(UndecidedError):
                 yield from _at_odds(subject, place, other)
 
 
-def _at_odds(subject: Subject, place: Place, other: Place) -> Iterator[Remark]:
+def _at_odds(subject: Subject, place: EntryLocation, other: EntryLocation) -> Iterator[Remark]:
     if (place.box & other.box).empty:
         return
     loser, winner = (place, other) if _loses(place, other) else (other, place)
@@ -93,11 +93,11 @@ def _at_odds(subject: Subject, place: Place, other: Place) -> Iterator[Remark]:
         yield subject.say("SR816", f"{what} can meet in one process: it is reniced, then killed", other.location)
 
 
-def _said(place: Place) -> str:
+def _said(place: EntryLocation) -> str:
     return f"{place.entry.section}[{place.entry.index}] {place.entry.action}"
 
 
-def _loses(place: Place, other: Place) -> bool:
+def _loses(place: EntryLocation, other: EntryLocation) -> bool:
     """Tell whether it is the first of the two that counts for nothing where both fire: the lower nice value, or any."""
     if place.entry.action == other.entry.action:
         return int(dict(place.entry.parameters)["priority"]) < int(dict(other.entry.parameters)["priority"])
@@ -142,7 +142,7 @@ def _clash(subject: Subject, entry: Entry | None, location: Location, message: s
     """Return the first clause with which nothing is left, and which it contradicts."""
     held = [(selector, clause) for selector in subject.policy.selectors for clause in selector.clauses]
     own = [] if entry is None else [(selector, clause) for selector in entry.selectors for clause in selector.clauses]
-    box = Box()
+    box = EventRegion()
     before: list[tuple[Selector, Clause]] = []
     try:
         for selector, clause in (*held, *own):
@@ -158,12 +158,12 @@ def _clash(subject: Subject, entry: Entry | None, location: Location, message: s
                 where = f"{other.location.line}:{other.location.column}"
                 return clause.location, f"{what} contradicts what line {where} says of it: {message}"
             before.append((selector, clause))
-    except NotDecidedError:
+    except UndecidedError:
         pass
     return location, message
 
 
-def _box(selector: Selector, clause: Clause) -> Box:
+def _box(selector: Selector, clause: Clause) -> EventRegion:
     alone = Selector(selector.scope, (clause,), selector.location)
     return of_selectors((alone,), not_in_takes_absent=True)
 

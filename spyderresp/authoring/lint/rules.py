@@ -8,7 +8,7 @@ from functools import reduce
 from operator import and_
 from typing import Any, Final
 
-from spyderresp.authoring.analysis.automata import NotDecidedError
+from spyderresp.authoring.analysis.automata import UndecidedError
 from spyderresp.authoring.analysis.regions import Values, of_clause, present_example
 from spyderresp.authoring.lint.documents import Node, child, key_of
 from spyderresp.authoring.lint.subject import Remark, Subject
@@ -89,7 +89,7 @@ def _is_all(scope: str, key: str, globs: Iterable[str]) -> bool:
     any_of = frozenset({frozenset({possible})} if possible else ())
     try:
         return present_example(Values(False, True, any_of, frozenset({*globs, ""}))) is None
-    except NotDecidedError:
+    except UndecidedError:
         return False
 
 
@@ -113,7 +113,7 @@ def _is_scope(selector: Selector, clause: Clause, subject: Subject) -> bool:
     try:
         left = scope.minus(of_clause(clause, not_in_takes_absent=True))
         return not scope.empty and all(part.empty for part in left)
-    except NotDecidedError:
+    except UndecidedError:
         return False
 
 

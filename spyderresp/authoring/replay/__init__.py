@@ -13,9 +13,9 @@ from spyderresp.authoring.replay._kills import Kills
 from spyderresp.authoring.replay._moments import second_of
 from spyderresp.authoring.replay._occurrences import Occurrences
 from spyderresp.authoring.replay.histogram import MOST, WIDTHS
-from spyderresp.authoring.replay.kills import POD, PROCESS, Broken, breakers
+from spyderresp.authoring.replay.kills import POD, PROCESS, BreakerReplay, breakers
 from spyderresp.decision import ActionPlan, ActionShape, PlanShape
-from spyderresp.errors import needed
+from spyderresp.errors import needs_extra
 from spyderresp.execution.guards.circuit_breakers import KILLS, Limits
 from spyderresp.execution.steps import epoch_seconds
 from spyderresp.policies.vocabulary import TARGET_SCOPE
@@ -96,7 +96,7 @@ def _kill(action: ActionShape) -> Kill:
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
+class KillTarget:
     """One pod or process that is killed.
 
     Attributes:
@@ -181,11 +181,12 @@ class Replay:
         Raises:
             EventError: a row that kills says of its target what is no text; nothing is counted then.
         """
-        columns = needed("spyderresp.authoring.replay.histogram", "arrow", "replay of Arrow batches")
+        with needs_extra("arrow", "replay of Arrow batches"):
+            from spyderresp.authoring.replay import histogram
         numbers = self._distinct.numbers(result.decided, self._outcomes.number)
-        columns.count(result, batch, numbers, self._met, self.kills)
+        histogram.count(result, batch, numbers, self._met, self.kills)
 
-    def broken(self) -> Broken:
+    def broken(self) -> BreakerReplay:
         """Return what breakers would have done."""
         return breakers(self.kills, self.limits)
 

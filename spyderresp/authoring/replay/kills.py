@@ -14,7 +14,7 @@ from spyderresp.policies.vocabulary import TARGET_SCOPE
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
+class BreakerTrip:
     """A breaker that would have opened.
 
     Attributes:
@@ -31,7 +31,7 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
-class Broken:
+class BreakerReplay:
     """What breakers would have done.
 
     Attributes:
@@ -40,12 +40,12 @@ class Broken:
         allowed: kills that none stood in the way of.
     """
 
-    openings: tuple[Opening, ...]
+    openings: tuple[BreakerTrip, ...]
     refused: int
     allowed: int
 
 
-def breakers(kills: Kills, limits: Limits) -> Broken:
+def breakers(kills: Kills, limits: Limits) -> BreakerReplay:
     """Return what breakers would have done, were every event decided at its own time.
 
     Args:
@@ -53,7 +53,7 @@ def breakers(kills: Kills, limits: Limits) -> Broken:
         limits: those of the guard; it starts with the first kill.
     """
     openings, refused, allowed = step_breakers(kills, astuple(limits))
-    return Broken(tuple(Opening(*opening) for opening in openings), refused, allowed)
+    return BreakerReplay(tuple(BreakerTrip(*opening) for opening in openings), refused, allowed)
 
 
 # The fields that identify a kill target; ``_kills`` builds the key from them.
@@ -65,14 +65,14 @@ PROCESS: Final = ("machine.uid", "machine.hostname", "process.boot_id", "process
 POD: Final = ("cluster.uid", "cluster.name", "namespace.name", "pod.name")
 
 
-def whom(policies: PolicySet) -> tuple[str, ...]:
-    """Return the paths that are looked at to tell whom kills of these policies strike, beside those of ``instead``."""
+def target_paths(policies: PolicySet) -> tuple[str, ...]:
+    """Return the paths that identify the kill targets of these policies, without those of ``fallback_paths``."""
     targets = {TARGET_SCOPE[entry.action] for policy in policies for entry in policy.entries if entry.action in KILLS}
     pod = ("pod.kuid", "pod.uid", *POD) if "pod" in targets else ()
     process = ("process.uid", "process.name") if "process" in targets else ()
     return (*pod, *process, *(("namespace.name",) if targets else ()))
 
 
-def instead(policies: PolicySet) -> Mapping[str, tuple[str, ...]]:
-    """Return, by a path of ``whom``, the paths that are looked at where it has no value."""
-    return {"process.uid": (*PROCESS, "process.pid")} if "process.uid" in whom(policies) else {}
+def fallback_paths(policies: PolicySet) -> Mapping[str, tuple[str, ...]]:
+    """Return, by a path of ``target_paths``, the paths that are looked at where it has no value."""
+    return {"process.uid": (*PROCESS, "process.pid")} if "process.uid" in target_paths(policies) else {}

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from spyderresp.authoring.replay import Replay, Struck
-from spyderresp.authoring.replay.kills import Broken
+from spyderresp.authoring.replay import KillTarget, Replay
+from spyderresp.authoring.replay.kills import BreakerReplay
 
 #: How many of the most struck targets and namespaces are told by name.
 MOST_TOLD: Final = 20
@@ -96,9 +96,9 @@ class Report:
     pods: Deaths
     processes: Deaths
     unknown: int
-    targets: tuple[Struck, ...]
+    targets: tuple[KillTarget, ...]
     namespaces: tuple[tuple[str | None, int, int], ...]
-    broken: Broken
+    broken: BreakerReplay
     width: int
     buckets: tuple[Bucket, ...]
 
@@ -199,7 +199,7 @@ def report_of(replay: Replay, policy_set: str, *, bad: int) -> Report:
         pods=Deaths(*pods),
         processes=Deaths(*processes),
         unknown=replay.kills.unknown,
-        targets=tuple(Struck(*one) for one in replay.kills.most_struck(MOST_TOLD)),
+        targets=tuple(KillTarget(*one) for one in replay.kills.most_struck(MOST_TOLD)),
         namespaces=tuple(sorted(replay.kills.namespaces(), key=_most)[:MOST_TOLD]),
         broken=replay.broken(),
         width=replay.width,
@@ -215,3 +215,15 @@ def _lines(items: Any) -> list[Line]:
 def _most(namespace: tuple[str | None, int, int]) -> tuple[int, int, str]:
     name, executed, audited = namespace
     return -executed, -audited, name or ""
+
+
+_WIDTHS: Final = ((604_800, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"))
+
+
+def width_text(width: int) -> str:
+    """Return the length of a bucket for people."""
+    for seconds, name in _WIDTHS:
+        if width % seconds == 0:
+            count = width // seconds
+            return name if count == 1 else f"{count} {name}s"
+    return f"{width} seconds"

@@ -9,6 +9,6 @@ from spyderresp.authoring.testing.coverage import Coverage, CoveredPlace
 from spyderresp.authoring.testing.report import Problem, Report, Result
 from spyderresp.authoring.testing.runner import run
 from spyderresp.authoring.testing.suite import Case, Suite
-from spyderresp.authoring.testing.suite_files import Found, find
+from spyderresp.authoring.testing.suite_files import SuiteFiles, find
 
-__all__ = ["Case", "Coverage", "CoveredPlace", "Found", "Problem", "Report", "Result", "Suite", "find", "run"]
+__all__ = ["Case", "Coverage", "CoveredPlace", "Problem", "Report", "Result", "Suite", "SuiteFiles", "find", "run"]

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal, NamedTuple
 
-from spyderresp.authoring.testing.expectations import Difference, Pair, differences, laid_out, same
+from spyderresp.authoring.testing.expectations import ActionPair, Difference, differences, laid_out, same
 from spyderresp.authoring.testing.report import Layout, Problem, Reason, Result
-from spyderresp.authoring.testing.suite import Expectation, ExpectedAction, ExpectedError, Given
+from spyderresp.authoring.testing.suite import CaseEvent, Expectation, ExpectedAction, ExpectedError
 from spyderresp.decision import ActionPlan
 from spyderresp.decision.engine import Engine
 from spyderresp.decision.explain import Explanation
@@ -80,7 +80,9 @@ def _policy(name: str, where: Location, policies: PolicySet) -> Iterator[Problem
         yield Problem("name", f"there is no policy {quoted(name)} here; {hint}", where)
 
 
-def attributed_to_nobody(given: Given, plan: ActionPlan, expect: Expectation, policies: PolicySet) -> Iterator[Problem]:
+def attributed_to_nobody(
+    given: CaseEvent, plan: ActionPlan, expect: Expectation, policies: PolicySet
+) -> Iterator[Problem]:
     """Yield what is wrong where an event names a policy that does not decide, and the test does not say so."""
     if plan.attribution is None or plan.attribution[2] == "matched" or "attribution" in expect.rest:
         return
@@ -99,7 +101,7 @@ def attributed_to_nobody(given: Given, plan: ActionPlan, expect: Expectation, po
 _MOST_REASONS: Final = 3
 
 
-def check(given: Given, expect: Expectation, engine: Engine) -> tuple[Problem, ...]:
+def check(given: CaseEvent, expect: Expectation, engine: Engine) -> tuple[Problem, ...]:
     """Return what is not as expected."""
     try:
         if given.error is not None:
@@ -113,7 +115,7 @@ def check(given: Given, expect: Expectation, engine: Engine) -> tuple[Problem, .
     return tuple(_planned(plan, given, expect, engine))
 
 
-def _refused(error: EventError, given: Given, expect: Expectation) -> Iterator[Problem]:
+def _refused(error: EventError, given: CaseEvent, expect: Expectation) -> Iterator[Problem]:
     wanted = expect.error
     where = expect.location if wanted is None else wanted.location
     said = {"path": error.path, "reason": error.reason}
@@ -130,7 +132,7 @@ def _wanted(error: ExpectedError) -> str:
     return path + (f"that says {quoted(error.reason)} " if error.reason else "")
 
 
-def _planned(plan: ActionPlan, given: Given, expect: Expectation, engine: Engine) -> Iterator[Problem]:
+def _planned(plan: ActionPlan, given: CaseEvent, expect: Expectation, engine: Engine) -> Iterator[Problem]:
     yield from attributed_to_nobody(given, plan, expect, engine.policies)
     said = plan.to_dict()
     actions = said["actions"]
@@ -164,7 +166,7 @@ def _planned(plan: ActionPlan, given: Given, expect: Expectation, engine: Engine
                 yield Problem("none_of", message, item.location, given, expected=dict(item.said), got=got)
 
 
-def _counted(pairs: list[Pair], *, more: bool) -> str:
+def _counted(pairs: list[ActionPair], *, more: bool) -> str:
     """Return how many actions are as expected, and how many are not."""
     expected = [pair for pair in pairs if pair.expected is not None]
     counts = {
@@ -230,7 +232,7 @@ class Line(NamedTuple):
 
 def lines_of(result: Result) -> Iterator[Line]:
     """Yield what is not as expected of a test, each event said once."""
-    said: Given | None = None
+    said: CaseEvent | None = None
     for problem in result.problems:
         if problem.given is not None and problem.given is not said:
             said = problem.given
@@ -241,7 +243,7 @@ def lines_of(result: Result) -> Iterator[Line]:
         yield from _more(problem)
 
 
-def event_text(given: Given) -> str:
+def event_text(given: CaseEvent) -> str:
     """Return an event as JSON, cut to a readable length; an empty text where there is none."""
     if given.event is None:
         return ""
@@ -264,7 +266,7 @@ def _more(problem: Problem) -> Iterator[Line]:
         yield Line("got", f"    + got      {json.dumps(problem.got)}")
 
 
-def _pair(layout: Layout, pair: Pair) -> Iterator[Line]:
+def _pair(layout: Layout, pair: ActionPair) -> Iterator[Line]:
     if pair.got is None and pair.expected is not None:
         said = _said(layout.expected[pair.expected].said)
         yield Line("expected", f"    - {said}  <- expected, not planned")

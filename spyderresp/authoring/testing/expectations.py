@@ -27,7 +27,7 @@ class Difference(NamedTuple):
     got: Any
 
 
-class Pair(NamedTuple):
+class ActionPair(NamedTuple):
     """An expected action and the one that is laid beside it; either may be missing.
 
     Attributes:
@@ -93,7 +93,7 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def laid_out(how: How, expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[Pair]:
+def laid_out(how: How, expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[ActionPair]:
     """Return every expected action and every planned one, side by side as well as can be.
 
     All is as expected where every pair that has an expected action agrees, and, but for ``contains``, every pair does.
@@ -102,12 +102,12 @@ def laid_out(how: How, expected: Sequence[ExpectedAction], actions: Sequence[Map
         return _contained(expected, actions)
     whole = how == "whole"
     common = range(min(len(expected), len(actions)))
-    straight = [Pair(place, place, differences(expected[place], actions[place], whole=whole)) for place in common]
+    straight = [ActionPair(place, place, differences(expected[place], actions[place], whole=whole)) for place in common]
     if len(expected) * len(actions) > _MOST_PAIRS or (
         len(expected) == len(actions) and all(pair.agrees for pair in straight)
     ):
-        straight += [Pair(place, None) for place in range(len(actions), len(expected))]
-        return [*straight, *(Pair(None, place) for place in range(len(expected), len(actions)))]
+        straight += [ActionPair(place, None) for place in range(len(actions), len(expected))]
+        return [*straight, *(ActionPair(None, place) for place in range(len(expected), len(actions)))]
     table = [[differences(want, have, whole=whole) for have in actions] for want in expected]
     return _aligned(table, expected, actions)
 
@@ -119,7 +119,7 @@ def _alike(want: ExpectedAction, have: Mapping[str, Any]) -> bool:
 
 def _aligned(
     table: list[list[tuple[Difference, ...]]], expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]
-) -> list[Pair]:
+) -> list[ActionPair]:
     """Lay both lists side by side, in order, with as few differences as can be."""
     rows, columns = len(expected), len(actions)
     # What it costs from here to the end. One left over costs 3, so that a pair of one name that differs is better.
@@ -131,20 +131,20 @@ def _aligned(
                 3 + cost[i][j + 1],
                 _beside(table[i][j], expected[i], actions[j]) + cost[i + 1][j + 1],
             )
-    pairs: list[Pair] = []
+    pairs: list[ActionPair] = []
     i = j = 0
     while i < rows or j < columns:
         if i < rows and j < columns:
             beside = _beside(table[i][j], expected[i], actions[j])
             if cost[i][j] == beside + cost[i + 1][j + 1]:
-                pairs.append(Pair(i, j, table[i][j]))
+                pairs.append(ActionPair(i, j, table[i][j]))
                 i, j = i + 1, j + 1
                 continue
         if i < rows and cost[i][j] == 3 + cost[i + 1][j]:
-            pairs.append(Pair(i, None))
+            pairs.append(ActionPair(i, None))
             i += 1
         else:
-            pairs.append(Pair(None, j))
+            pairs.append(ActionPair(None, j))
             j += 1
     return pairs
 
@@ -155,7 +155,7 @@ def _beside(found: tuple[Difference, ...], want: ExpectedAction, have: Mapping[s
     return 2 if _alike(want, have) else 7
 
 
-def _contained(expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[Pair]:
+def _contained(expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[ActionPair]:
     """Give each expected action one of the plan that no other has: a matching, so no order of choosing can miss one."""
     fits = [[place for place, have in enumerate(actions) if not differences(want, have)] for want in expected]
     holder: dict[int, int] = {}
@@ -166,15 +166,15 @@ def _contained(expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str
     pairs = []
     for want, action in enumerate(expected):
         if want in given:
-            pairs.append(Pair(want, given[want]))
+            pairs.append(ActionPair(want, given[want]))
             continue
         near = next((place for place in left if "action" in action.said and _alike(action, actions[place])), None)
         if near is not None:
             left.remove(near)
-            pairs.append(Pair(want, near, differences(action, actions[near])))
+            pairs.append(ActionPair(want, near, differences(action, actions[near])))
         else:
-            pairs.append(Pair(want, None))
-    return [*pairs, *(Pair(None, place) for place in left)]
+            pairs.append(ActionPair(want, None))
+    return [*pairs, *(ActionPair(None, place) for place in left)]
 
 
 def _give(want: int, fits: list[list[int]], holder: dict[int, int]) -> None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from spyderresp.authoring.testing.coverage import Coverage
-from spyderresp.authoring.testing.expectations import Pair
-from spyderresp.authoring.testing.suite import Case, ExpectedAction, Given, How, Suite
+from spyderresp.authoring.testing.expectations import ActionPair
+from spyderresp.authoring.testing.suite import Case, CaseEvent, ExpectedAction, How, Suite
 from spyderresp.decision import ActionPlan
 from spyderresp.errors import Diagnostic, Location
 
@@ -45,7 +45,7 @@ class Layout:
     how: How
     expected: tuple[ExpectedAction, ...]
     plan: ActionPlan
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ActionPair, ...]
     reasons: Mapping[int, tuple[Reason, ...]]
 
 
@@ -67,7 +67,7 @@ class Problem:
     kind: Literal["actions", "none_of", "policies", "plan", "error", "name", "unreadable"]
     message: str
     location: Location
-    given: Given | None = None
+    given: CaseEvent | None = None
     layout: Layout | None = None
     expected: Any = None
     got: Any = None

@@ -15,7 +15,7 @@ How = Literal["exactly", "contains", "whole"]
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CaseEvent:
     """One event of a test.
 
     Attributes:
@@ -101,7 +101,7 @@ class Case:
     """
 
     name: str
-    events: tuple[Given, ...]
+    events: tuple[CaseEvent, ...]
     expect: Expectation
     location: Location
 

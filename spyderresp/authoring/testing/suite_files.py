@@ -13,11 +13,11 @@ from typing import Any, Final, Literal, NamedTuple, cast, get_args
 
 from spyderresp.authoring.testing.suite import (
     Case,
+    CaseEvent,
     Expectation,
     ExpectedAction,
     ExpectedError,
     ExpectedName,
-    Given,
     How,
     Options,
     Suite,
@@ -84,14 +84,14 @@ def merged(record: Any, other: Any) -> Any:
     return result
 
 
-def given(label: str, record: Any, form: str | None) -> Given:
+def given(label: str, record: Any, form: str | None) -> CaseEvent:
     """Return the event of a record; an error that stands in its place stays."""
     if isinstance(record, EventError):
-        return Given(label, None, record)
+        return CaseEvent(label, None, record)
     try:
-        return Given(label, converted(record, form))
+        return CaseEvent(label, converted(record, form))
     except EventError as error:
-        return Given(label, None, error)
+        return CaseEvent(label, None, error)
 
 
 def read_events(path: str, node: Node, reader: Reader) -> list[tuple[str, Any]]:
@@ -516,7 +516,7 @@ class _Document:
             self._reader.wrong("SR708", node, f"a test named {quoted(name)} stands above", "rename one of the two")
         taken.add(name)
 
-    def _given(self, events: _Events, other: Node | None) -> tuple[Given, ...]:
+    def _given(self, events: _Events, other: Node | None) -> tuple[CaseEvent, ...]:
         change = None if other is None else data_of(other, self._reader.source.text)
         records = events.records if change is None else [(label, merged(r, change)) for label, r in events.records]
         alone = len(records) == 1
@@ -571,7 +571,7 @@ class _Document:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SuiteFiles:
     """What paths hold.
 
     Attributes:
@@ -587,14 +587,14 @@ class Found:
     empty: tuple[str, ...]
 
 
-def find(paths: Iterable[str | os.PathLike[str]]) -> Found:
+def find(paths: Iterable[str | os.PathLike[str]]) -> SuiteFiles:
     """Find the tests in files and directories; a directory is walked as for policies. A file counts once."""
     finder = _Finder()
     empty: list[str] = []
     # That it ends at too many is among the findings.
     with contextlib.suppress(TooManyFindingsError):
         empty += [path for path in (os.fspath(path) for path in paths) if not finder.holds_tests(path)]
-    return Found(tuple(finder.suites), tuple(finder.findings.items), tuple(finder.files), tuple(empty))
+    return SuiteFiles(tuple(finder.suites), tuple(finder.findings.items), tuple(finder.files), tuple(empty))
 
 
 class _Finder:

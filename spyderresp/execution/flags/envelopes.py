@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal
 
 from spyderresp.errors import __version__
-from spyderresp.events.field_readers import filled
+from spyderresp.events.field_readers import without_absent
 from spyderresp.events.timestamps import milliseconds, rfc3339
 
 # A flag record as a CloudEvent: structured mode, JSON.
@@ -95,7 +95,7 @@ def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
             "uid": record["id"],
             "product": {"name": "spyderresp", "vendor_name": "spyderresp", "version": __version__},
         },
-        "finding_info": filled(
+        "finding_info": without_absent(
             uid=record["id"],
             title=record["description"].partition("\n")[0][:_TITLE] or "flag",
             desc=record.get("content") or record["description"],
@@ -108,39 +108,39 @@ def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "impact" in record:
         finding |= {"impact_id": _OTHER, "impact": record["impact"]}
-    finding |= filled(device=_device(record))
+    finding |= without_absent(device=_device(record))
     if resources := _resources(record):
         finding["resources"] = resources
-    evidence = filled(process=_process(record), container=_container(record))
+    evidence = without_absent(process=_process(record), container=_container(record))
     if "process" in evidence:
         finding["evidences"] = [evidence]
     elif evidence:
         # An evidence needs more than a container; as a resource it may stand alone.
         finding.setdefault("resources", []).append(
-            filled(type="container", name=record.get("container_name"), uid=record.get("container"))
+            without_absent(type="container", name=record.get("container_name"), uid=record.get("container"))
         )
     return finding
 
 
 def _analytic(record: Mapping[str, Any]) -> dict[str, Any]:
     name = record.get("policy_name") or record.get("rule")
-    return filled(type_id=_RULE, type="Rule", name=name, uid=record.get("policy_uid")) if name else {}
+    return without_absent(type_id=_RULE, type="Rule", name=name, uid=record.get("policy_uid")) if name else {}
 
 
 def _device(record: Mapping[str, Any]) -> dict[str, Any]:
-    told = filled(hostname=record.get("hostname"), uid=record.get("muid"))
+    told = without_absent(hostname=record.get("hostname"), uid=record.get("muid"))
     return {"type_id": _UNKNOWN, "type": "Unknown", **told} if told else {}
 
 
 def _resources(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     labels = record.get("pod_labels") or {}
-    pod = filled(
+    pod = without_absent(
         name=record.get("pod_name"),
         uid=record.get("pod_kuid") or record.get("pod_uid"),
         namespace=record.get("pod_namespace"),
         labels=[f"{name}={value}" for name, value in labels.items()] or None,
     )
-    cluster = filled(name=record.get("cluster_name"), uid=record.get("cluster_uid"))
+    cluster = without_absent(name=record.get("cluster_name"), uid=record.get("cluster_uid"))
     return [
         {"type": kind, **told} for kind, told in (("pod", pod), ("cluster", cluster)) if "name" in told or "uid" in told
     ]
@@ -148,29 +148,29 @@ def _resources(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _process(record: Mapping[str, Any]) -> dict[str, Any]:
     ref = record.get("ref", "")
-    told = filled(pid=record.get("pid"), uid=ref if ref.startswith("proc:") else None)
+    told = without_absent(pid=record.get("pid"), uid=ref if ref.startswith("proc:") else None)
     if not told:
         return {}
     exe, parent = record.get("exe"), record.get("ppid")
     base = posixpath.basename(exe) if exe else ""
-    return filled(
+    return without_absent(
         **told,
         name=record.get("name"),
-        file=filled(name=base, path=exe, type_id=_REGULAR_FILE, type="Regular File") if base else None,
-        user=filled(name=record.get("euser")),
-        parent_process=filled(pid=parent),
+        file=without_absent(name=base, path=exe, type_id=_REGULAR_FILE, type="Regular File") if base else None,
+        user=without_absent(name=record.get("euser")),
+        parent_process=without_absent(pid=parent),
     )
 
 
 def _container(record: Mapping[str, Any]) -> dict[str, Any]:
-    told = filled(name=record.get("container_name"), uid=record.get("container"))
+    told = without_absent(name=record.get("container_name"), uid=record.get("container"))
     if not told:
         return {}
     image = record.get("image")
     # The class wants a uid; without a digest the reference is what names the image.
-    named = filled(name=image, uid=record.get("image_id", image))
+    named = without_absent(name=image, uid=record.get("image_id", image))
     pod = record.get("pod_kuid", "")
-    return filled(**told, image=named, pod_uuid=pod if _UUID.fullmatch(pod) else None)
+    return without_absent(**told, image=named, pod_uuid=pod if _UUID.fullmatch(pod) else None)
 
 
 Envelope = Literal["cloudevents", "ocsf"]

@@ -99,7 +99,7 @@ class Limits:
                 raise ValueError(f"`{name}` must be seconds, not {value!r}")
 
 
-class Killing(Protocol):
+class KillRequest(Protocol):
     """What breakers look at in a kill: a step has it."""
 
     @property
@@ -109,7 +109,7 @@ class Killing(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
+class TrippedBreaker:
     """A breaker that stands in the way.
 
     Attributes:
@@ -132,20 +132,20 @@ class Breakers:
         self._started = clock.steady()
         self._states: dict[str, Breaker] = {}
 
-    def admit(self, step: Killing, identity: str, namespace: str | None) -> Sequence[Opened]:
+    def admit(self, step: KillRequest, identity: str, namespace: str | None) -> Sequence[TrippedBreaker]:
         """Return the breakers that stand in the way of a kill; where there is none, it is counted by all it meets."""
         now = self._clock.steady()
         warm = now - self._started < self._limits.warm_up_seconds
         met = _met(step, namespace, self._limits)
         after: dict[str, Breaker] = {}
-        shut: list[Opened] = []
+        shut: list[TrippedBreaker] = []
         for name, limit in met.items():
             allowed = min(limit, self._limits.warm_up) if warm else limit
             before = self._states.get(name, Breaker())
             state, verdict = attempt(before, identity, now, limit=allowed, window=self._limits.window)
             after[name] = state
             if verdict != "allowed":
-                shut.append(Opened(name, allowed, verdict == "opened"))
+                shut.append(TrippedBreaker(name, allowed, verdict == "opened"))
         blocked = {item.name for item in shut}
         # One that refuses keeps the others from counting a target that nobody touches.
         self._states.update({name: state for name, state in after.items() if not shut or name in blocked})
@@ -214,7 +214,7 @@ class Breakers:
         self._states[OVERALL] = Breaker((), now, now)
 
 
-def _met(step: Killing, namespace: str | None, limits: Limits) -> dict[str, int]:
+def _met(step: KillRequest, namespace: str | None, limits: Limits) -> dict[str, int]:
     """Return the breakers that a kill meets, with their limits."""
     met = {f"{step.action} of {policy}": limits.policy for policy in step.policies or ("",)}
     met[f"namespace {namespace}" if namespace else "no namespace"] = limits.namespace

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.errors import needed
+from spyderresp.errors import needs_extra
 from spyderresp.execution.backoff import Backoff, repeated
 from spyderresp.execution.interfaces import Held
 from spyderresp.execution.protection import Protection
@@ -31,7 +31,7 @@ from spyderresp.executors.kubernetes.pods import (
     look,
     other,
 )
-from spyderresp.executors.sinks.http_call import RETRY, AgainError, FinalError, patience
+from spyderresp.executors.sinks.http_call import RETRY, PermanentError, RetryableError, patience
 
 if TYPE_CHECKING:
     from spyderresp.executors.kubernetes.api import PodApi
@@ -94,7 +94,8 @@ class Kubernetes:
             raise ValueError(f"`wait` and `timeout` must be seconds, not {wait!r} and {timeout!r}")
         if retry.within is None and retry.attempts is None:
             raise ValueError("`retry` must end: give it `within` or `attempts`")
-        api = needed("spyderresp.executors.kubernetes.api", "kubernetes", "the executor `Kubernetes`")
+        with needs_extra("kubernetes", "the executor `Kubernetes`"):
+            from spyderresp.executors.kubernetes import api
         self.name = name
         self._cluster = cluster
         self._cluster_uid = cluster_uid
@@ -122,7 +123,7 @@ class Kubernetes:
                 replace(self._retry, within=within),
                 patience,
             )
-        except (AgainError, FinalError) as error:
+        except (RetryableError, PermanentError) as error:
             return Result("failed", f"pod `{namespace}/{name}` cannot be looked up: {error}")
         if pod is None:
             return Result("already", f"pod `{namespace}/{name}` is gone", details=_address(namespace, name, uid))
@@ -147,7 +148,7 @@ class Kubernetes:
         gone = Result("done", f"pod `{namespace}/{name}` is gone", details=_address(namespace, name, uid))
         try:
             pod = look(self._api, namespace, name)
-        except (AgainError, FinalError) as error:
+        except (RetryableError, PermanentError) as error:
             return Result("accepted", f"whether pod `{namespace}/{name}` is gone is not known: {error}", "", details)
         if pod is None or pod.uid != uid:
             return gone
@@ -204,7 +205,7 @@ class Kubernetes:
         latest = pod
         while True:
             # Where it cannot be told now, its deletion is under way all the same; `follow` looks again.
-            with contextlib.suppress(AgainError, FinalError):
+            with contextlib.suppress(RetryableError, PermanentError):
                 seen = look(self._api, pod.namespace, pod.name, max(LEAST, until - time.monotonic()))
                 if seen is None or seen.uid != pod.uid:
                     return Result("done", f"pod `{pod.namespace}/{pod.name}` is gone", details=pod.facts)

@@ -20,7 +20,7 @@ from kubernetes import config as settings
 
 from spyderresp.errors import __version__
 from spyderresp.execution.backoff import retry_after
-from spyderresp.executors.sinks.http_call import Answer, Calls, FinalError, NoAnswerError
+from spyderresp.executors.sinks.http_call import Calls, HttpResponse, NoResponseError, PermanentError
 
 #: More than etcd keeps of any one object.
 _MOST: Final = 8 << 20
@@ -48,7 +48,9 @@ class PodApi:
         self._lock = threading.Lock()
         self._closed = False
 
-    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, most: float | None = None) -> Answer:
+    def call(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, most: float | None = None
+    ) -> HttpResponse:
         """Return what the server answers.
 
         Args:
@@ -58,8 +60,8 @@ class PodApi:
             most: seconds after which nobody waits any longer, where that is sooner than the timeouts.
 
         Raises:
-            NoAnswerError: no answer came.
-            FinalError: there is no usable configuration.
+            NoResponseError: no answer came.
+            PermanentError: there is no usable configuration.
         """
         limit = sum(self._timeout) if most is None else min(most, sum(self._timeout))
         return self._calls(lambda: self._call(method, path, body, limit), limit)
@@ -70,13 +72,13 @@ class PodApi:
         if self._own and self._client is not None:
             self._client.rest_client.pool_manager.clear()
 
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None, limit: float) -> Answer:
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None, limit: float) -> HttpResponse:
         client = self._connected()
         connect, read = self._timeout
         try:
             headers = {"User-Agent": f"spyderresp/{__version__}", "Accept": "application/json", **_login(client)}
         except Exception as error:
-            raise NoAnswerError(f"no login: {_cause(error)}") from error
+            raise NoResponseError(f"no login: {_cause(error)}") from error
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -93,22 +95,22 @@ class PodApi:
             try:
                 raw = response.read(_MOST)
                 asked = retry_after(response.headers.get("Retry-After"), time.time())
-                return Answer(response.status, raw.decode("utf-8", "replace"), asked)
+                return HttpResponse(response.status, raw.decode("utf-8", "replace"), asked)
             finally:
                 # Read to its end the connection is kept; otherwise it must not be used again.
                 response.close() if response.length_remaining else response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoAnswerError(_cause(error)) from error
+            raise NoResponseError(_cause(error)) from error
 
     def _connected(self) -> Any:
         with self._lock:
             if self._closed:
-                raise FinalError("the executor is closed")
+                raise PermanentError("the executor is closed")
             if self._client is None:
                 try:
                     self._client = self._made()
                 except Exception as error:
-                    raise FinalError(f"no usable Kubernetes configuration: {_cause(error)}") from error
+                    raise PermanentError(f"no usable Kubernetes configuration: {_cause(error)}") from error
             return self._client
 
     def _made(self) -> Any:

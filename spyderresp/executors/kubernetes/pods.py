@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.backoff import Backoff, repeated
 from spyderresp.execution.report import Result
-from spyderresp.executors.sinks.http_call import TRANSIENT, AgainError, Answer, FinalError, NoAnswerError, patience
+from spyderresp.executors.sinks.http_call import (
+    TRANSIENT,
+    HttpResponse,
+    NoResponseError,
+    PermanentError,
+    RetryableError,
+    patience,
+)
 
 if TYPE_CHECKING:
     from spyderresp.executors.kubernetes.api import PodApi
@@ -160,7 +167,7 @@ class Deletion:
             self._until = time.monotonic() + self._retry.within
         try:
             return repeated(self._attempt, self._retry, patience)
-        except (AgainError, FinalError) as error:
+        except (RetryableError, PermanentError) as error:
             return self._given_up(error)
 
     def ends_early(self, pod: Pod) -> bool:
@@ -176,9 +183,9 @@ class Deletion:
         method, path, body = self._request()
         try:
             answer = self._api.call(method, path, body, self._left())
-        except NoAnswerError as error:
+        except NoResponseError as error:
             self._unsure = True
-            raise AgainError(str(error)) from error
+            raise RetryableError(str(error)) from error
         if answer.ok:
             return None
         if is_gone(answer, self._pod.name):
@@ -187,7 +194,7 @@ class Deletion:
             settled, under_way = self._state()
             if settled is not None or under_way:
                 return settled
-            raise AgainError(said(answer), answer.retry_after)
+            raise RetryableError(said(answer), answer.retry_after)
         self._unsure |= answer.status >= 500
         raise failure(answer)
 
@@ -222,7 +229,7 @@ class Deletion:
             self._until = time.monotonic()
             try:
                 settled, under_way = self._state()
-            except (AgainError, FinalError) as again:
+            except (RetryableError, PermanentError) as again:
                 reason = f"{where}: {error}; whether its deletion began is not known: {again}"
                 return Result("failed", reason, details=self._pod.facts)
             if settled is not None or under_way:
@@ -243,20 +250,20 @@ def look(api: PodApi, namespace: str, name: str, most: float | None = None) -> P
         most: seconds to wait at most.
 
     Raises:
-        AgainError: it cannot be told now.
-        FinalError: it cannot be told.
+        RetryableError: it cannot be told now.
+        PermanentError: it cannot be told.
     """
     try:
         answer = api.call("GET", pod_path(namespace, name), None, most)
-    except NoAnswerError as error:
-        raise AgainError(str(error)) from error
+    except NoResponseError as error:
+        raise RetryableError(str(error)) from error
     if is_gone(answer, name):
         return None
     if not answer.ok:
         raise failure(answer)
     pod = pod_of(answer.data())
     if pod is None or (pod.namespace, pod.name) != (namespace, name):
-        raise FinalError("the server answers with something else than this pod")
+        raise PermanentError("the server answers with something else than this pod")
     return pod
 
 
@@ -264,23 +271,23 @@ def eviction_version(api: PodApi) -> str:
     """Return which API version a server's evictions have, such as ``policy/v1``.
 
     Raises:
-        AgainError: it cannot be told now.
-        FinalError: there are none, or it cannot be told.
+        RetryableError: it cannot be told now.
+        PermanentError: there are none, or it cannot be told.
     """
     try:
         answer = api.call("GET", "/api/v1")
-    except NoAnswerError as error:
-        raise AgainError(str(error)) from error
+    except NoResponseError as error:
+        raise RetryableError(str(error)) from error
     if not answer.ok:
         raise failure(answer)
     listed = answer.data().get("resources")
     for item in listed if isinstance(listed, list) else []:
         if isinstance(item, dict) and item.get("name") == "pods/eviction":
             return f"{item.get('group')}/{item.get('version')}"
-    raise FinalError("the server offers no eviction of pods")
+    raise PermanentError("the server offers no eviction of pods")
 
 
-def is_gone(answer: Answer, name: str) -> bool:
+def is_gone(answer: HttpResponse, name: str) -> bool:
     """Tell whether it is the API server that says that there is no such pod.
 
     Any proxy, and a wrong address, can answer 404 too.
@@ -296,14 +303,14 @@ def is_gone(answer: Answer, name: str) -> bool:
     )
 
 
-def failure(answer: Answer) -> AgainError | FinalError:
+def failure(answer: HttpResponse) -> RetryableError | PermanentError:
     """Return the exception that an answer is."""
     if answer.status in TRANSIENT:
-        return AgainError(said(answer), answer.retry_after)
-    return FinalError(said(answer))
+        return RetryableError(said(answer), answer.retry_after)
+    return PermanentError(said(answer))
 
 
-def said(answer: Answer) -> str:
+def said(answer: HttpResponse) -> str:
     """Return what a server says, with the causes that a disruption budget gives."""
     details = answer.data().get("details")
     causes = details.get("causes") if isinstance(details, dict) else None

@@ -11,7 +11,7 @@ import os
 from collections.abc import Collection, Mapping
 from typing import Final, Literal
 
-from spyderresp.executors.local.procfs import Stat
+from spyderresp.executors.local.procfs import ProcessStat
 
 _PR_GET_CHILD_SUBREAPER: Final = 37
 
@@ -19,8 +19,12 @@ _PR_GET_CHILD_SUBREAPER: Final = 37
 Orphan = Literal["yes", "maybe", "no"]
 
 
-def orphan_of(
-    tree: Collection[Stat], look: Stat, everyone: Mapping[int, Stat], parents: Collection[int], since: int
+def is_orphan_of(
+    tree: Collection[ProcessStat],
+    look: ProcessStat,
+    everyone: Mapping[int, ProcessStat],
+    parents: Collection[int],
+    since: int,
 ) -> Orphan:
     """Tell whether a process that is not below a tree came of it and was given to its parent.
 
@@ -34,7 +38,7 @@ def orphan_of(
     parent = everyone.get(look.ppid)
     if look.start_ticks < since or (look.ppid != 1 and (look.ppid not in parents or parent is None)):
         return "no"
-    if look.ppid == os.getpid() and not reaps():
+    if look.ppid == os.getpid() and not is_subreaper():
         return "no"
     if parent is None:
         return "maybe"
@@ -51,7 +55,7 @@ def orphan_of(
     return "no" if plainly and look.ppid != 1 else "maybe"
 
 
-def came_of(target: Stat, look: Stat, everyone: Mapping[int, Stat]) -> Stat | None:
+def descends_from(target: ProcessStat, look: ProcessStat, everyone: Mapping[int, ProcessStat]) -> ProcessStat | None:
     """Return the target where a process is below it, else the last of its ancestors that is no older than the target.
 
     None where there is no such one.
@@ -73,7 +77,7 @@ def _libc() -> ctypes.CDLL:
     return ctypes.CDLL(None, use_errno=True)
 
 
-def reaps() -> bool:
+def is_subreaper() -> bool:
     """Tell whether orphans are given to us."""
     if os.getpid() == 1:
         return True

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from spyderresp.executors.local.ancestry import came_of, orphan_of
-from spyderresp.executors.local.procfs import Proc, Stat
-from spyderresp.executors.local.protected_processes import Shield
+from spyderresp.executors.local.ancestry import descends_from, is_orphan_of
+from spyderresp.executors.local.procfs import Proc, ProcessStat
+from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 _PAUSE: Final = 0.002
 # How the container runtimes call what they put a container into: by systemd, or by themselves.
@@ -37,7 +37,7 @@ class Cgroup:
         self._folder = folder
         self._was_frozen = False
         self.scope = scope
-        self.members: tuple[Stat, ...] = ()
+        self.members: tuple[ProcessStat, ...] = ()
 
     def freeze(self, until: float) -> bool:
         """Stop everything in it, and wait for that, so long at the most; tell whether it came to that.
@@ -88,7 +88,9 @@ class Cgroup:
             time.sleep(_PAUSE)
 
 
-def owned_by(target: Stat, proc: Proc, shield: Shield, parents: Collection[int], until: float) -> Cgroup | None:
+def owned_by(
+    target: ProcessStat, proc: Proc, shield: ProtectedProcesses, parents: Collection[int], until: float
+) -> Cgroup | None:
     """Return the cgroup that a held target owns, frozen; None where it owns none.
 
     It owns a version 2 cgroup that is not the root, not ours nor above ours, in which nobody is older than it or must
@@ -121,29 +123,35 @@ def owned_by(target: Stat, proc: Proc, shield: Shield, parents: Collection[int],
     return held
 
 
-def _owned(held: Cgroup, target: Stat, proc: Proc, shield: Shield, parents: Collection[int]) -> tuple[Stat, ...] | None:
+def _owned(
+    held: Cgroup, target: ProcessStat, proc: Proc, shield: ProtectedProcesses, parents: Collection[int]
+) -> tuple[ProcessStat, ...] | None:
     """Return the processes of a cgroup if all of them are the target's own, else None."""
     everyone = proc.everyone()
     inside = [everyone[pid] for pid in held.pids() if pid in everyone and not everyone[pid].dead]
     if target.pid not in {look.pid for look in inside}:
         return None
-    own = {look.pid: look for look in inside if came_of(target, look, everyone) is target}
+    own = {look.pid: look for look in inside if descends_from(target, look, everyone) is target}
     for look in inside:
         if look.start_ticks < target.start_ticks or shield.refusal(look) is not None:
             return None
         if held.scope or look.pid in own:
             continue
-        root = came_of(target, look, everyone)
+        root = descends_from(target, look, everyone)
         if root is None or not _taken_in(root, target, tuple(own.values()), everyone, parents):
             return None
     return tuple(inside)
 
 
 def _taken_in(
-    root: Stat, target: Stat, own: tuple[Stat, ...], everyone: dict[int, Stat], parents: Collection[int]
+    root: ProcessStat,
+    target: ProcessStat,
+    own: tuple[ProcessStat, ...],
+    everyone: dict[int, ProcessStat],
+    parents: Collection[int],
 ) -> bool:
     """Tell whether a process that is not below the target came of it all the same."""
-    kin = orphan_of(own, root, everyone, parents, target.start_ticks)
+    kin = is_orphan_of(own, root, everyone, parents, target.start_ticks)
     # PID 1 starts processes too, but puts none into the cgroup of somebody else's child.
     return kin == "yes" or (kin == "maybe" and root.ppid == 1 and target.ppid != 1)
 

@@ -9,8 +9,8 @@ from typing import Any
 from spyderresp.execution.report import Result, refused
 from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.process_handle import HeldProcess
-from spyderresp.executors.local.process_set import Pack, told, urgent
-from spyderresp.executors.local.procfs import Proc, Stat
+from spyderresp.executors.local.process_set import ProcessSet, kill_result, realtime_priority
+from spyderresp.executors.local.procfs import Proc, ProcessStat
 
 
 class HeldForGroup(HeldProcess):
@@ -43,51 +43,51 @@ class HeldForGroup(HeldProcess):
             reason = f"{self._who()} is gone, and whether group {now.pgid} is still its own cannot be told: left alone"
             details = {**self._facts, "survivors": [look.to_dict() for look in left]}
             return Result("incomplete", reason, details=details)
-        with urgent():
+        with realtime_priority():
             return self._kill(now, has_its_number=has_its_number)
 
-    def _kill(self, now: Stat, *, has_its_number: bool) -> Result:
-        pack = Pack(self._proc, self._shield)
+    def _kill(self, now: ProcessStat, *, has_its_number: bool) -> Result:
+        processes = ProcessSet(self._proc, self._shield)
         until = time.monotonic() + self._bounds.settle
-        with pack:
+        with processes:
             if not has_its_number:
                 # Once one that is known for certain is stopped the group is held by it.
-                self._stop_known(pack, now)
-            settled = bool(has_its_number or pack.members) and self._stop(pack, now, until)
+                self._stop_known(processes, now)
+            settled = bool(has_its_number or processes.members) and self._stop(processes, now, until)
             if settled:
-                pack.let_go(lambda look: look.pgid != now.pgid)
-            pack.kill()
-        survivors = pack.living(time.monotonic() + self._bounds.wait)
+                processes.release(lambda look: look.pgid != now.pgid)
+            processes.kill()
+        survivors = processes.survivors(time.monotonic() + self._bounds.wait)
         # What a member forked right before it stopped, and who stayed behind in the group that the target left since.
         late = [look for pgid in {now.pgid, self._found.pgid} for look in members_of(pgid, self._proc)]
-        late = [look for look in late if not pack.holds(look)] if pack.members else []
-        return told(pack, survivors, late, settled=settled, what=f"group {now.pgid} of {self._who()}")
+        late = [look for look in late if not processes.holds(look)] if processes.members else []
+        return kill_result(processes, survivors, late, settled=settled, what=f"group {now.pgid} of {self._who()}")
 
-    def _is_known(self, look: Stat) -> bool:
+    def _is_known(self, look: ProcessStat) -> bool:
         # A tick is long enough for two processes of one number: the inode tells them apart, where the kernel has one.
         known = self._known.get(look.pid)
         return known is not None and known == (look.start_ticks, _inode(look, self._proc))
 
-    def _stop_known(self, pack: Pack, now: Stat) -> None:
+    def _stop_known(self, processes: ProcessSet, now: ProcessStat) -> None:
         for look in members_of(now.pgid, self._proc):
             if self._is_known(look):
-                pack.stop(look, lambda again: again.pgid == now.pgid)
+                processes.stop(look, lambda again: again.pgid == now.pgid)
 
-    def _stop(self, pack: Pack, target: Stat, until: float) -> bool:
+    def _stop(self, processes: ProcessSet, target: ProcessStat, until: float) -> bool:
         """Stop members until a look at everyone finds no new one; tell whether it came to that."""
         while True:
             new = False
             for look in members_of(target.pgid, self._proc):
                 # Looked at again once it is held: it may have left for a group of its own.
-                new = pack.stop(look, lambda again: again.pgid == target.pgid) or new
-            still = pack.standing_still(until)
+                new = processes.stop(look, lambda again: again.pgid == target.pgid) or new
+            still = processes.wait_until_stopped(until)
             if not new and still:
                 return True
             if time.monotonic() >= until:
                 return False
 
 
-def _inode(look: Stat, proc: Proc) -> int:
+def _inode(look: ProcessStat, proc: Proc) -> int:
     """Return what the kernel knows the process of a look by; 0 where it is gone."""
     try:
         with Pidfd(look.pid) as held:
@@ -97,12 +97,12 @@ def _inode(look: Stat, proc: Proc) -> int:
         return 0
 
 
-def members_of(pgid: int, proc: Proc) -> list[Stat]:
+def members_of(pgid: int, proc: Proc) -> list[ProcessStat]:
     """Return the living processes of a group."""
     return [look for look in proc.everyone().values() if look.pgid == pgid and not look.dead]
 
 
-def group_refusal(target: Stat, proc: Proc) -> Result | None:
+def group_refusal(target: ProcessStat, proc: Proc) -> Result | None:
     """Return why a target's group must not be killed, or None: those of the kernel, of PID 1 and ours."""
     if target.pgid in (0, 1):
         return refused("never:group", f"group {target.pgid} is never killed")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from spyderresp.execution.report import Result, refused
 from spyderresp.execution.steps import Step, epoch_seconds
-from spyderresp.executors.local.procfs import FIRST_CGROUPS, Proc, Stat, same_path
+from spyderresp.executors.local.procfs import FIRST_CGROUPS, Proc, ProcessStat, same_path
 
 #: The namespaces that the kernel starts with have fixed inodes: ``include/uapi/linux/nsfs.h``.
 FIRST: Final = {
@@ -28,7 +28,7 @@ _LARGEST_PID: Final = 2**22
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class ExpectedIdentity:
     """What an event says of its process, in the types that it is compared in; None is not said.
 
     Attributes:
@@ -60,7 +60,7 @@ class Meant:
         return self.start_ticks is not None and self.boot_id is not None
 
     @classmethod
-    def of(cls, step: Step) -> Meant:
+    def of(cls, step: Step) -> ExpectedIdentity:
         """Return what a step's event says."""
         ticks, boot, start = (step.value(f"process.{key}") for key in ("start_ticks", "boot_id", "start_time"))
         read = {"start_ticks": _whole(ticks), "boot_id": _text(boot), "start_time": _seconds(start)}
@@ -159,7 +159,7 @@ class Identity:
             return ""
         return "we are in a container that counts pids for itself: share the host's PID namespace"
 
-    def compare(self, meant: Meant, found: Stat) -> Result | None:
+    def compare(self, meant: ExpectedIdentity, found: ProcessStat) -> Result | None:
         """Return why a held process is not the one that is meant, or None where it is."""
         if meant.unread:
             return Result("mismatch", f"the event's `process.{meant.unread}` cannot be read")
@@ -184,7 +184,7 @@ class Identity:
             return self._unless_doubtful()
         return Result("mismatch", f"the event does not say exactly which process it means: {_GIVES}")
 
-    def _by_start_time(self, meant: Meant, found: Stat, *, same_exe: bool) -> Result | None:
+    def _by_start_time(self, meant: ExpectedIdentity, found: ProcessStat, *, same_exe: bool) -> Result | None:
         booted = self._proc.boot_time()
         if booted is None or meant.start_time is None:
             return Result("mismatch", "when this host was booted cannot be told")

@@ -9,12 +9,12 @@ from typing import Any
 
 from spyderresp.execution.report import Result
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.procfs import Proc, Stat, shown
-from spyderresp.executors.local.protected_processes import Shield
+from spyderresp.executors.local.procfs import Proc, ProcessStat, shown
+from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class Timeouts:
     """How long what may take.
 
     Attributes:
@@ -43,14 +43,14 @@ class HeldProcess:
     def __init__(
         self,
         pidfd: Pidfd,
-        found: Stat,
+        found: ProcessStat,
         proc: Proc,
-        shield: Shield,
+        shield: ProtectedProcesses,
         *,
         namespace: str | None,
         facts: Mapping[str, Any],
         parents: tuple[int, ...],
-        bounds: Bounds,
+        bounds: Timeouts,
     ) -> None:
         self._pidfd = pidfd
         self._found = found

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.report import Result, Status
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.procfs import Proc, Stat
-from spyderresp.executors.local.protected_processes import Shield
+from spyderresp.executors.local.procfs import Proc, ProcessStat
+from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -31,7 +31,7 @@ _CALM: Final = 0.1
 
 
 @contextlib.contextmanager
-def urgent() -> Iterator[None]:
+def realtime_priority() -> Iterator[None]:
     """Run before all others for a moment, where that is allowed: a fork bomb leaves others no time."""
     try:
         before, setting = os.sched_getscheduler(0), os.sched_getparam(0)
@@ -46,7 +46,7 @@ def urgent() -> Iterator[None]:
         os.sched_setscheduler(0, before, setting)
 
 
-class Pack:
+class ProcessSet:
     """The members of a group or tree, as they are found, stopped and killed.
 
     Args:
@@ -54,21 +54,21 @@ class Pack:
         shield: who is spared.
     """
 
-    def __init__(self, proc: Proc, shield: Shield) -> None:
+    def __init__(self, proc: Proc, shield: ProtectedProcesses) -> None:
         self._proc = proc
         self._shield = shield
-        self.members: dict[int, Stat] = {}
-        self.spared: dict[int, tuple[Stat, str]] = {}
+        self.members: dict[int, ProcessStat] = {}
+        self.spared: dict[int, tuple[ProcessStat, str]] = {}
         self.failed: dict[int, str] = {}
-        self.left: dict[int, Stat] = {}
+        self.left: dict[int, ProcessStat] = {}
         self._inodes: dict[tuple[int, int], int] = {}
 
-    def holds(self, found: Stat) -> bool:
+    def holds(self, found: ProcessStat) -> bool:
         """Tell whether a process is known already, as a member or as one that is spared."""
         known = self.members.get(found.pid) or self.spared.get(found.pid, (None, ""))[0]
         return known is not None and known.start_ticks == found.start_ticks
 
-    def fathered(self, look: Stat) -> bool:
+    def is_child_of_member(self, look: ProcessStat) -> bool:
         """Tell whether a held process is a child of one that is known, which lives still: its number is its own."""
         known = self.members.get(look.ppid) or self.spared.get(look.ppid, (None, ""))[0]
         if known is None or known.start_ticks > look.start_ticks or (held := self._held(known)) is None:
@@ -76,7 +76,7 @@ class Pack:
         held.close()
         return True
 
-    def stop(self, found: Stat, belongs: Callable[[Stat], bool] | None = None) -> bool:
+    def stop(self, found: ProcessStat, belongs: Callable[[ProcessStat], bool] | None = None) -> bool:
         """Make a process a member and stop it; tell whether it is new. One that must not be touched is spared.
 
         Args:
@@ -106,7 +106,7 @@ class Pack:
                 self.failed[found.pid] = (error.strerror or "it failed").lower()
         return True
 
-    def _held(self, found: Stat) -> Pidfd | None:
+    def _held(self, found: ProcessStat) -> Pidfd | None:
         """Return the very process of a look, held; None where it has ended or another has its number."""
         try:
             held = Pidfd(found.pid)
@@ -122,7 +122,7 @@ class Pack:
             return None
         return held
 
-    def let_go(self, gone: Callable[[Stat], bool]) -> None:
+    def release(self, gone: Callable[[ProcessStat], bool]) -> None:
         """Let members run again that left before they stopped; they are named, and not killed."""
         for member in list(self.members.values()):
             look = self._now(member)
@@ -132,14 +132,14 @@ class Pack:
                 if member.state not in "Tt":
                     self._resume(member)
 
-    def _resume(self, member: Stat) -> None:
+    def _resume(self, member: ProcessStat) -> None:
         with contextlib.suppress(OSError):
             held = self._held(member)
             if held is not None:
                 with held:
                     held.send(signal.SIGCONT)
 
-    def standing_still(self, until: float) -> bool:
+    def wait_until_stopped(self, until: float) -> bool:
         """Wait until every thread of every member has stopped or ended, so long at the most; it takes a moment."""
         calm_since: float | None = None
         while True:
@@ -154,14 +154,14 @@ class Pack:
                 return False
             time.sleep(_PAUSE)
 
-    def _states(self, member: Stat) -> set[str]:
+    def _states(self, member: ProcessStat) -> set[str]:
         look = None if member.pid in self.failed else self._now(member)
         if look is None:
             return set()
         # A main thread that has ended says nothing of the others.
         return {look.state} if look.threads <= 1 else set(self._proc.states(member.pid))
 
-    def _now(self, member: Stat) -> Stat | None:
+    def _now(self, member: ProcessStat) -> ProcessStat | None:
         """Return a look at a member as it is now; None where it is gone."""
         look = self._proc.stat(member.pid)
         return look if look is not None and look.start_ticks == member.start_ticks else None
@@ -194,7 +194,7 @@ class Pack:
             if member.state not in "Tt":
                 self._resume(member)
 
-    def living(self, until: float) -> list[Stat]:
+    def survivors(self, until: float) -> list[ProcessStat]:
         """Return the members that are still alive, when all are dead or the time is up."""
         while True:
             alive = [look for member in self.members.values() if (look := self._alive(member)) is not None]
@@ -202,7 +202,7 @@ class Pack:
                 return alive
             time.sleep(_PAUSE)
 
-    def _alive(self, member: Stat) -> Stat | None:
+    def _alive(self, member: ProcessStat) -> ProcessStat | None:
         look = self._now(member)
         if look is None or look.dead:
             return None
@@ -212,7 +212,7 @@ class Pack:
         held.close()
         return look
 
-    def told(self, survivors: Iterable[Stat]) -> dict[str, Any]:
+    def details(self, survivors: Iterable[ProcessStat]) -> dict[str, Any]:
         """Return what happened to whom, as JSON data."""
         left = {look.pid for look in survivors}
         said: dict[str, Any] = {"killed": [look.to_dict() for pid, look in self.members.items() if pid not in left]}
@@ -232,38 +232,40 @@ class Pack:
 _NAMED: Final = 10
 
 
-def told(pack: Pack, survivors: Sequence[Stat], escaped: Sequence[Stat], *, settled: bool, what: str) -> Result:
+def kill_result(
+    processes: ProcessSet, survivors: Sequence[ProcessStat], escaped: Sequence[ProcessStat], *, settled: bool, what: str
+) -> Result:
     """Return `done` only where nothing was spared, survived or may have got away.
 
     Args:
-        pack: what was caught.
+        processes: what was caught.
         survivors: those of it that are alive still.
         escaped: who may have got away.
         settled: whether all of it was stopped before it was killed.
         what: such as ``tree of process 7``.
     """
-    details = pack.told(survivors)
-    away = [*pack.left.values(), *(look for look in escaped if look.pid not in pack.left)]
+    details = processes.details(survivors)
+    away = [*processes.left.values(), *(look for look in escaped if look.pid not in processes.left)]
     if away:
         details["escaped"] = [{**look.to_dict(), "ppid": look.ppid} for look in away]
     killed = len(details["killed"])
-    if not (pack.spared or survivors or away) and settled:
+    if not (processes.spared or survivors or away) and settled:
         return Result(
             "done", f"killed the {what}: {'1 process' if killed == 1 else f'{killed} processes'}", "", details
         )
     missing = []
-    if pack.spared:
-        missing.append("spared " + "; ".join(reason for _, reason in pack.spared.values()))
+    if processes.spared:
+        missing.append("spared " + "; ".join(reason for _, reason in processes.spared.values()))
     if survivors:
         missing.append(f"alive still: {_names(survivors)}")
     if away:
         missing.append(f"may have got away: {_names(away)}")
     if not settled:
         missing.append("it could not all be stopped before the time was up, so some may have got away unseen")
-    status: Status = "incomplete" if killed or pack.spared or pack.left else "failed"
+    status: Status = "incomplete" if killed or processes.spared or processes.left else "failed"
     return Result(status, f"killed {killed} of the {what}; {'; '.join(missing)}", "", details)
 
 
-def _names(looks: Sequence[Stat]) -> str:
+def _names(looks: Sequence[ProcessStat]) -> str:
     more = f" and {len(looks) - _NAMED} more" if len(looks) > _NAMED else ""
     return ", ".join(f"{look.pid} `{look.shown}`" for look in looks[:_NAMED]) + more

@@ -21,7 +21,7 @@ FIRST_CGROUPS: Final = "cgroup:[4026531835]"
 
 
 @dataclass(frozen=True, slots=True)
-class Stat:
+class ProcessStat:
     """One look at ``/proc/PID/stat``.
 
     Attributes:
@@ -76,7 +76,7 @@ class Proc:
     def __init__(self, path: str = "/proc") -> None:
         self.path = path
 
-    def stat(self, pid: int | str) -> Stat | None:
+    def stat(self, pid: int | str) -> ProcessStat | None:
         """Return a look at a process, or at a thread as ``PID/task/TID``, or None where there is none."""
         try:
             data = Path(f"{self.path}/{pid}/stat").read_bytes()
@@ -85,7 +85,7 @@ class Proc:
         # The name may hold anything, closing brackets and newlines too: the last bracket ends it.
         head, _, tail = data.rpartition(b")")
         fields = tail.split()
-        return Stat(
+        return ProcessStat(
             pid=int(str(pid).rpartition("/")[2]),
             name=head.partition(b"(")[2].decode("utf-8", "backslashreplace"),
             state=fields[0].decode("ascii"),
@@ -106,7 +106,7 @@ class Proc:
                 if entry.name.isdecimal():
                     yield int(entry.name)
 
-    def everyone(self) -> dict[int, Stat]:
+    def everyone(self) -> dict[int, ProcessStat]:
         """Return a look at every process; one that ends meanwhile is left out."""
         looks = (self.stat(pid) for pid in self.pids())
         return {look.pid: look for look in looks if look is not None}
@@ -194,7 +194,7 @@ class Proc:
         ours = os.readlink("/proc/self/ns/cgroup")
         return ours == FIRST_CGROUPS or ours == os.readlink(f"{self.path}/1/ns/cgroup")
 
-    def started(self, look: Stat) -> float:
+    def started(self, look: ProcessStat) -> float:
         """Return when a process started, in epoch seconds by the clock of now, to a tick; rather late than early."""
         # Held up between two clocks it would be older than it is, and taken for one that it is not: the clock that is
         # taken off is read first (test_held_up_between_two_clocks_it_makes_nobody_older).

@@ -17,7 +17,7 @@ from typing import Final
 
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
-from spyderresp.executors.local.procfs import Proc, Stat, shown
+from spyderresp.executors.local.procfs import Proc, ProcessStat, shown
 
 _LINKS: Final = 40
 # Seconds for which a look at the host's programs counts.
@@ -109,7 +109,7 @@ class Programs:
             return None
 
 
-class Shield:
+class ProtectedProcesses:
     """Answers for one step: what it reads of the host it reads once.
 
     Args:
@@ -126,7 +126,7 @@ class Shield:
         self._ours: frozenset[int] | None = None
         self._hosts_cgroups: bool | None = None
 
-    def refusal(self, found: Stat) -> Result | None:
+    def refusal(self, found: ProcessStat) -> Result | None:
         """Return why a held process must not be touched, or None. Where it cannot be told it must not."""
         if found.pid == 1:
             return refused("never:init", "pid 1 is never touched")
@@ -143,7 +143,7 @@ class Shield:
             reason = f"whether pid {found.pid} `{found.shown}` is protected cannot be told: {error.strerror}"
             return refused("protected:unknown", reason)
 
-    def _protected(self, found: Stat) -> Result | None:
+    def _protected(self, found: ProcessStat) -> Result | None:
         who = f"pid {found.pid} `{found.shown}`"
         inode = self._proc.exe_inode(found.pid)
         if self._inodes is None:

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from spyderresp.execution.report import Result
-from spyderresp.executors.local.ancestry import came_of, orphan_of
+from spyderresp.executors.local.ancestry import descends_from, is_orphan_of
 from spyderresp.executors.local.cgroup import Cgroup, owned_by
 from spyderresp.executors.local.process_handle import HeldProcess
-from spyderresp.executors.local.process_set import Pack, told, urgent
-from spyderresp.executors.local.procfs import Stat
+from spyderresp.executors.local.process_set import ProcessSet, kill_result, realtime_priority
+from spyderresp.executors.local.procfs import ProcessStat
 from spyderresp.executors.local.protected_processes import ancestors
 
 _LOOKS: Final = 20
@@ -32,11 +32,11 @@ class HeldForTree(HeldProcess):
             return self._gone()
         if (refusal := self._refused_now()) is not None:
             return refusal
-        with urgent():
+        with realtime_priority():
             return self._kill()
 
     def _kill(self) -> Result:
-        pack = Pack(self._proc, self._shield)
+        processes = ProcessSet(self._proc, self._shield)
         until = time.monotonic() + self._bounds.settle
         cgroups = self._proc.cgroups(self._found.pid)
         now = self._proc.stat(self._found.pid)
@@ -46,62 +46,62 @@ class HeldForTree(HeldProcess):
         # Frozen first: then nothing forks while it is looked at.
         cgroup = owned_by(self._found, self._proc, self._shield, self._parents, until)
         try:
-            with pack:
-                settled = self._stop(pack, until, frozen=cgroup is not None)
+            with processes:
+                settled = self._stop(processes, until, frozen=cgroup is not None)
                 if cgroup is not None:
-                    return self._kill_cgroup(pack, cgroup)
-                pack.kill()
+                    return self._kill_cgroup(processes, cgroup)
+                processes.kill()
         finally:
             if cgroup is not None:
                 cgroup.thaw()
-        survivors = pack.living(time.monotonic() + self._bounds.wait)
-        late = self._descendants(pack) if pack.members else []
-        away = [*late, *self._orphans(pack, cgroups)]
-        return told(pack, survivors, away, settled=settled, what=f"tree of {self._who()}")
+        survivors = processes.survivors(time.monotonic() + self._bounds.wait)
+        late = self._descendants(processes) if processes.members else []
+        away = [*late, *self._orphans(processes, cgroups)]
+        return kill_result(processes, survivors, away, settled=settled, what=f"tree of {self._who()}")
 
-    def _kill_cgroup(self, pack: Pack, cgroup: Cgroup) -> Result:
+    def _kill_cgroup(self, processes: ProcessSet, cgroup: Cgroup) -> Result:
         for look in self._inside(cgroup) if cgroup.scope else cgroup.members:
-            pack.stop(look)
+            processes.stop(look)
         # Of the tree, what lives in other cgroups too. One that is frozen dies all the same.
-        pack.kill()
+        processes.kill()
         if cgroup.scope:
             cgroup.kill()
         until = time.monotonic() + self._bounds.wait
         emptied = cgroup.emptied(until)
-        survivors = pack.living(until)
-        away = [look for look in self._inside(cgroup) if not pack.holds(look)]
-        return told(pack, survivors, away, settled=emptied, what=f"tree of {self._who()}, by its cgroup")
+        survivors = processes.survivors(until)
+        away = [look for look in self._inside(cgroup) if not processes.holds(look)]
+        return kill_result(processes, survivors, away, settled=emptied, what=f"tree of {self._who()}, by its cgroup")
 
-    def _inside(self, cgroup: Cgroup) -> Iterable[Stat]:
+    def _inside(self, cgroup: Cgroup) -> Iterable[ProcessStat]:
         for pid in cgroup.pids():
             look = self._proc.stat(pid)
             if look is not None and not look.dead:
                 yield look
 
-    def _stop(self, pack: Pack, until: float, *, frozen: bool) -> bool:
+    def _stop(self, processes: ProcessSet, until: float, *, frozen: bool) -> bool:
         """Stop the target and its descendants until no new one is found; tell whether it came to that."""
         target = self._proc.stat(self._found.pid)
         if target is not None and target.start_ticks == self._found.start_ticks:
-            pack.stop(target)
+            processes.stop(target)
         while True:
             new = False
-            for look in self._descendants(pack):
-                new = pack.stop(look, pack.fathered) or new
-            still = frozen or pack.standing_still(until)
+            for look in self._descendants(processes):
+                new = processes.stop(look, processes.is_child_of_member) or new
+            still = frozen or processes.wait_until_stopped(until)
             if not new and still:
                 return True
             if time.monotonic() >= until:
                 return False
 
-    def _descendants(self, pack: Pack) -> list[Stat]:
+    def _descendants(self, processes: ProcessSet) -> list[ProcessStat]:
         """Return the living processes below the members that are none yet, parents before children."""
         everyone = self._proc.everyone()
-        children: dict[int, list[Stat]] = {}
+        children: dict[int, list[ProcessStat]] = {}
         for look in everyone.values():
             children.setdefault(look.ppid, []).append(look)
-        found: list[Stat] = []
+        found: list[ProcessStat] = []
         # A spared one's children are not spared with it. Whose number is another's by now has none.
-        ahead = [look.pid for look in everyone.values() if pack.holds(look)]
+        ahead = [look.pid for look in everyone.values() if processes.holds(look)]
         seen = set(ahead)
         while ahead:
             for look in children.get(ahead.pop(), ()):
@@ -113,7 +113,7 @@ class HeldForTree(HeldProcess):
                         found.append(look)
         return found
 
-    def _orphans(self, pack: Pack, cgroups: list[tuple[str, str]]) -> list[Stat]:
+    def _orphans(self, processes: ProcessSet, cgroups: list[tuple[str, str]]) -> list[ProcessStat]:
         """Return who may have come of the tree and got away: given to a reaper, in the target's cgroup, younger.
 
         What re-parents leaves no trace that proves it: to name one too many is better than `done` over a survivor. One
@@ -122,43 +122,45 @@ class HeldForTree(HeldProcess):
         """
         for _ in range(_LOOKS):
             forks = self._proc.forks()
-            found = self._suspects(pack, cgroups, self._proc.everyone())
+            found = self._suspects(processes, cgroups, self._proc.everyone())
             if found or (forks is not None and forks == self._proc.forks()):
                 return found
             for _ in range(_CHASES):
-                if found := self._suspects(pack, cgroups, self._newest()):
+                if found := self._suspects(processes, cgroups, self._newest()):
                     return found
         return []
 
-    def _newest(self) -> dict[int, Stat]:
+    def _newest(self) -> dict[int, ProcessStat]:
         """Return the process that was born last, its parent and so on, or nothing where it is gone."""
-        line: dict[int, Stat] = {}
+        line: dict[int, ProcessStat] = {}
         pid = self._proc.last_pid()
         while pid and pid not in line and (look := self._proc.stat(pid)) is not None:
             line[pid] = look
             pid = look.ppid
         return line
 
-    def _suspects(self, pack: Pack, cgroups: list[tuple[str, str]], everyone: Mapping[int, Stat]) -> list[Stat]:
+    def _suspects(
+        self, processes: ProcessSet, cgroups: list[tuple[str, str]], everyone: Mapping[int, ProcessStat]
+    ) -> list[ProcessStat]:
         ours = frozenset(ancestors(self._proc))
-        tree = [self._found, *pack.members.values()]
+        tree = [self._found, *processes.members.values()]
         orphans: dict[int, bool] = {}
         found = []
         for look in everyone.values():
-            if look.dead or look.kernel or look.pid in ours or pack.holds(look):
+            if look.dead or look.kernel or look.pid in ours or processes.holds(look):
                 continue
             # What an orphan has forked since got away with it.
-            root = came_of(self._found, look, everyone)
-            if root is None or root.pid in ours or pack.holds(root):
+            root = descends_from(self._found, look, everyone)
+            if root is None or root.pid in ours or processes.holds(root):
                 continue
             if root.pid not in orphans:
-                kin = orphan_of(tree, root, everyone, self._parents, self._found.start_ticks)
+                kin = is_orphan_of(tree, root, everyone, self._parents, self._found.start_ticks)
                 orphans[root.pid] = kin != "no" and self._was_in(cgroups, root)
             if orphans[root.pid]:
                 found.append(look)
         return found
 
-    def _was_in(self, cgroups: list[tuple[str, str]], look: Stat) -> bool:
+    def _was_in(self, cgroups: list[tuple[str, str]], look: ProcessStat) -> bool:
         """Tell whether a process was in these cgroups; of one that is ending, nobody can say that it was not.
 
         The kernel says of those that they are in the roots of version 1.

@@ -29,7 +29,7 @@ PATIENT: Final = Backoff(attempts=None)
 _LAST_WAIT: Final = 5.0
 
 
-class Courier:
+class DeliveryQueue:
     """Delivers records in their order, again and again until they are taken.
 
     Args:
@@ -232,7 +232,7 @@ class RemoteFlagSink(FlagSink):
         self, name: str, actions: Iterable[str], envelope: str | None, queue: int, backoff: Backoff = PATIENT
     ) -> None:
         super().__init__(name, actions, envelope)
-        self._courier = Courier(name, self.deliver, limit=queue, backoff=backoff)
+        self._courier = DeliveryQueue(name, self.deliver, limit=queue, backoff=backoff)
 
     @property
     def waiting(self) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+from spyderresp.errors import SpyderrespError
 from spyderresp.execution.backoff import Backoff
 
 T = TypeVar("T")
@@ -21,7 +22,7 @@ _MOST_CALLS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     """What a server answered.
 
     Attributes:
@@ -54,11 +55,11 @@ class Answer:
         return f"HTTP {self.status}: {text[:_SHOWN]}" if text else f"HTTP {self.status}"
 
 
-class NoAnswerError(Exception):
+class NoResponseError(SpyderrespError):
     """No answer came: not connected, cut off, too late. Whether the request was carried out is not known."""
 
 
-class AgainError(Exception):
+class RetryableError(SpyderrespError):
     """It did not work; another attempt may.
 
     Attributes:
@@ -70,13 +71,13 @@ class AgainError(Exception):
         self.retry_after = retry_after
 
 
-class FinalError(Exception):
+class PermanentError(SpyderrespError):
     """It did not work, and another attempt will not."""
 
 
 def patience(error: Exception) -> float | None:
     """Return what ``backoff.repeated`` wants to know of an exception."""
-    return (error.retry_after or 0.0) if isinstance(error, AgainError) else None
+    return (error.retry_after or 0.0) if isinstance(error, RetryableError) else None
 
 
 class Calls:
@@ -93,11 +94,11 @@ class Calls:
         """Return what a call returns.
 
         Raises:
-            NoAnswerError: it did not return in time.
+            NoResponseError: it did not return in time.
             Exception: what it raises.
         """
         if not self._room.acquire(timeout=seconds):
-            raise NoAnswerError("too many calls hang already")
+            raise NoResponseError("too many calls hang already")
         answered: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
         def work() -> None:
@@ -112,11 +113,11 @@ class Calls:
             threading.Thread(target=work, name="spyderresp-call", daemon=True).start()
         except RuntimeError as error:
             self._room.release()
-            raise NoAnswerError(f"no thread to call with: {error}") from None
+            raise NoResponseError(f"no thread to call with: {error}") from None
         try:
             good, result = answered.get(timeout=seconds)
         except queue.Empty:
-            raise NoAnswerError(f"no answer within {seconds:.3g} s") from None
+            raise NoResponseError(f"no answer within {seconds:.3g} s") from None
         if good:
             return result  # type: ignore[no-any-return]
         raise result

@@ -12,16 +12,23 @@ import urllib.parse
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.errors import needed
+from spyderresp.errors import needs_extra
 from spyderresp.execution.backoff import Backoff, repeated
 from spyderresp.execution.interfaces import Held
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
 from spyderresp.execution.steps import Step
-from spyderresp.executors.sinks.http_call import RETRY, TRANSIENT, AgainError, FinalError, NoAnswerError, patience
+from spyderresp.executors.sinks.http_call import (
+    RETRY,
+    TRANSIENT,
+    NoResponseError,
+    PermanentError,
+    RetryableError,
+    patience,
+)
 
 if TYPE_CHECKING:
-    from spyderresp.executors.sinks.spyderbat_client import VendorApi
+    pass
 
 _KILL_POD: Final = "agentKillPod"
 _KILL_GROUP: Final = "agentKillProcessGroup"
@@ -75,12 +82,13 @@ class SpyderbatApi:
             raise ValueError(f"`timeout` must be seconds, not {timeout!r}")
         if retry.within is None and retry.attempts is None:
             raise ValueError("`retry` must end: give it `within` or `attempts`")
-        vendor = needed("spyderresp.executors.sinks.spyderbat_client", "spyderbat-api", "the executor `SpyderbatApi`")
+        with needs_extra("spyderbat-api", "the executor `SpyderbatApi`"):
+            from spyderresp.executors.sinks.spyderbat_client import VendorApi
         self.name = name
         self._org = org
         self._reason = reason
         self._retry = retry
-        self._api: VendorApi = vendor.VendorApi(url, token if callable(token) else lambda: token, client, timeout)
+        self._api = VendorApi(url, token if callable(token) else lambda: token, client, timeout)
 
     def resolve(self, step: Step, protection: Protection) -> Held | Result:
         """Take the vendor's uid for the target: nobody else ever has it."""
@@ -125,25 +133,25 @@ class SpyderbatApi:
         until = float("inf") if self._retry.within is None else time.monotonic() + self._retry.within
         try:
             return repeated(lambda: self._asked(path, body, uid, until), self._retry, patience)
-        except (AgainError, FinalError) as error:
+        except (RetryableError, PermanentError) as error:
             return Result("failed", f"`{uid}`: {error}", details={"uid": uid})
 
     def _asked(self, path: str, body: Mapping[str, Any], uid: str, until: float) -> Result:
         try:
             answer = self._api.post(path, body, max(_LEAST, until - time.monotonic()))
-        except NoAnswerError as error:
+        except NoResponseError as error:
             # Asked once more it is the same process or pod, which dies once.
-            raise AgainError(str(error)) from error
+            raise RetryableError(str(error)) from error
         if answer.ok:
             details = {"uid": uid, "answer": answer.text[:_SHOWN]}
             return Result("accepted", f"the vendor took it: whether `{uid}` ends, its agent knows", details=details)
         if answer.status == 410:
             return Result("already", f"the vendor says that `{uid}` is gone", details={"uid": uid})
         if answer.status == 404:
-            raise FinalError(f"the vendor knows no `{uid}` in `{self._org}`, or no such request ({answer.said()})")
+            raise PermanentError(f"the vendor knows no `{uid}` in `{self._org}`, or no such request ({answer.said()})")
         if answer.status == 409 or answer.status in TRANSIENT:
-            raise AgainError(answer.said(), answer.retry_after)
-        raise FinalError(answer.said())
+            raise RetryableError(answer.said(), answer.retry_after)
+        raise PermanentError(answer.said())
 
 
 class _Named:

@@ -10,7 +10,7 @@ import httpx
 
 from spyderresp.errors import __version__
 from spyderresp.execution.backoff import retry_after
-from spyderresp.executors.sinks.http_call import Answer, Calls, FinalError, NoAnswerError
+from spyderresp.executors.sinks.http_call import Calls, HttpResponse, NoResponseError, PermanentError
 
 #: An answer is a few words; more of one is not kept.
 _MOST: Final = 1 << 20
@@ -37,12 +37,12 @@ class VendorApi:
         self._timeout = httpx.Timeout(timeout[1], connect=timeout[0])
         self._calls = Calls()
 
-    def post(self, path: str, body: Mapping[str, Any], most: float) -> Answer:
+    def post(self, path: str, body: Mapping[str, Any], most: float) -> HttpResponse:
         """Return what the server answers.
 
         Raises:
-            NoAnswerError: no answer came.
-            FinalError: there is no token to ask with.
+            NoResponseError: no answer came.
+            PermanentError: there is no token to ask with.
         """
         limit = min(most, self._limit)
         return self._calls(lambda: self._post(path, body), limit)
@@ -52,10 +52,10 @@ class VendorApi:
         if self._own:
             self._client.close()
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Answer:
+    def _post(self, path: str, body: Mapping[str, Any]) -> HttpResponse:
         token = self._token().strip()
         if not (token and token.isascii() and token.isprintable()):
-            raise FinalError("the token is none that can be sent")
+            raise PermanentError("the token is none that can be sent")
         headers = {"Authorization": f"Bearer {token}", "User-Agent": f"spyderresp/{__version__}"}
         try:
             with self._client.stream(
@@ -69,7 +69,7 @@ class VendorApi:
                 asked = retry_after(response.headers.get("Retry-After"), time.time())
                 # Some say in an error what they were sent.
                 text = bytes(raw[:_MOST]).decode("utf-8", "replace").replace(token, "[token]")
-                return Answer(response.status_code, text, asked)
+                return HttpResponse(response.status_code, text, asked)
         except (httpx.HTTPError, OSError) as error:
             # Its text may hold the address, and never a header.
-            raise NoAnswerError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
+            raise NoResponseError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spyderresp.errors import Diagnostic, needed, optional
+from spyderresp.errors import Diagnostic, needs_extra
 from spyderresp.execution.guards import Guard
 from spyderresp.execution.interfaces import Executor
 from spyderresp.executors.discovery import ExecutorError
@@ -29,16 +29,16 @@ from spyderresp.service.config.settings import (
     UnixSource,
 )
 from spyderresp.service.intake import Intake
-from spyderresp.service.metrics import Counts, Teller, Watch
+from spyderresp.service.metrics import Counts, ServiceObserver, Watch
 from spyderresp.service.sources.base import Source
 from spyderresp.service.sources.file import Followed, Positions, Stream
 from spyderresp.service.sources.sockets import LinesConnection, Listener, NetworkPlace, UnixPlace
-from spyderresp.service.trusted_files import distrust, distrusted, privileged
+from spyderresp.service.trusted_files import privileged, untrusted_files, untrusted_reason
 
 # Settings of brokers into sources: what each client library is told.
 
 
-def broker_of(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
+def broker_of(said: BrokerSource, settings: Settings, teller: ServiceObserver, counts: Counts) -> Source:
     """Return a source out of a broker.
 
     Raises:
@@ -66,9 +66,10 @@ def files_of(said: BrokerSource) -> tuple[str, ...]:
     return tuple(path for path in files if path is not None)
 
 
-def _kafka(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
-    module = needed("spyderresp.service.sources.kafka", "kafka", "reading from Kafka")
-    made: Source = module.Kafka(
+def _kafka(said: BrokerSource, settings: Settings, teller: ServiceObserver, counts: Counts) -> Source:
+    with needs_extra("kafka", "reading from Kafka"):
+        from spyderresp.service.sources.kafka import Kafka
+    return Kafka(
         f"kafka {','.join(said.servers)}/{','.join(said.names)}",
         said.names,
         librdkafka(said),
@@ -82,7 +83,6 @@ def _kafka(said: BrokerSource, settings: Settings, teller: Teller, counts: Count
         max_events=settings.max_events,
         max_bytes=settings.max_bytes,
     )
-    return made
 
 
 def librdkafka(said: BrokerSource) -> dict[str, Any]:
@@ -106,9 +106,9 @@ def librdkafka(said: BrokerSource) -> dict[str, Any]:
     return told
 
 
-def _nats(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts) -> Source:
-    module = needed("spyderresp.service.sources.nats", "nats", "reading from NATS")
-    link = needed("spyderresp.service.sources.nats", "nats", "reading from NATS")
+def _nats(said: BrokerSource, settings: Settings, teller: ServiceObserver, counts: Counts) -> Source:
+    with needs_extra("nats", "reading from NATS"):
+        from spyderresp.service.sources import nats
     login, tls = said.login, said.tls
     told: dict[str, Any] = {"servers": [f"{'tls' if tls else 'nats'}://{server}" for server in said.servers]}
     if login is not None:
@@ -118,11 +118,11 @@ def _nats(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts
             told["user_credentials"] = login.credentials
     if tls is not None:
         try:
-            told["tls"] = link.context_of(tls.authorities, tls.certificate, tls.key)
+            told["tls"] = nats.client_tls_context(tls.authorities, tls.certificate, tls.key)
         except OSError as error:
             raise SecretError(f"`tls`: {(error.strerror or str(error)).lower()}") from None
     (stream,) = said.names
-    made: Source = module.Nats(
+    return nats.Nats(
         f"nats {','.join(said.servers)}/{stream}",
         stream,
         told,
@@ -137,7 +137,6 @@ def _nats(said: BrokerSource, settings: Settings, teller: Teller, counts: Counts
         max_events=settings.max_events,
         max_bytes=settings.max_bytes,
     )
-    return made
 
 
 def _read(secret: Secret | None) -> str:
@@ -162,7 +161,7 @@ def guard_of(settings: Settings) -> Guard:
     )
 
 
-def ends(source: SourceSettings) -> bool:
+def is_finite(source: SourceSettings) -> bool:
     """Tell whether a source comes to an end by itself."""
     return isinstance(source, StdinSource) or (isinstance(source, FileSource) and not source.follow)
 
@@ -195,7 +194,7 @@ def executors_of(settings: Settings, installed: Installed) -> tuple[Executor, ..
     return tuple(made)
 
 
-def kills(executors: Iterable[Executor]) -> bool:
+def has_real_agent_actions(executors: Iterable[Executor]) -> bool:
     """Tell whether any executor acts on processes or pods for real."""
     return any(executor.actions - FLAGS and not getattr(executor, "dry", False) for executor in executors)
 
@@ -204,10 +203,10 @@ def distrusted_policies(settings: Settings) -> Iterator[str]:
     """Yield why the policies may not be believed, where this process can kill."""
     if privileged():
         for path in settings.policies:
-            yield from distrusted(path)
+            yield from untrusted_files(path)
 
 
-def refuse_distrusted(settings: Settings) -> None:
+def require_trusted_files(settings: Settings) -> None:
     """See that a service that can kill believes only what nobody else can change, and nobody unknown.
 
     Raises:
@@ -242,7 +241,7 @@ def refuse_distrusted(settings: Settings) -> None:
         raise ConfigurationError(tuple(found))
 
 
-def refuse_forgetful(settings: Settings) -> None:
+def require_journal(settings: Settings) -> None:
     """See that what a broker delivers again is known: a service that kills remembers in a journal what it did.
 
     Raises:
@@ -261,9 +260,9 @@ def refuse_forgetful(settings: Settings) -> None:
 
 def distrust_place(path: str) -> str | None:
     """Return why a file is not to be believed, be it there or to be made; None where it is."""
-    reason = distrust(path)
+    reason = untrusted_reason(path)
     if reason is not None and "no such file" in reason:
-        return distrust(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
+        return untrusted_reason(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
     return reason
 
 
@@ -275,7 +274,7 @@ def diagnosed(code: str, message: str, help: str = "") -> Diagnostic:
 
 
 @dataclass(frozen=True)
-class Making:
+class SourceFactory:
     """What making sources needs beside their settings.
 
     Attributes:
@@ -288,7 +287,7 @@ class Making:
 
     settings: Settings
     positions: Positions
-    teller: Teller
+    teller: ServiceObserver
     counts: Counts
     watch: Watch
 
@@ -372,10 +371,11 @@ class Making:
         source: NetworkSource | None = None,
     ) -> Listener:
         try:
-            module = needed("spyderresp.service.sources.http", "http", "listening for HTTP")
+            with needs_extra("http", "listening for HTTP"):
+                from spyderresp.service.sources import http
         except ImportError as error:
             raise ConfigurationError((diagnosed("SR608", f"{name.format(port)}: {error}"),)) from None
-        site = module.Site(
+        site = http.HttpSettings(
             self.counts,
             self._pages(),
             events,
@@ -386,8 +386,7 @@ class Making:
         )
 
         def connect(listener: Listener, intake: Intake) -> asyncio.Protocol:
-            made: asyncio.Protocol = module.HttpConnection(site, listener, intake)
-            return made
+            return http.HttpConnection(site, listener, intake)
 
         return self._listening(name, NetworkPlace(host, port), connect, source)
 
@@ -411,8 +410,12 @@ class Making:
     def _pages(self) -> dict[bytes, Callable[[], tuple[int, str, bytes]]]:
         """Return what is answered about health and figures, by path: status, type and body."""
         watch = self.watch
-        metrics = optional("spyderresp.service.prometheus")
-        told = metrics.exposition(self.counts, watch.state) if metrics is not None else None
+        try:
+            from spyderresp.service import prometheus
+        except ImportError:
+            exposition = None
+        else:
+            exposition = prometheus.exposition(self.counts, watch.state)
 
         def alive() -> tuple[int, str, bytes]:
             return 200, _JSON, b'{"alive":true}'
@@ -430,8 +433,8 @@ class Making:
             return (200 if said["ready"] else 503), _JSON, json.dumps(said).encode()
 
         def figures() -> tuple[int, str, bytes]:
-            if metrics is None or told is None:
+            if exposition is None:
                 return 501, _JSON, b'{"error":"metrics need the extra `metrics`: pip install \'spyderresp[metrics]\'"}'
-            return 200, metrics.CONTENT_TYPE, told()
+            return 200, prometheus.CONTENT_TYPE, exposition()
 
         return {b"/healthz": alive, b"/readyz": ready, b"/metrics": figures}

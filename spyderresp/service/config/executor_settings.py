@@ -11,7 +11,7 @@ from typing import Any, Final
 from spyderresp.execution.interfaces import Executor
 from spyderresp.executors.discovery import factory, made, names
 from spyderresp.service.config.secrets import SecretError, read_secret
-from spyderresp.service.config.settings import Bare, Secret
+from spyderresp.service.config.settings import PlainScalar, Secret
 
 #: Settings that must not be written down.
 SECRETS: Final = frozenset({"secret", "token", "api_key", "password"})
@@ -73,7 +73,7 @@ def _value(value: Any, annotation: str) -> Any:
     if isinstance(value, list):
         items = [_value(item, annotation) for item in value]
         return tuple(items) if re.search(r"\btuple\b", annotation) else items
-    if not isinstance(value, Bare):
+    if not isinstance(value, PlainScalar):
         return value
     if re.search(r"\bbool\b", annotation) and value in ("true", "false"):
         return value == "true"

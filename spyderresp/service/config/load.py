@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final, Literal, Protocol, cast, get_args
 
 from spyderresp.decision.compiler import Defaults, NotIn
-from spyderresp.errors import Diagnostic
+from spyderresp.errors import Diagnostic, SpyderrespError
 from spyderresp.events.formats import BUILT_IN
 from spyderresp.execution.guards.circuit_breakers import Limits
 from spyderresp.execution.guards.silences import Silence
@@ -22,7 +22,7 @@ from spyderresp.policies.loader import read_source, trees
 from spyderresp.policies.vocabulary import ACTIONS, FALSE, FLAGS
 from spyderresp.service.config.executor_settings import SECRETS
 from spyderresp.service.config.secrets import in_plain_sight
-from spyderresp.service.config.settings import Bare, ExecutorSettings, GuardSettings, Monitor, Origin, Settings
+from spyderresp.service.config.settings import ExecutorSettings, GuardSettings, Monitor, Origin, PlainScalar, Settings
 from spyderresp.service.config.source_settings import read_address, read_sources
 
 # The ``guard`` of a configuration.
@@ -176,7 +176,7 @@ class Catalogue(Protocol):
         """
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(SpyderrespError):
     """A configuration cannot be read.
 
     Attributes:
@@ -311,4 +311,4 @@ def _plain(node: Node, reader: Reader) -> Any:
     if isinstance(node.value, list):
         return [_plain(Node(*item), reader) for item in node.value]
     written = reader.source.text[node.start : node.start + 1]
-    return node.value if node.value is None or written in ("'", '"', "|", ">") else Bare(node.value)
+    return node.value if node.value is None or written in ("'", '"', "|", ">") else PlainScalar(node.value)

@@ -6,6 +6,7 @@ import os
 import stat
 from typing import Final
 
+from spyderresp.errors import SpyderrespError
 from spyderresp.policies.document_reader import Node, Reader
 from spyderresp.service.config.settings import Secret
 
@@ -14,7 +15,7 @@ LEAST: Final = 16
 _MOST: Final = 65_536
 
 
-class SecretError(Exception):
+class SecretError(SpyderrespError):
     """A secret cannot be read, or is none; the message is for people and holds nothing of it."""
 
 

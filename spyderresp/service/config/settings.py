@@ -20,7 +20,7 @@ MAX_BODY: Final = 8 * 1024 * 1024
 MAX_NETWORK_LINE: Final = 1024 * 1024
 
 
-class Bare(str):
+class PlainScalar(str):
     """A text that its author did not quote: it may be meant as a number or a boolean."""
 
     __slots__ = ()

@@ -359,13 +359,13 @@ def _network(keys: Keys, reader: Reader) -> NetworkSource | None:
         return None
     source = NetworkSource(protocol, *address, token=token, tls=tls, plain=plain)
     asked = keys.get("token") is not None or keys.get("tls") is not None
-    if (fault := exposed(source)) is not None and not (asked and (token is None and tls is None)):
+    if (fault := exposure_error(source)) is not None and not (asked and (token is None and tls is None)):
         reader.wrong("SR610", node, fault[0], fault[1])
         return None
     return source
 
 
-def exposed(source: NetworkSource) -> tuple[str, str] | None:
+def exposure_error(source: NetworkSource) -> tuple[str, str] | None:
     """Return what is wrong about who can reach a source, and what to do about it; None where nothing is."""
     if is_loopback(source.host):
         return None

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final, Protocol
 
-from spyderresp.service.intake import Answer, Intake
-from spyderresp.service.metrics import Level, Teller
+from spyderresp.errors import SpyderrespError
+from spyderresp.service.intake import DeliveryResult, Intake
+from spyderresp.service.metrics import Level, ServiceObserver
 
 
-class SourceError(Exception):
+class SourceError(SpyderrespError):
     """A source cannot be opened or read; the message names it, and is for people."""
 
 
@@ -82,7 +83,7 @@ _LONGEST: Final = 1000
 _AGAIN: Final = 300.0
 
 
-def fault_of(answer: Answer) -> str | None:
+def fault_of(answer: DeliveryResult) -> str | None:
     """Return why a message is a dead letter; None where every event in it was decided, and there was one."""
     if not answer.bad:
         return None if answer.events else "no event is in it"
@@ -106,7 +107,7 @@ class Trouble:
         steady: seconds, by a clock that never goes back.
     """
 
-    def __init__(self, name: str, teller: Teller, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, teller: ServiceObserver, steady: Callable[[], float] = time.monotonic) -> None:
         self._name = name
         self._teller = teller
         self._steady = steady

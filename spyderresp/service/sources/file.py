@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Final, Literal
 
-from spyderresp.events.records import MAX_LINE, Cutter, Piece
-from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
-from spyderresp.service.metrics import Teller
+from spyderresp.events.records import MAX_LINE, LineChunk, LineSplitter
+from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
+from spyderresp.service.metrics import ServiceObserver
 from spyderresp.service.sources.base import SourceError, Stop
 
 # How far followed files were read, kept in a small file beside the journal.
@@ -145,7 +145,7 @@ class Stream:
             raise SourceError(f"{self._path}: {reason_of(error)}") from None
 
     def run(self, intake: Intake, stop: Stop) -> None:
-        cutter = Cutter(self._max_line)
+        cutter = LineSplitter(self._max_line)
         waiting = select.poll()
         waiting.register(self._descriptor, select.POLLIN)
         waiting.register(stop.descriptor, select.POLLIN)
@@ -165,7 +165,7 @@ class Stream:
         except ClosedError:
             return
 
-    def _delivery(self, piece: Piece) -> Delivery:
+    def _delivery(self, piece: LineChunk) -> Delivery:
         kind = "stdin" if self._path is None else "file"
         return Delivery(
             self.name, piece.data, time.time(), None, piece.first, piece.long, limit=self._max_line, kind=kind
@@ -210,7 +210,7 @@ class Followed:
         self,
         path: str,
         positions: Positions,
-        teller: Teller,
+        teller: ServiceObserver,
         *,
         start: Literal["beginning", "end"] = "beginning",
         max_line: int = MAX_LINE,
@@ -417,7 +417,7 @@ class _File:
         self._max_line = max_line
         self._offset = 0
         self._head = b""
-        self._cutter = Cutter(max_line)
+        self._cutter = LineSplitter(max_line)
         self._grew = time.monotonic()
         # Set by the thread that decides: offset and line after the last delivery that was answered.
         self._decided = (0, 1)
@@ -453,10 +453,10 @@ class _File:
     def _begin_at(self, offset: int, line: int) -> None:
         self._offset = offset
         self._decided = (offset, line)
-        self._cutter = Cutter(self._max_line, line)
+        self._cutter = LineSplitter(self._max_line, line)
         self._head = os.pread(self.descriptor, min(_HEAD, offset), 0)
 
-    def read(self, intake: Intake, teller: Teller) -> bool:
+    def read(self, intake: Intake, teller: ServiceObserver) -> bool:
         """Hand in what there is, a chunk at most; tell whether there was something."""
         if self._was_rewritten():
             teller.say("info", f"{self._name}: was truncated; read from its beginning")
@@ -465,7 +465,7 @@ class _File:
                 self._turn += 1
                 self._decided = (0, 1)
             self._offset, self._head = 0, b""
-            self._cutter = Cutter(self._max_line)
+            self._cutter = LineSplitter(self._max_line)
         chunk = os.pread(self.descriptor, _CHUNK, self._offset)
         if not chunk:
             return False
@@ -486,13 +486,13 @@ class _File:
         self._hand_in(intake, self._cutter.end())
         self.ended = True
 
-    def _hand_in(self, intake: Intake, piece: Piece | None) -> None:
+    def _hand_in(self, intake: Intake, piece: LineChunk | None) -> None:
         if piece is None:
             return
         after = (self._offset - self._cutter.waiting, self._cutter.number)
         turn = self._turn
 
-        def done(answer: Answer) -> None:  # noqa: ARG001 - that there is one is enough
+        def done(answer: DeliveryResult) -> None:  # noqa: ARG001 - that there is one is enough
             with self._lock:
                 if turn == self._turn:
                     self._decided = after

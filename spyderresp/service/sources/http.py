@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple, cast
 
 import httptools
 
-from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
+from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.sockets import Listener
 
@@ -32,7 +32,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).enco
 
 
 @dataclass(frozen=True)
-class Site:
+class HttpSettings:
     """What a listener offers.
 
     Attributes:
@@ -66,7 +66,7 @@ class _Refusal(NamedTuple):
 class HttpConnection(asyncio.Protocol):
     """One connection; one request at a time."""
 
-    def __init__(self, site: Site, listener: Listener, intake: Intake) -> None:
+    def __init__(self, site: HttpSettings, listener: Listener, intake: Intake) -> None:
         self._site = site
         self._listener = listener
         self._intake = intake
@@ -294,13 +294,13 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.pause_reading()
 
-    def _done(self, answer: Answer) -> None:
+    def _done(self, answer: DeliveryResult) -> None:
         """Hear, in the thread that decides, what became of a body."""
         # The loop may have ended, where draining took too long.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._tell, answer)
 
-    def _tell(self, answer: Answer) -> None:
+    def _tell(self, answer: DeliveryResult) -> None:
         self.waits = False
         # Nothing of it can be of use: sending it again would not help.
         status = 400 if answer.bad and not answer.events else 200
@@ -353,7 +353,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(data)
 
 
-def said_of(answer: Answer) -> dict[str, Any]:
+def said_of(answer: DeliveryResult) -> dict[str, Any]:
     """Return an answer as JSON data."""
     said: dict[str, Any] = {
         "accepted": answer.events,

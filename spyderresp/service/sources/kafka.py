@@ -17,14 +17,14 @@ from typing import Any, Final, cast
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
 from spyderresp.execution.backoff import Backoff
-from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
-from spyderresp.service.metrics import Counts, Teller
+from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
+from spyderresp.service.metrics import Counts, ServiceObserver
 from spyderresp.service.sources.base import SourceError, Stop, Trouble, fault_of, letter_id
 
 # Up to where a partition is done: what is answered in any order is acknowledged in the partition's own.
 
 
-class Progress:
+class PartitionProgress:
     """How far one partition is done, for as long as it is ours.
 
     Attributes:
@@ -57,14 +57,14 @@ class Progress:
             # Offsets have gaps; what was not handed in before the next one does not exist.
             self.next = first + 1
 
-    def untold(self) -> int | None:
+    def next_commit(self) -> int | None:
         """Return the offset to commit; None where the broker was told of it already."""
         if self.next == self._told:
             return None
         self._told = self.next
         return self.next
 
-    def not_heard(self) -> None:
+    def commit_failed(self) -> None:
         """Note that the broker did not take what it was last told."""
         self._told = None
 
@@ -77,7 +77,7 @@ _ROOM: Final = 65_536
 
 
 @dataclass(slots=True)
-class Held:
+class PendingMessage:
     """A message that is not done.
 
     Attributes:
@@ -99,13 +99,13 @@ class Held:
     headers: list[tuple[str, bytes]]
     time: float
     stamp: int
-    progress: Progress
+    progress: PartitionProgress
     fault: str = ""
     failures: int = 0
     bare: bool = False
 
 
-class Letters:
+class DeadLetters:
     """Sends dead letters, each for as long as it takes. Used by one thread.
 
     Args:
@@ -123,7 +123,7 @@ class Letters:
         topic: str,
         counts: Counts,
         trouble: Trouble,
-        end: Callable[[Held], None],
+        end: Callable[[PendingMessage], None],
         *,
         max_size: int,
     ) -> None:
@@ -135,7 +135,7 @@ class Letters:
         self._max_size = max_size
         self._producer: Any = None
         # Those to be sent, and when.
-        self._waiting: deque[tuple[float, Held]] = deque()
+        self._waiting: deque[tuple[float, PendingMessage]] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting) + len(self._producer)
@@ -156,7 +156,7 @@ class Letters:
             }
         )
 
-    def bury(self, held: Held, fault: str) -> None:
+    def dead_letter(self, held: PendingMessage, fault: str) -> None:
         """Take a message that is a dead letter."""
         held.fault = fault
         self._waiting.append((0.0, held))
@@ -175,7 +175,7 @@ class Letters:
                 self._send(held)
         self._producer.poll(0)
 
-    def _send(self, held: Held) -> None:
+    def _send(self, held: PendingMessage) -> None:
         headers = [*held.headers, *_told_of(held)]
         value = None if held.bare else held.value
 
@@ -189,11 +189,11 @@ class Letters:
         except KafkaException as error:
             self._sent(held, error.args[0])
 
-    def _sent(self, held: Held, error: KafkaError | None) -> None:
+    def _sent(self, held: PendingMessage, error: KafkaError | None) -> None:
         """Hear what came of a letter."""
         if error is None:
             self._trouble.over("dead letters")
-            self._counts.bury("kafka")
+            self._counts.dead_letter("kafka")
             self._end(held)
         elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not held.bare:
             # The topic takes less: where the message stands is told at least.
@@ -202,7 +202,7 @@ class Letters:
         else:
             self._put_off(held, reason_of(error))
 
-    def _put_off(self, held: Held, reason: str) -> None:
+    def _put_off(self, held: PendingMessage, reason: str) -> None:
         held.failures += 1
         self._waiting.append((time.monotonic() + _BACKOFF.wait(held.failures), held))
         said = f"dead letters cannot be written to `{self._topic}`: {reason}; what they hold is not acknowledged"
@@ -215,7 +215,7 @@ def reason_of(error: Any) -> str:
     return text[:1].lower() + text[1:]
 
 
-def _told_of(held: Held) -> list[tuple[str, bytes]]:
+def _told_of(held: PendingMessage) -> list[tuple[str, bytes]]:
     """Return what a dead letter says of its message."""
     said = {
         "reason": held.fault,
@@ -262,7 +262,7 @@ class Kafka:
         name: str,
         topics: Sequence[str],
         connection: Mapping[str, Any],
-        teller: Teller,
+        teller: ServiceObserver,
         counts: Counts,
         *,
         group: str,
@@ -284,13 +284,13 @@ class Kafka:
         self._max_events = max_events
         self._max_bytes = max_bytes
         self._trouble = Trouble(name, teller)
-        self._letters = Letters(self._connection, dead_letters, counts, self._trouble, self._end, max_size=max_size)
+        self._letters = DeadLetters(self._connection, dead_letters, counts, self._trouble, self._end, max_size=max_size)
         self._consumer: Any = None
         self._intake = Intake()
-        self._ours: dict[tuple[str, int], Progress] = {}
+        self._ours: dict[tuple[str, int], PartitionProgress] = {}
         # Read and not handed in; handed in and answered.
-        self._waiting: deque[tuple[Held, Delivery]] = deque()
-        self._answers: queue.SimpleQueue[tuple[Held, Answer]] = queue.SimpleQueue()
+        self._waiting: deque[tuple[PendingMessage, Delivery]] = deque()
+        self._answers: queue.SimpleQueue[tuple[PendingMessage, DeliveryResult]] = queue.SimpleQueue()
         self._held = 0
         self._bytes = 0
         self._paused = False
@@ -371,15 +371,15 @@ class Kafka:
         arrived = min(now, stamp / 1000) if kind else now
         value = message.value() or b""
         key, headers = _bytes(message.key()), _headers(message)
-        held = Held(topic, partition, offset, key, _bytes(value) or b"", headers, arrived, stamp, progress)
+        held = PendingMessage(topic, partition, offset, key, _bytes(value) or b"", headers, arrived, stamp, progress)
         self._held += 1
         self._bytes += len(held.value)
         self._waiting.append((held, self._delivery(held)))
 
-    def _delivery(self, held: Held) -> Delivery:
+    def _delivery(self, held: PendingMessage) -> Delivery:
         long = len(held.value) > self._max_size
 
-        def done(answer: Answer) -> None:
+        def done(answer: DeliveryResult) -> None:
             self._answers.put((held, answer))
 
         return Delivery(
@@ -422,12 +422,12 @@ class Kafka:
                 if fault is None:
                     self._end(held)
                 else:
-                    self._letters.bury(held, fault)
+                    self._letters.dead_letter(held, fault)
         except queue.Empty:
             pass
         self._letters.look()
 
-    def _end(self, held: Held) -> None:
+    def _end(self, held: PendingMessage) -> None:
         self._held -= 1
         self._bytes -= len(held.value)
         held.progress.end(held.offset)
@@ -442,8 +442,8 @@ class Kafka:
         if offsets := self._offsets(self._ours):
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
-    def _offsets(self, places: Mapping[tuple[str, int], Progress]) -> list[TopicPartition]:
-        found = ((place, progress.untold()) for place, progress in places.items())
+    def _offsets(self, places: Mapping[tuple[str, int], PartitionProgress]) -> list[TopicPartition]:
+        found = ((place, progress.next_commit()) for place, progress in places.items())
         return [TopicPartition(*place, offset) for place, offset in found if offset is not None]
 
     def _committed(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
@@ -451,7 +451,7 @@ class Kafka:
         failed = [item for item in partitions if error is not None or item.error is not None]
         for item in failed:
             if (progress := self._ours.get((item.topic, item.partition))) is not None:
-                progress.not_heard()
+                progress.commit_failed()
         if failed:
             reason = reason_of(error or failed[0].error)
             self._trouble.say("commit", f"offsets cannot be committed: {reason}; trying again")
@@ -463,7 +463,7 @@ class Kafka:
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:  # noqa: ARG002
         for item in partitions:
-            self._ours[item.topic, item.partition] = Progress()
+            self._ours[item.topic, item.partition] = PartitionProgress()
         # Those that are new are not paused.
         self._paused = self._paused and not partitions
 
@@ -473,7 +473,7 @@ class Kafka:
         self._await(list(gone.values()), _HAND_OVER)
         for progress in gone.values():
             # What was told without waiting may have been refused since: the group was changing.
-            progress.not_heard()
+            progress.commit_failed()
         if offsets := self._offsets(gone):
             try:
                 consumer.commit(offsets=offsets, asynchronous=False)
@@ -488,10 +488,10 @@ class Kafka:
         self._trouble.say("lost", said)
         self._forget(self._drop_waiting(partitions))
 
-    def _drop_waiting(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], Progress]:
+    def _drop_waiting(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], PartitionProgress]:
         """Let go of what was not handed in; return the partitions that were ours."""
         places = {(item.topic, item.partition) for item in partitions}
-        kept: deque[tuple[Held, Delivery]] = deque()
+        kept: deque[tuple[PendingMessage, Delivery]] = deque()
         for held, delivery in self._waiting:
             if (held.topic, held.partition) in places:
                 self._held -= 1
@@ -501,12 +501,12 @@ class Kafka:
         self._waiting = kept
         return {place: self._ours[place] for place in places if place in self._ours}
 
-    def _forget(self, gone: Mapping[tuple[str, int], Progress]) -> None:
+    def _forget(self, gone: Mapping[tuple[str, int], PartitionProgress]) -> None:
         for place, progress in gone.items():
             progress.ours = False
             del self._ours[place]
 
-    def _await(self, places: Sequence[Progress], seconds: float) -> None:
+    def _await(self, places: Sequence[PartitionProgress], seconds: float) -> None:
         """Wait until what was handed in is done, but not for ever."""
         until = time.monotonic() + seconds
         while any(place.waits for place in places) and time.monotonic() < until and not self._intake.closed:

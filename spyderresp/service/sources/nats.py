@@ -25,8 +25,8 @@ from nats.js import errors as stream_errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from spyderresp.execution.backoff import Backoff
-from spyderresp.service.intake import Answer, ClosedError, Delivery, Intake
-from spyderresp.service.metrics import Counts, Teller
+from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
+from spyderresp.service.metrics import Counts, ServiceObserver
 from spyderresp.service.sources.base import SourceError, Stop, Trouble, fault_of, letter_id
 
 # Connections to NATS, and what is said where they fail. Extra ``nats``.
@@ -99,7 +99,7 @@ def covers(pattern: str, subject: str) -> bool:
     return len(wanted) == len(given)
 
 
-def context_of(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+def client_tls_context(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
     """Return the TLS settings of a connection.
 
     Raises:
@@ -146,7 +146,7 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 
 
 @dataclass(slots=True)
-class _Held:
+class _PendingMessage:
     """A message that is not acknowledged."""
 
     sequence: int
@@ -185,7 +185,7 @@ class Nats:
         name: str,
         stream: str,
         connection: Mapping[str, Any],
-        teller: Teller,
+        teller: ServiceObserver,
         counts: Counts,
         *,
         consumer: str,
@@ -212,13 +212,13 @@ class Nats:
         self._trouble = Trouble(name, teller)
         self._client: Client | None = None
         self._met: Exception | None = None
-        self._held: dict[tuple[int, datetime], _Held] = {}
+        self._held: dict[tuple[int, datetime], _PendingMessage] = {}
         self._bytes = 0
         # Read and not handed in; answered; to be acknowledged; to be sent to the dead letters.
-        self._waiting: deque[tuple[_Held, Delivery]] = deque()
-        self._answers: deque[tuple[_Held, Answer]] = deque()
-        self._done: deque[_Held] = deque()
-        self._letters: deque[_Held] = deque()
+        self._waiting: deque[tuple[_PendingMessage, Delivery]] = deque()
+        self._answers: deque[tuple[_PendingMessage, DeliveryResult]] = deque()
+        self._done: deque[_PendingMessage] = deque()
+        self._letters: deque[_PendingMessage] = deque()
 
     @property
     def name(self) -> str:
@@ -389,15 +389,15 @@ class Nats:
         # A message that lay there for long did not come just now: what it asks for may have expired.
         arrived = min(now, about.timestamp.timestamp())
         headers = message.headers or {}
-        held = _Held(sequence, place, message.reply, message.subject, message.data, headers, arrived)
+        held = _PendingMessage(sequence, place, message.reply, message.subject, message.data, headers, arrived)
         self._held[place] = held
         self._bytes += len(held.data)
         self._waiting.append((held, self._delivery(held)))
 
-    def _delivery(self, held: _Held) -> Delivery:
+    def _delivery(self, held: _PendingMessage) -> Delivery:
         long = len(held.data) > self._max_size
 
-        def done(answer: Answer) -> None:
+        def done(answer: DeliveryResult) -> None:
             self._answers.append((held, answer))
             # Where it is set it is cleared before the answers are looked at. The loop may have ended, where draining
             # took too long.
@@ -443,7 +443,7 @@ class Nats:
                 self._bytes -= len(held.data)
                 self._held.pop(held.place, None)
 
-    async def _tell(self, held: _Held, word: bytes) -> bool:
+    async def _tell(self, held: _PendingMessage, word: bytes) -> bool:
         """Tell the server about a message; return whether there was a connection."""
         client = self._client
         if client is None or not client.is_connected:
@@ -481,11 +481,11 @@ class Nats:
                 continue
             failures = 0
             self._trouble.over("dead letters")
-            self._counts.bury("nats")
+            self._counts.dead_letter("nats")
             self._done.append(self._letters.popleft())
             self._wake.set()
 
-    async def _publish(self, held: _Held) -> None:
+    async def _publish(self, held: _PendingMessage) -> None:
         if self._client is None or not self._client.is_connected:
             raise errors.ConnectionClosedError
         told = {

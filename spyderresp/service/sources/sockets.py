@@ -16,9 +16,9 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
-from spyderresp.events.records import Cutter, Piece
+from spyderresp.events.records import LineChunk, LineSplitter
 from spyderresp.service.config.settings import Tls
-from spyderresp.service.intake import Answer, Bad, ClosedError, Delivery, Intake
+from spyderresp.service.intake import BadRecord, ClosedError, Delivery, DeliveryResult, Intake
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.base import SourceError, Stop
 from spyderresp.service.sources.file import reason_of
@@ -41,7 +41,7 @@ class Connection(Protocol):
         """Close at once: nothing will be answered."""
 
 
-class Place(Protocol):
+class ListenAddress(Protocol):
     """Where a listener listens."""
 
     def bind(self) -> socket.socket:
@@ -71,7 +71,7 @@ class Listener:
     def __init__(
         self,
         name: str,
-        place: Place,
+        place: ListenAddress,
         connect: Callable[[Listener, Intake], asyncio.Protocol],
         counts: Counts,
         *,
@@ -112,7 +112,7 @@ class Listener:
     def open(self) -> None:
         try:
             if self._tls is not None:
-                self._context = context_of(self._tls)
+                self._context = server_tls_context(self._tls)
             self._socket = self._place.bind()
             # Asked for later, when it may be closed.
             self._where = self._socket.getsockname()
@@ -251,7 +251,7 @@ class UnixPlace:
                 os.unlink(self._path)
 
 
-def context_of(tls: Tls) -> ssl.SSLContext:
+def server_tls_context(tls: Tls) -> ssl.SSLContext:
     """Return the TLS settings of a listener.
 
     Raises:
@@ -317,12 +317,12 @@ class LinesConnection(asyncio.Protocol):
         # Until the token has come: what has come of it.
         self._greeting: bytes | None = b"" if token is not None else None
         self._timer: asyncio.TimerHandle | None = None
-        self._cutter = Cutter(max_line)
+        self._cutter = LineSplitter(max_line)
         self._held: list[Delivery] = []
         self._open = 0
         self._ended = False
         self._events = 0
-        self._bad: list[Bad] = []
+        self._bad: list[BadRecord] = []
         self._bad_count = 0
         self._outcomes: Counter[str] = Counter()
         self._policy_set = ""
@@ -430,7 +430,7 @@ class LinesConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def _take(self, piece: Piece | None) -> None:
+    def _take(self, piece: LineChunk | None) -> None:
         if piece is None:
             return
         self._held.append(
@@ -467,13 +467,13 @@ class LinesConnection(asyncio.Protocol):
         if self._transport is None:
             self._listener.leave(self)
 
-    def _done(self, answer: Answer) -> None:
+    def _done(self, answer: DeliveryResult) -> None:
         """Hear, in the thread that decides, what became of a piece."""
         # The loop may have ended, where draining took too long.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._add, answer)
 
-    def _add(self, answer: Answer) -> None:
+    def _add(self, answer: DeliveryResult) -> None:
         self._open -= 1
         self._events += answer.events
         self._bad_count += len(answer.bad)
