@@ -189,6 +189,21 @@ def pick(
     Py_ssize_t rows, tuple offsets not None, tuple valid not None, tuple keys not None, tuple items not None,
     Py_ssize_t entries, TextTable wanted not None
 ):
+    """Find, in a column of maps, the item of each wanted key. The last of equal keys counts.
+
+    Args:
+        rows: how many.
+        offsets: (address, first) of the maps' offsets, of int32.
+        valid: which maps are not null.
+        keys: the column of all keys.
+        items: the column of all items.
+        entries: how many these are.
+        wanted: the keys, with their numbers from 0.
+
+    Returns:
+        For each key an array of int64 by row: the place among the items' texts, negative where absent; then the row in
+        which something is wrong, or -1, and what it is.
+    """
     cdef Column key, item
     cdef const int32_t* starts = <const int32_t*><uintptr_t>offsets[0]
     cdef Validity validity
@@ -248,6 +263,13 @@ cdef int _NAME = [(scope, key) for scope, keys in _IDENTITY for key in keys].ind
 
 
 cdef class TargetColumns:
+    """What the rows of one record batch say of their events.
+
+    Made from the cells of a target's identity, id, time, policy_uid and policy_name, each its kind and its column, or
+    None where all are absent; the label that implies a namespace's name; and what keeps the columns alive. A column is
+    described at the head of this stub; the values of one of numbers lie where a dictionary's indices would.
+    """
+
     def __cinit__(self, list cells not None, tuple name, kept):
         cdef int i
         if len(cells) != READ:
@@ -316,6 +338,8 @@ cdef enum:
 
 
 cdef class BatchReader:
+    """Reads keys out of columns, for one index; made only as a BatchWorker."""
+
     def __cinit__(self, DecisionIndex index not None, columns):
         cdef int i
         cdef Source* source
@@ -692,6 +716,13 @@ cdef int32_t _place(dict words, object word) except -1:
 
 
 cdef class ActionColumns:
+    """What every entry of a policy set says, as numbers: the columns of a batch's actions are made of it.
+
+    Attributes:
+        words: the texts of each column of texts, by its name.
+        memory: bytes, the texts apart.
+    """
+
     def __cinit__(self, PlanBuilder plan_builder not None):
         cdef Action* action
         cdef Entry entry
@@ -802,6 +833,8 @@ cdef enum:
 
 
 cdef class BatchWorker(BatchReader):
+    """Decides rows of columns by one index, in one thread at a time, and remembers within bounds what it met."""
+
     def __cinit__(self, DecisionIndex index not None, ActionColumns columns not None):
         cdef int i
         cdef uint64_t factor = FIRST_HASH
@@ -835,6 +868,7 @@ cdef class BatchWorker(BatchReader):
 
     @property
     def memory(self):
+        """Bytes of its memos and its scratch."""
         cdef Py_ssize_t numbers = max(self.program.post_count, self.program.policy_count) + self.program.entry_count
         return (
             self.scan_memory()
@@ -1037,6 +1071,11 @@ cdef inline void* _address(dict where, str name) except? NULL:
 
 
 cdef class Batch:
+    """Decides rows of columns by one index, however it is replaced meanwhile. The head of this stub describes columns.
+
+    A worker is taken from those that are idle, or made; ``complete()`` gives it back, and rows can be added no more.
+    """
+
     def __cinit__(self, DecisionIndex index not None, ActionColumns columns not None, list idle not None):
         self.index = index
         self.idle = idle
@@ -1054,6 +1093,16 @@ cdef class Batch:
         free(self.decisions.actions)
 
     def add(self, Py_ssize_t rows, list columns not None, list scopes not None):
+        """Decide more rows.
+
+        Args:
+            rows: how many.
+            columns: of each attribute, policy_uid and policy_name: the column, and one to read where it has nothing.
+            scopes: validity of each; None where it has no column.
+
+        Returns:
+            What is wrong with the columns: the place of the column, the row, and what it is. Its rows are not decided.
+        """
         cdef BatchWorker worker = self.worker
         cdef Decisions* decisions = &self.decisions
         cdef Py_ssize_t room = decisions.rows + rows, done = decisions.rows
@@ -1087,6 +1136,7 @@ cdef class Batch:
 
     @property
     def rows(self):
+        """How many have been decided."""
         return self.decisions.rows
 
     @property
@@ -1094,9 +1144,11 @@ cdef class Batch:
         return self.decisions.count
 
     def outcomes(self):
+        """Return the number of every row's outcome, each an int32."""
         return PyBytes_FromStringAndSize(<const char*>self.decisions.outcomes, self.decisions.rows * sizeof(int32_t))
 
     def outcome_shape(self, int32_t outcome):
+        """Return what the plans of an outcome's rows share."""
         if not 0 <= outcome < self.decisions.count:
             raise IndexError("outcome out of range")
         return self.shape(outcome)
@@ -1127,6 +1179,7 @@ cdef class Batch:
         return self.decisions.numbers[self.decisions.starts[outcome + 1] - 1]
 
     def plan(self, Py_ssize_t row, TargetColumns cells not None, Py_ssize_t place):
+        """Return the plan of a row, which is one of the cells' rows."""
         cdef int32_t outcome = self.outcome(row)
         cdef int32_t group = self.group(outcome)
         cdef PlanShape shape = self.shape(outcome)
@@ -1144,10 +1197,16 @@ cdef class Batch:
         return plan
 
     def plan_of(self, Py_ssize_t row, event):
+        """Return the plan of a row, given its event.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
+        """
         cdef int32_t outcome = self.outcome(row)
         return self.index.plan_of(event, self.shape(outcome), self.group(outcome))
 
     def count_actions(self):
+        """Return how many actions all rows have."""
         cdef Py_ssize_t row, total = 0
         cdef const Decisions* decisions = &self.decisions
         with nogil:
@@ -1158,6 +1217,13 @@ cdef class Batch:
         return total
 
     def write_actions(self, dict where not None):
+        """Write the columns of all actions.
+
+        Args:
+            where: address of each column's first byte: of ``row`` as int64; of ``action``, ``severity``, ``section``,
+                ``disposition`` and ``priority`` as int8, of the others as int32; and of the bitmap of each column that
+                may be null, under ``valid`` and its name. Texts' columns and bitmaps may be missing.
+        """
         cdef Sink sink
         cdef int column
         cdef const Decisions* decisions = &self.decisions

@@ -87,6 +87,8 @@ cdef bint _deep(const uint8_t* text, Py_ssize_t size) noexcept:
 
 @cython.final
 cdef class JsonProjection:
+    """Decides JSON texts of which, where it can, only what the policy set names is read."""
+
     def __cinit__(self, DecisionIndex index not None):
         self.index = index
 
@@ -225,6 +227,11 @@ cdef class JsonProjection:
         return None
 
     cpdef ActionPlan evaluate(self, object data):
+        """Return the plan for one event as JSON text; bytes are UTF-8.
+
+        Raises:
+            EventError: the text is not JSON, or the event is malformed where it is checked.
+        """
         cdef ActionPlan plan = self.quick(data)
         return plan if plan is not None else self.index.evaluate(_decode_event(data))
 
@@ -232,6 +239,8 @@ cdef class JsonProjection:
 # --- Base of the engine ---
 
 cdef class EngineBase:
+    """Decides events by an index that can be swapped."""
+
     cdef DecisionIndex serving(self):
         if self.index is None:
             raise TypeError("this engine was never given policies")
@@ -242,16 +251,53 @@ cdef class EngineBase:
         return self.narrow
 
     def _serve(self, DecisionIndex index not None):
+        """Decide by another index from now on. Whole: no event sees a mixture."""
         self.index = index
         self.narrow = JsonProjection(index)
 
     def evaluate(self, event):
+        """Return the plan for one event. Rules: docs/POLICY.md; ``decision/reference.py`` is the specification.
+
+        ::
+
+            plan = engine.evaluate({"id": "e1", "process": {"name": "nc", "exe": "/usr/bin/nc", "pid": 4242}})
+            for action in plan:
+                print(action.disposition, action.name, action.parameters)
+
+        Args:
+            event: a mapping in the normal form. Times are epoch seconds or RFC 3339 text, pids integers, all else text.
+                It is left as it is.
+
+        Returns:
+            The ActionPlan: the actions, in the order in which to carry them out. Empty where no policy applies.
+
+        Raises:
+            EventError: a value that policies name, or that identifies the target, has the wrong type. The event is
+                refused as a whole.
+        """
         return self.serving().evaluate(event)
 
     def evaluate_json(self, data):
+        """Return the plan for one event given as JSON text, such as ``b'{"id": "e1"}'``.
+
+        The result equals ``evaluate(json.loads(data))``. With the extra ``json`` only the keys that policies name are
+        decoded, which is faster.
+
+        Args:
+            data: text, or bytes in UTF-8.
+
+        Raises:
+            EventError: the text is not JSON, or a checked value has the wrong type.
+        """
         return self.reading().evaluate(data)
 
     def evaluate_jsonl(self, buffer, *, on_error="raise"):
+        """Return the plans of JSON lines, in their order, all decided by one policy set; blank lines are passed over.
+
+        Args:
+            buffer: the lines.
+            on_error: ``raise`` the first EventError, or ``collect``: it stands in the plan's place.
+        """
         cdef JsonProjection narrow = self.reading()
         if on_error == "raise":
             return [narrow.evaluate(line) for line in _lines(buffer)]
@@ -266,6 +312,12 @@ cdef class EngineBase:
         return plans
 
     def evaluate_many(self, events, *, on_error="raise"):
+        """Return the plans of events, in their order, all decided by one policy set.
+
+        Args:
+            events: events in the normal form.
+            on_error: ``raise`` the first EventError, or ``collect``: it stands in the plan's place.
+        """
         cdef DecisionIndex index = self.serving()
         if on_error == "raise":
             return index.evaluate_many(events)

@@ -178,11 +178,18 @@ cdef bint _AGREE = entries_agree()
 
 
 def entries(dict mapping not None):
+    """Return the items of a dict as they are read off its table; None where that is walked otherwise."""
     return _entries(mapping) if _AGREE else None
 
 
 @cython.final
 cdef class EventReader:
+    """Reads the values that policies name, and the identity of the target, from events.
+
+    Attributes:
+        wanted: keys that are read, of the event, of each scope, of each scope's labels: to the cells of their values.
+    """
+
     def __cinit__(self, tuple scopes not None, tuple attributes not None):
         cdef int i, scope, cell
         if len(scopes) != SCOPES:
@@ -457,6 +464,13 @@ cdef class EventReader:
         return 0
 
     def values(self, event, bint quick=True):
+        """Return the cells of an event, the scopes present, and whether it was read the quick way.
+
+        The cells: all attributes, a target's identity, id, time, policy_uid and policy_name.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
+        """
         cdef unsigned int present = 0
         cdef list kept = None
         cdef PyObject** row = <PyObject**>calloc(self.cells, sizeof(PyObject*))

@@ -75,6 +75,12 @@ cdef bint _test(Glob glob, const unit* text, Py_ssize_t length) noexcept nogil:
 
 
 cdef class Glob:
+    """One compiled pattern. Immutable.
+
+    Attributes:
+        pattern: the pattern as written.
+    """
+
     def __cinit__(self, str pattern not None):
         cdef Py_ssize_t i = 0, end, length = len(pattern)
         cdef Token* token
@@ -150,6 +156,7 @@ cdef class Glob:
         return _test(self, <const uint32_t*>units, length)
 
     def matches(self, str value not None):
+        """Tell whether the whole value matches, as fnmatch.fnmatchcase(value, pattern) does."""
         return self.test(PyUnicode_KIND(value), PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value))
 
     def __repr__(self):
@@ -160,6 +167,7 @@ cdef class Glob:
 
 
 cpdef str literal(str pattern):
+    """Return the only text that the pattern matches, or None where it is a true glob."""
     cdef Glob glob
     cdef Py_ssize_t i
     if plain(pattern):
@@ -239,6 +247,8 @@ cdef inline uint32_t _bit(const uint8_t* triple) noexcept nogil:
 
 @cython.final
 cdef class GlobSet:
+    """Many globs, tried at once. Immutable."""
+
     def __cinit__(self, tuple patterns not None):
         cdef Py_ssize_t i, count = len(patterns)
         cdef _Anchors anchors
@@ -351,6 +361,7 @@ cdef class GlobSet:
             qsort(matches.globs, matches.count, sizeof(int32_t), ascending)
 
     def matching(self, str value not None):
+        """Return the places of the globs that match, ascending, and how many were tried one by one."""
         cdef Matches matches
         cdef Text text
         cdef Buffer buffer

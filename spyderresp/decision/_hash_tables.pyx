@@ -109,6 +109,13 @@ cdef bint utf8_text(const uint8_t* data, Py_ssize_t size, Text* text, Buffer* bu
 
 
 cdef class TextTable:
+    """Texts to numbers, for lookups without Python objects. Immutable.
+
+    Attributes:
+        count: number of texts.
+        memory: bytes that the table takes.
+    """
+
     def __cinit__(self, texts, places):
         cdef Buffer buffer
         cdef Text text
@@ -162,6 +169,7 @@ cdef class TextTable:
         free(self.arena)
 
     def get(self, str value not None):
+        """Return the place of a text, or None where it was not added."""
         cdef Buffer buffer
         cdef Text text
         cdef TableEntry* entry

@@ -8,18 +8,13 @@ from spyderresp.decision._spec import IndexSpec
 
 @final
 class ShapeCache:
-    """Shapes by what fired."""
-
     def __new__(cls, places: int, most: int) -> ShapeCache: ...
 
 @final
-class PolicyScope:
-    """What is kept of one broad scope."""
+class PolicyScope: ...
 
 @final
 class ScopeCache:
-    """Broad scopes that were met before."""
-
     def __new__(cls, program: Program, most: int) -> ScopeCache: ...
 
 class Trace(NamedTuple):
@@ -35,8 +30,6 @@ class Trace(NamedTuple):
 
 @final
 class DecisionIndex:
-    """The compiled policy set. Its decisions never change; its memos may."""
-
     batching: Any
     """What ``evaluate_batch`` keeps from one batch to the next, or None."""
     def __new__(cls, spec: IndexSpec, digest: str, plan_builder: PlanBuilder) -> DecisionIndex: ...
@@ -49,14 +42,11 @@ class DecisionIndex:
     @property
     def digest(self) -> str: ...
     @property
-    def memory(self) -> int:
-        """Bytes that deciding needs, memos and caches apart."""
+    def memory(self) -> int: ...
     @property
-    def text_count(self) -> int:
-        """Exact texts that predicates name, over all attributes."""
+    def text_count(self) -> int: ...
     @property
-    def glob_count(self) -> int:
-        """Globs that predicates name, over all attributes."""
+    def glob_count(self) -> int: ...
     @property
     def evaluated(self) -> int: ...
     @property
@@ -67,27 +57,9 @@ class DecisionIndex:
     def broad_hits(self) -> int: ...
     @property
     def unattributed(self) -> int: ...
-    def evaluate(self, event: Mapping[str, Any]) -> ActionPlan:
-        """Return the plan for one event.
-
-        Raises:
-            EventError: the event is malformed where it is checked.
-        """
-    def evaluate_many(self, events: Iterable[Mapping[str, Any]]) -> list[ActionPlan]:
-        """Return the plans of events, in their order.
-
-        Raises:
-            EventError: an event is malformed where it is checked.
-        """
-    def plan_of(self, event: Mapping[str, Any], shape: PlanShape, group: int) -> ActionPlan:
-        """Return the plan that an event has by a decision that was made elsewhere.
-
-        Raises:
-            EventError: the event is malformed where it is checked.
-        """
-    def trace(self, event: Mapping[str, Any]) -> Trace:
-        """Return every verdict on one event, of every predicate and selector."""
-    def sizes(self) -> dict[str, int]:
-        """Return sizes and counts: of the memos and caches, in entries and in bytes, and of what was looked at."""
-    def forget(self) -> None:
-        """Empty the memos, a little at a time, other threads running in between."""
+    def evaluate(self, event: Mapping[str, Any]) -> ActionPlan: ...
+    def evaluate_many(self, events: Iterable[Mapping[str, Any]]) -> list[ActionPlan]: ...
+    def plan_of(self, event: Mapping[str, Any], shape: PlanShape, group: int) -> ActionPlan: ...
+    def trace(self, event: Mapping[str, Any]) -> Trace: ...
+    def sizes(self) -> dict[str, int]: ...
+    def forget(self) -> None: ...

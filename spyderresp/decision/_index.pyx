@@ -39,6 +39,8 @@ cdef int copy_numbers(Fired* fired) except -1:
 
 @cython.no_gc
 cdef class ShapeCache:
+    """Shapes by what fired."""
+
     def __cinit__(self, Py_ssize_t places, Py_ssize_t most):
         """Make room for so many shapes, a power of two, of so much weight together."""
         self.mask = places - 1
@@ -117,6 +119,8 @@ cdef uint64_t _hash(const int32_t* numbers, Py_ssize_t count) noexcept:
 
 @cython.no_gc
 cdef class PolicyScope:
+    """What is kept of one broad scope."""
+
     def __dealloc__(self):
         free(self.numbers)
 
@@ -150,6 +154,8 @@ cdef PolicyScope new_policy_scope(
 
 @cython.no_gc
 cdef class ScopeCache:
+    """Broad scopes that were met before."""
+
     def __cinit__(self, Program program not None, Py_ssize_t most):
         cdef Py_ssize_t i
         self.most = most
@@ -292,6 +298,14 @@ cdef enum:
 
 @cython.final
 cdef class DecisionIndex:
+    """The compiled policy set. Its decisions never change; its memos may.
+
+    Attributes:
+        memory: bytes that deciding needs, memos and caches apart.
+        text_count: exact texts that predicates name, over all attributes.
+        glob_count: globs that predicates name, over all attributes.
+    """
+
     def __cinit__(self, IndexSpec spec not None, str digest not None, PlanBuilder plan_builder not None):
         cdef Py_ssize_t i, slots
         self.digest = digest
@@ -637,6 +651,11 @@ cdef class DecisionIndex:
         work.asked = work.key + self.key_length
 
     cpdef ActionPlan evaluate(self, object event):
+        """Return the plan for one event.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
+        """
         cdef char[SPACE] inline_space
         cdef char* space = inline_space
         cdef Work work
@@ -653,6 +672,11 @@ cdef class DecisionIndex:
             free(space)
 
     def evaluate_many(self, events):
+        """Return the plans of events, in their order.
+
+        Raises:
+            EventError: an event is malformed where it is checked.
+        """
         cdef list plans = []
         cdef Work work
         # Iterating may run anything, so the space is this call's own.
@@ -668,6 +692,11 @@ cdef class DecisionIndex:
         return plans
 
     def plan_of(self, event, PlanShape shape not None, int32_t group):
+        """Return the plan that an event has by a decision that was made elsewhere.
+
+        Raises:
+            EventError: the event is malformed where it is checked.
+        """
         cdef PyObject** row = <PyObject**>malloc(self.reader.cells * sizeof(PyObject*))
         cdef unsigned int present
         cdef list kept
@@ -686,6 +715,7 @@ cdef class DecisionIndex:
         return plan
 
     def trace(self, event):
+        """Return every verdict on one event, of every predicate and selector."""
         cdef Work work
         cdef Probe probe
         cdef unsigned int present
@@ -733,6 +763,7 @@ cdef class DecisionIndex:
         )
 
     def sizes(self):
+        """Return sizes and counts: of the memos and caches, in entries and in bytes, and of what was looked at."""
         cdef Py_ssize_t i, classes = 0, pooled = 0
         cdef uint64_t tried = 0
         for i in range(self.count):
@@ -756,6 +787,7 @@ cdef class DecisionIndex:
         }
 
     def forget(self):
+        """Empty the memos, a little at a time, other threads running in between."""
         cdef Py_ssize_t i
         for i in range(self.slot_mask + 1 if self.slots_used else 0):
             if i % SLOTS_PER_PAUSE == 0:

@@ -119,6 +119,12 @@ cdef void _write_bits(const Decisions* decisions, int told, uint8_t* to) noexcep
 
 
 cdef class PlainWords:
+    """The texts of the columns of an index's actions, to be copied from.
+
+    Attributes:
+        memory: bytes.
+    """
+
     def __cinit__(self, ActionColumns columns not None):
         cdef list words = [[text.encode() for text in columns.words[name]] for name in TEXT_COLUMNS]
         cdef Py_ssize_t size = sum([len(word) for held in words for word in held]), at = 0
@@ -150,6 +156,13 @@ cdef class PlainWords:
 
 
 cdef class PlainActions:
+    """The actions of a complete batch, as columns without dictionaries.
+
+    Attributes:
+        count: how many actions all rows have.
+        sizes: bytes of all texts of each column.
+    """
+
     def __cinit__(self, Batch batch not None, PlainWords words not None):
         cdef const Decisions* decisions = &batch.decisions
         cdef int32_t* used = <int32_t*>calloc(decisions.count + 1, sizeof(int32_t))
@@ -183,6 +196,15 @@ cdef class PlainActions:
         free(self.pieces)
 
     def write(self, dict where not None):
+        """Write the columns.
+
+        Args:
+            where: address of each column's first byte: as int32 of ``rows``, each action's event, of ``place`` in its
+                plan, of ``starts``, where the actions of each row start, and of each column of numbers; of each column
+                of texts under ``offsets`` (int32) and ``texts`` and its name; of the bitmap of each column that may be
+                null, under ``valid`` and its name. Columns of texts and bitmaps may be missing. Behind a column's texts
+                32 bytes may be written to.
+        """
         cdef const Decisions* decisions = &self.batch.decisions
         cdef int32_t* rows = <int32_t*>_address(where, "rows")
         cdef int32_t* places = <int32_t*>_address(where, "place")

@@ -34,6 +34,16 @@ if len(PATHS) != IDENTITIES:
 
 @cython.no_gc
 cdef class Source:
+    """One entry that asked for an action.
+
+    Attributes:
+        policy: the policy's name.
+        uid: the policy's uid.
+        section: the list under ``response``.
+        index: the place in that list, from 0.
+        location: where the action stands in its policy text.
+    """
+
     def __init__(self, str policy not None, str uid, str section not None, Py_ssize_t index, location):
         self.policy = policy
         self.uid = uid
@@ -69,15 +79,22 @@ cdef Source new_source(str policy, str uid, str section, Py_ssize_t index, objec
 
 @cython.no_gc
 cdef class Target:
+    """Who an event is about: what executors need to find the process or pod again, and nothing else.
+
+    Taken from the event when it was decided; a later change of the event alters nothing here.
+    """
+
     def __init__(self, values):
         self.values = tuple([scalar(value) for value in values])
         if len(self.values) != len(PATHS):
             raise ValueError("a target is made from an event only")
 
     def __getitem__(self, str path not None):
+        """Return the value at a path such as ``process.pid``; None where the event did not give it."""
         return self.values[PLACES[path]]
 
     def to_dict(self):
+        """Return what the event gave, by scope."""
         cdef Py_ssize_t place = 0
         result = {}
         for scope, keys in IDENTITY:
@@ -105,6 +122,8 @@ cdef class Target:
 
 @cython.no_gc
 cdef class ActionShape:
+    """An action without its target: see PlannedAction."""
+
     cdef dict to_dict(self):
         cdef Source source
         sources = []
@@ -162,6 +181,8 @@ cdef ActionShape _EMPTY = new_action("", (), "", (), None, None)
 @cython.no_gc
 @cython.freelist(64)
 cdef class PlannedAction:
+    """One action of a plan. Immutable."""
+
     def __cinit__(self):
         # However an action comes about, there is a shape to look at.
         self.shape = _EMPTY
@@ -181,37 +202,46 @@ cdef class PlannedAction:
 
     @property
     def name(self):
+        """Such as ``agentKillProcess``."""
         return self.shape.name
 
     @property
     def items(self):
+        """The parameters as pairs."""
         return self.shape.items
 
     @property
     def parameters(self):
+        """The action's own fields, as a new dict: texts, and ``priority`` as an int."""
         return dict(self.shape.items)
 
     @property
     def disposition(self):
+        """Whether to carry it out."""
         return self.shape.disposition
 
     @property
     def sources(self):
+        """Every entry that asked for it, in source order."""
         return self.shape.sources
 
     @property
     def superseded_by(self):
+        """The place in the plan of the action that makes this one pointless."""
         return self.shape.superseded_by
 
     @property
     def reason(self):
+        """Why it is not carried out, where that is not the policies' mode."""
         return self.shape.reason
 
     @property
     def target(self):
+        """Who the event is about."""
         return (<ActionPlan>self.about).make_target() if isinstance(self.about, ActionPlan) else self.about
 
     def to_dict(self):
+        """Return the JSON form."""
         return self.shape.to_dict()
 
     def __eq__(self, other):
@@ -239,6 +269,8 @@ cdef PlannedAction _aimed(ActionShape shape, object about):
 
 @cython.no_gc
 cdef class PlanShape:
+    """What plans with the same fired entries share."""
+
     def __reduce__(self):
         return _restore_shape, (self.policies, self.actions)
 
@@ -346,6 +378,14 @@ cdef class _Actions:
 @cython.no_gc
 @cython.freelist(32)
 cdef class ActionPlan:
+    """What to do about one event, in order. Immutable; pickles; equal to a plan that says the same.
+
+    Attributes:
+        time: the event's ``time``: RFC 3339 text or epoch seconds, or None.
+        policy_set: the digest of the policies that decided.
+        attribution: the key and value by which the event names a policy, and whether there is one; None without.
+    """
+
     def __cinit__(self):
         # However a plan comes about, there is a shape to look at.
         self.shape = _NOTHING
@@ -358,6 +398,7 @@ cdef class ActionPlan:
 
     @property
     def event(self):
+        """The event's ``id``, or None."""
         # An id that is a list or mapping can be changed by its owner; a plan cannot change.
         if isinstance(self.identifier, (list, dict)):
             return json.loads(json.dumps(self.identifier))
@@ -365,10 +406,12 @@ cdef class ActionPlan:
 
     @property
     def policies(self):
+        """Names of the policies in scope, in order, those without a firing entry among them."""
         return self.shape.policies
 
     @property
     def outcome(self):
+        """What this plan shares with others: policies and actions without targets. Often the same object."""
         return self.shape
 
     cdef Target make_target(self):
@@ -384,6 +427,7 @@ cdef class ActionPlan:
 
     @property
     def target(self):
+        """Who the event is about; None where nothing is planned."""
         return self.make_target()
 
     def __len__(self):
@@ -412,6 +456,7 @@ cdef class ActionPlan:
         return list(self).count(value)
 
     def to_dict(self):
+        """Return the JSON form, version 1."""
         result = {
             "version": 1,
             "event": self.event,
@@ -427,6 +472,7 @@ cdef class ActionPlan:
         return result
 
     def to_json(self):
+        """Return the JSON form as ASCII-safe JSON on one line; equal plans give equal text."""
         return _encode(self.to_dict())
 
     cdef tuple identity(self):
@@ -504,6 +550,11 @@ cdef void free_group_scratch(GroupScratch* group_scratch) noexcept nogil:
 
 
 cdef class PlanBuilder:
+    """Builds plan shapes for one policy set and its options.
+
+    Made from all its policies, the disabled ones among them.
+    """
+
     def __cinit__(self, tuple policies not None, str defaults not None, bint audit):
         cdef Policy policy
         cdef Entry entry

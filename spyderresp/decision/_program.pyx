@@ -68,6 +68,8 @@ cdef int32_t _breadth(str pattern) except -1:
 
 
 cdef class Postings:
+    """Policies and entries by what they ask for."""
+
     def __cinit__(self, list texts not None, list globs not None):
         cdef Py_ssize_t i, j, at
         self.fields = len(texts)
@@ -216,6 +218,13 @@ cdef void _rows(Rows* rows, Table* table, Py_ssize_t* memory) noexcept:
 
 
 cdef class ProgramBuilder:
+    """The policies of an index as numbers.
+
+    Attributes:
+        post_count: places where a policy is posted, all together.
+        memory: bytes of the tables.
+    """
+
     def __cinit__(self, IndexSpec spec not None):
         cdef Py_ssize_t i, groups = len(spec.uids) + len(spec.names)
         cdef const int32_t* verdicts
@@ -452,15 +461,19 @@ cdef class ProgramBuilder:
         return at
 
     def policy_selector(self, Py_ssize_t policy, Py_ssize_t place):
+        """Return the number of a policy's selector, by its place among the policy's own."""
         return _item(&self.policy_selectors, policy, self.policy_count, place)
 
     def entry_selector(self, Py_ssize_t entry, Py_ssize_t place):
+        """Return the number of an entry's selector, by its place among the entry's own."""
         return _item(&self.entry_selectors, entry, self.entry_count, place)
 
     def selector_predicate(self, Py_ssize_t selector, Py_ssize_t place):
+        """Return the number of a selector's predicate, by the place of its clause."""
         return _item(&self.selector_predicates, selector, self.selector_count, place)
 
     def longest_row(self):
+        """Return the most policies that one value, glob or scope leads to."""
         return max(longest_row(&self.scope_posts, self.scope_count), self.policy_posts.longest())
 
 
@@ -497,6 +510,8 @@ cdef void free_decision(Decision* decision) noexcept nogil:
 
 @cython.final
 cdef class Program(ProgramBuilder):
+    """The decision over an assembly, for the native modules beside this one."""
+
     cdef bint prepare(self, Decision* decision) noexcept nogil:
         """Make room for any decision; False without memory."""
         # A policy is found once a row that it stands in, at most. An entry is asked once where all are; else fewer are

@@ -46,6 +46,16 @@ cdef int32_t _told(RowTable* table, const Column* row) except -1:
 
 
 cdef class IndexSpec:
+    """Policies as numbers, for the index to be made of; an index takes them over.
+
+    Args:
+        policies: all of a policy set, the disabled ones among them.
+        absent_is_outside: whether NotIn holds where the key is absent.
+
+    Attributes:
+        attributes: scope (its place among the scopes), key and kind, of all that a predicate names.
+    """
+
     def __cinit__(self, tuple policies not None, bint absent_is_outside):
         self.scopes = _SCOPES
         self.absent_is_outside = absent_is_outside

@@ -87,6 +87,8 @@ cdef bint has_surrogate(str text) noexcept:
 
 
 cdef class Texts:
+    """The texts of one load, each kept once."""
+
     def __cinit__(self):
         self.numbers = NUMBERS.copy()
         self.keys = list(WORDS)
@@ -204,6 +206,7 @@ cdef class Texts:
         return 0
 
     def forget(self):
+        """Let go of the keys met so far where they are many; only between two texts, when no tree is in use."""
         if len(self.keys) > MOST_KEYS:
             self.numbers = NUMBERS.copy()
             self.keys = list(WORDS)
@@ -219,6 +222,8 @@ cdef Py_ssize_t MOST_CHARACTERS = 0x7FFFFFFF
 
 
 cdef class Tree:
+    """One document: what its author typed, and where."""
+
     def __cinit__(self, str source not None, Texts texts not None):
         if PyUnicode_GET_LENGTH(source) > MOST_CHARACTERS:
             raise DocumentError("SR004", f"larger than {MOST_CHARACTERS:,} characters")
@@ -316,12 +321,19 @@ cdef class Tree:
 
     @property
     def empty(self):
+        """Whether the document is null."""
         return self.cells[0].kind == NOTHING
 
     def plain(self):
+        """Return the document as plain data: None, str, list and dict."""
         return self.data(0)
 
     def nodes(self):
+        """Return the document with its places: every node as what it is, and its start and end in the text.
+
+        A scalar is its text, or None; a sequence is a list of nodes; a mapping is a dict from the text of a key to the
+        key's own node and that of its value.
+        """
         return _node(self, 0)
 
 
@@ -379,6 +391,8 @@ cdef int _fill(LineTable table, const Char* text) except -1:
 
 
 cdef class LineTable:
+    """Where the lines of a text begin."""
+
     def __cinit__(self, str text not None):
         cdef int kind = PyUnicode_KIND(text)
         self.length = PyUnicode_GET_LENGTH(text)
@@ -421,10 +435,12 @@ cdef class LineTable:
         return low
 
     def position(self, Py_ssize_t offset):
+        """Return line and column, both from 1, of the character at ``offset``."""
         cdef Py_ssize_t row = self.row(offset)
         return row + 1, offset - self.starts[row] + 1
 
     def bounds(self, Py_ssize_t line):
+        """Return where a line, from 1, begins and where the next one does."""
         if line < 1 or line > self.count:
             raise IndexError("no such line")
         return self.starts[line - 1], self.starts[line] if line < self.count else self.length
@@ -442,6 +458,8 @@ if document.MAX_DEPTH != DEPTH:
 
 
 cdef class JsonReader:
+    """Reads one text."""
+
     def __cinit__(self, str text not None, Texts texts not None, bint surrogates):
         self.text = text
         self.length = PyUnicode_GET_LENGTH(text)
@@ -641,6 +659,17 @@ cdef int _read(JsonReader reader, const Char* text) except -1:
 
 
 def read_json(str text not None, Texts texts=None, *, bint surrogates=False):
+    """Return the one document of a JSON text. Numbers and booleans are kept as their JSON text.
+
+    Args:
+        text: a JSON text (RFC 8259).
+        texts: the texts of the load.
+        surrogates: accept lone surrogates in strings, as Python's own strings may hold them.
+
+    Raises:
+        NotJsonError: the text is not JSON.
+        DocumentError: it is JSON, and has a duplicate key, a lone surrogate, or passes a limit.
+    """
     cdef JsonReader reader = JsonReader(text, texts if texts is not None else Texts(), surrogates)
     cdef int kind = PyUnicode_KIND(text)
     if kind == 1:
@@ -664,6 +693,18 @@ cdef frozenset TAGS = frozenset(
 
 
 cdef class YamlBuilder:
+    """Builds the documents of one YAML stream.
+
+    Args:
+        next: gives the next event of the stream.
+        events: the module that holds the classes of events.
+        text: the text of the stream.
+        texts: the texts of the load.
+        checked: whether the parser refuses lone surrogates itself.
+        max_nodes: no stream may have more values.
+        max_aliased: nor more through aliases.
+    """
+
     def __init__(
         self, next, events, str text not None, Texts texts, *, bint checked, int max_nodes, int max_aliased
     ):
@@ -681,6 +722,11 @@ cdef class YamlBuilder:
         self.max_aliased = max_aliased
 
     def document(self):
+        """Return the next document, or None at the end of the stream.
+
+        Raises:
+            DocumentError: it is no document of texts, lists and mappings, or passes a limit.
+        """
         while True:
             event = self.next()
             if event is None or type(event) is self.stream_end:

@@ -6,60 +6,42 @@ from spyderresp.policies.vocabulary import Mode, Operator, Section
 
 @final
 class Clause:
-    """One condition of a selector."""
-
     __match_args__ = ("key", "operator", "values", "primitive", "location")
 
     def __init__(
         self, key: str, operator: Operator, values: tuple[str, ...], primitive: str, location: Location
     ) -> None: ...
     @property
-    def key(self) -> str:
-        """A field (``exe``) or a label key."""
+    def key(self) -> str: ...
     @property
-    def operator(self) -> Operator:
-        """``matchFields`` and ``matchLabels`` are ``In``."""
+    def operator(self) -> Operator: ...
     @property
-    def values(self) -> tuple[str, ...]:
-        """Globs or exact texts, any of which satisfies ``In``; empty for the presence operators."""
+    def values(self) -> tuple[str, ...]: ...
     @property
-    def primitive(self) -> str:
-        """The word under which it stands, such as ``matchExpressions``.
-
-        The selector's own key where a field stands directly under it.
-        """
+    def primitive(self) -> str: ...
     @property
-    def location(self) -> Location:
-        """Where it stands."""
+    def location(self) -> Location: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Selector:
-    """All clauses on one scope; every one must hold, and the event must have the scope."""
-
     __match_args__ = ("scope", "clauses", "location")
 
     def __init__(self, scope: str, clauses: tuple[Clause, ...], location: Location) -> None: ...
     @property
-    def scope(self) -> str:
-        """Such as ``process``."""
+    def scope(self) -> str: ...
     @property
-    def clauses(self) -> tuple[Clause, ...]:
-        """The conditions, in the author's order."""
+    def clauses(self) -> tuple[Clause, ...]: ...
     @property
-    def location(self) -> Location:
-        """Where it stands."""
+    def location(self) -> Location: ...
     @property
-    def key(self) -> str:
-        """The word in the policy, such as ``processSelector``."""
+    def key(self) -> str: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Entry:
-    """One item of ``response.default`` or ``response.actions``."""
-
     __match_args__ = ("action", "parameters", "selectors", "enabled", "section", "index", "location")
 
     def __init__(
@@ -73,33 +55,24 @@ class Entry:
         location: Location,
     ) -> None: ...
     @property
-    def action(self) -> str:
-        """Such as ``agentKillProcess``."""
+    def action(self) -> str: ...
     @property
-    def parameters(self) -> tuple[tuple[str, str | int], ...]:
-        """The action's own fields, in a fixed order; ``priority`` is an int, everything else a text."""
+    def parameters(self) -> tuple[tuple[str, str | int], ...]: ...
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """All must match; empty in ``default``."""
+    def selectors(self) -> tuple[Selector, ...]: ...
     @property
-    def enabled(self) -> bool:
-        """Whether the entry takes part."""
+    def enabled(self) -> bool: ...
     @property
-    def section(self) -> Section:
-        """The list it stands in."""
+    def section(self) -> Section: ...
     @property
-    def index(self) -> int:
-        """Its place in that list, from 0, disabled entries counted."""
+    def index(self) -> int: ...
     @property
-    def location(self) -> Location:
-        """Where its action stands."""
+    def location(self) -> Location: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class Policy:
-    """One response policy. Immutable, but for what a host does to ``metadata``."""
-
     __match_args__ = (
         "name",
         "uid",
@@ -125,46 +98,32 @@ class Policy:
         location: Location,
     ) -> None: ...
     @property
-    def name(self) -> str:
-        """``metadata.name``."""
+    def name(self) -> str: ...
     @property
-    def uid(self) -> str | None:
-        """``metadata.uid``, or None."""
+    def uid(self) -> str | None: ...
     @property
-    def type(self) -> str:
-        """``cluster``, ``container`` or ``linux-service``."""
+    def type(self) -> str: ...
     @property
-    def enabled(self) -> bool:
-        """``spec.enabled``."""
+    def enabled(self) -> bool: ...
     @property
-    def mode(self) -> Mode:
-        """``audit`` or ``enforce``."""
+    def mode(self) -> Mode: ...
     @property
-    def selectors(self) -> tuple[Selector, ...]:
-        """The policy's scope; all must match."""
+    def selectors(self) -> tuple[Selector, ...]: ...
     @property
-    def entries(self) -> tuple[Entry, ...]:
-        """``response.default``, then ``response.actions``, in order."""
+    def entries(self) -> tuple[Entry, ...]: ...
     @property
-    def metadata(self) -> Mapping[str, Any]:
-        """Everything under ``metadata``, as plain data, every scalar a text."""
+    def metadata(self) -> Mapping[str, Any]: ...
     @property
-    def location(self) -> Location:
-        """Where the document begins."""
+    def location(self) -> Location: ...
     @property
-    def default(self) -> tuple[Entry, ...]:
-        """The entries of ``response.default``."""
+    def default(self) -> tuple[Entry, ...]: ...
     @property
-    def actions(self) -> tuple[Entry, ...]:
-        """The entries of ``response.actions``."""
+    def actions(self) -> tuple[Entry, ...]: ...
     def __eq__(self, other: object, /) -> bool: ...
     def __hash__(self) -> int: ...
 
 @final
 class CanonicalEncoder:
-    """Writes policies as the JSON text of their meaning."""
-
     def __new__(cls) -> CanonicalEncoder: ...
 
-def digest(policies: tuple[Policy, ...]) -> str:
-    """Return ``sha256:`` and 64 hexadecimal digits over the policies' meaning and order."""
+def digest(policies: tuple[Policy, ...]) -> str: ...

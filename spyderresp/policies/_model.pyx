@@ -33,6 +33,16 @@ cdef tuple _all(tuple items, type kind, str what):
 @cython.final
 @cython.no_gc
 cdef class Clause:
+    """One condition of a selector.
+
+    Attributes:
+        key: a field (``exe``) or a label key.
+        operator: ``matchFields`` and ``matchLabels`` are ``In``.
+        values: globs or exact texts, any of which satisfies ``In``; empty for the presence operators.
+        primitive: the word above the condition, such as ``matchExpressions``, or the selector's own key where the field
+            stands directly under it.
+    """
+
     __match_args__ = ("key", "operator", "values", "primitive", "location")
 
     def __init__(
@@ -46,6 +56,7 @@ cdef class Clause:
 
     @property
     def location(self):
+        """Where it stands."""
         return _Location(self.path, self.line, self.column)
 
     def __eq__(self, other):
@@ -75,6 +86,13 @@ cdef tuple _clause(Clause self):
 @cython.final
 @cython.no_gc
 cdef class Selector:
+    """All clauses on one scope; every one must hold, and the event must have the scope.
+
+    Attributes:
+        scope: such as ``process``.
+        clauses: the conditions, in the author's order.
+    """
+
     __match_args__ = ("scope", "clauses", "location")
 
     def __init__(self, str scope not None, tuple clauses not None, location):
@@ -84,10 +102,12 @@ cdef class Selector:
 
     @property
     def location(self):
+        """Where it stands."""
         return _Location(self.path, self.line, self.column)
 
     @property
     def key(self):
+        """The word in the policy, such as ``processSelector``."""
         return f"{self.scope}Selector"
 
     def __eq__(self, other):
@@ -114,6 +134,17 @@ cdef tuple _selector(Selector self):
 @cython.final
 @cython.no_gc
 cdef class Entry:
+    """One item of ``response.default`` or ``response.actions``.
+
+    Attributes:
+        action: such as ``agentKillProcess``.
+        parameters: the action's own fields, in a fixed order; ``priority`` is an int, everything else a text.
+        selectors: all must match; empty in ``default``.
+        enabled: whether the entry takes part.
+        section: the list it stands in.
+        index: its place in that list, from 0, disabled entries counted.
+    """
+
     __match_args__ = ("action", "parameters", "selectors", "enabled", "section", "index", "location")
 
     def __init__(
@@ -139,6 +170,7 @@ cdef class Entry:
 
     @property
     def location(self):
+        """Where its action stands."""
         return _Location(self.path, self.line, self.column)
 
     def __eq__(self, other):
@@ -167,6 +199,19 @@ cdef tuple _entry(Entry self):
 
 @cython.final
 cdef class Policy:
+    """One response policy. Immutable, but for what a host does to ``metadata``.
+
+    Attributes:
+        name: ``metadata.name``.
+        uid: ``metadata.uid``, or None.
+        type: ``cluster``, ``container`` or ``linux-service``.
+        enabled: ``spec.enabled``.
+        mode: ``audit`` or ``enforce``.
+        selectors: the policy's scope; all must match.
+        entries: ``response.default``, then ``response.actions``, in order.
+        metadata: everything under ``metadata``, as plain data, every scalar a text.
+    """
+
     __match_args__ = ("name", "uid", "type", "enabled", "mode", "selectors", "entries", "metadata", "location")
 
     def __init__(
@@ -193,14 +238,17 @@ cdef class Policy:
 
     @property
     def location(self):
+        """Where the document begins."""
         return _Location(self.path, self.line, self.column)
 
     @property
     def default(self):
+        """The entries of ``response.default``."""
         return _section(self, "default")
 
     @property
     def actions(self):
+        """The entries of ``response.actions``."""
         return _section(self, "actions")
 
     def __eq__(self, other):
@@ -252,6 +300,8 @@ cdef enum:
 
 
 cdef class CanonicalEncoder:
+    """Writes policies as the JSON text of their meaning."""
+
     def __cinit__(self):
         self.hashed = sha256()
 
@@ -425,6 +475,7 @@ cdef object _order = lambda selector: ((<Selector>selector).scope, _meanings((<S
 
 
 def digest(tuple policies not None):
+    """Return ``sha256:`` and 64 hexadecimal digits over the policies' meaning and order."""
     cdef CanonicalEncoder writer = CanonicalEncoder()
     cdef bint first = True
     writer.mark("[1,[")

@@ -26,6 +26,8 @@ cdef frozenset FALSE = vocabulary.FALSE
 
 
 cdef class Checker:
+    """Checks the nodes of one document and records what is wrong with them."""
+
     def __cinit__(self, Tree tree not None, source, findings):
         self.tree = tree
         self.source = source
@@ -152,6 +154,8 @@ cdef str scope_of(int number):
 
 
 cdef class SelectorReader:
+    """Reads the selectors of one document."""
+
     def __cinit__(self, Checker check not None):
         self.check = check
         self.tree = check.tree
@@ -381,6 +385,8 @@ cdef object INTEGER = re.compile(r"[+-]?[0-9]+").fullmatch
 
 
 cdef class ResponseReader:
+    """Reads the response of one policy document."""
+
     def __cinit__(self, Checker check not None, SelectorReader selectors not None):
         self.check = check
         self.tree = check.tree
@@ -672,6 +678,12 @@ cdef int DOCUMENTS_PER_PAUSE = 512    # documents: some milliseconds
 
 
 cdef class PolicyReader:
+    """Reads documents one after the other into policies; made for one load.
+
+    Attributes:
+        texts: the texts of the load, for those who read them into trees.
+    """
+
     def __cinit__(self, findings):
         self.policies = []
         self.texts = Texts()
@@ -683,6 +695,7 @@ cdef class PolicyReader:
         free(self.places)
 
     def read(self, Tree tree not None, source):
+        """Read a document, or a list of them. Tell whether there was any document, or a faulty list."""
         cdef int root, item, end, count = 0, before = self.findings.errors
         self.tree = tree
         self.check = Checker(tree, source, self.findings)
@@ -912,6 +925,8 @@ cdef Py_ssize_t MOST_KEYS = 4_000
 
 
 cdef class JsonWriter:
+    """Writes one document."""
+
     def __cinit__(self):
         self.pieces = []
         self.open = []
@@ -1000,6 +1015,11 @@ cdef class JsonWriter:
 
 
 def write_json(document):
+    """Return a host's document as JSON text, indented by two: what its places are counted in.
+
+    Raises:
+        DocumentError: it holds what JSON does not have, or passes a limit; the message names the value.
+    """
     cdef JsonWriter writer = JsonWriter()
     cdef Py_ssize_t depth
     cdef bint mapping

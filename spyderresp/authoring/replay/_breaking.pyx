@@ -171,6 +171,16 @@ cdef bint _refuses(const Gate* gate, int32_t target, double now, int32_t limit, 
 
 
 def step_breakers(Kills kills not None, tuple limits not None):
+    """Return what breakers would have done, were every kill tried at its own time.
+
+    Args:
+        kills: those that would be carried out are tried, in order of time.
+        limits: for each policy, for each namespace, overall; the window; the limit while warming up, and how long that
+            takes from the first kill on. Times in seconds.
+
+    Returns:
+        Time, breaker, limit and refused kills of each opening; kills refused; kills allowed.
+    """
     cdef int32_t of_policy = limits[0], of_namespace = limits[1], overall = limits[2], warm = limits[4]
     cdef double window = limits[3], warm_seconds = limits[5], now, started
     cdef _Breakers held = _Breakers()

@@ -10,10 +10,16 @@ cdef enum:
 
 @cython.final
 cdef class Distinct:
+    """Knows outcomes again from one batch to the next, as long as one index decides."""
+
     def __dealloc__(self):
         free_rows(&self.table)
 
     def numbers(self, Batch batch not None, told):
+        """Return the number of each of a batch's outcomes, as int32.
+
+        ``told`` numbers an outcome that was not met before.
+        """
         cdef int32_t count = batch.decisions.count, outcome, at
         cdef bytes made = PyBytes_FromStringAndSize(NULL, count * sizeof(int32_t))
         cdef int32_t* numbers = <int32_t*>PyBytes_AS_STRING(made)

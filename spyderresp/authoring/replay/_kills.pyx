@@ -58,6 +58,17 @@ cdef str _said(ActionPlan plan, int place):
 
 @cython.final
 cdef class Kills:
+    """Kills that were met.
+
+    Args:
+        pod: paths of a target whose values, joined, tell a pod from others; the last of them is its name.
+        process: the same of a process, to be followed by its pid.
+
+    Attributes:
+        unknown: kills of a target that nothing tells from others.
+        whats: actions with the policies that ask for them, by their number in ``attempts``.
+    """
+
     def __cinit__(self, tuple pod not None, tuple process not None):
         self.texts.factor = <uint64_t>int.from_bytes(os.urandom(8), "little") | 1
         self.whats = []
@@ -82,6 +93,7 @@ cdef class Kills:
         free(self.points.bytes)
 
     def outcome(self, kills):
+        """Take the next outcome's kills: action, policies, whether it kills a pod, whether it is carried out."""
         cdef int32_t end = self.spans[self.outcomes], room
         if self.outcomes + 2 > self.outcome_room:
             room = 2 * self.outcome_room + 64
@@ -100,9 +112,11 @@ cdef class Kills:
         self.spans[self.outcomes] = end
 
     def has(self, int32_t number):
+        """Tell whether an outcome has a kill."""
         return 0 <= number < self.outcomes and self.spans[number] < self.spans[number + 1]
 
     def any(self, bytes numbers not None):
+        """Tell whether one of these outcomes, numbers of int32, has a kill."""
         cdef const int32_t* told = <const int32_t*>PyBytes_AS_STRING(numbers)
         cdef Py_ssize_t i
         for i in range(PyBytes_GET_SIZE(numbers) // <Py_ssize_t>sizeof(int32_t)):
@@ -153,6 +167,7 @@ cdef class Kills:
         )
 
     def strike(self, int32_t number, second, namespace, tuple process not None, tuple pod not None):
+        """Count the kills of one event: its outcome, its time, its namespace, and the key and name of either target."""
         cdef Said said
         if not 0 <= number < self.outcomes:
             raise ValueError("there is no such outcome")
@@ -163,6 +178,7 @@ cdef class Kills:
         self.count(&said, NAN if second is None else second)
 
     def strike_plan(self, int32_t number, second, ActionPlan plan not None):
+        """Count the kills of a plan: its outcome, its time."""
         cdef Said said
         cdef int32_t at
         cdef int pod
@@ -196,6 +212,11 @@ cdef class Kills:
         return "/".join(texts)
 
     def walk(self, Batch batch not None, bytes numbers not None, seconds, TargetColumns cells not None):
+        """Count the kills of a batch's rows; arguments as of ``Occurrences.add_rows``.
+
+        Raises:
+            ValueError: a row holds what is no text; nothing is counted then.
+        """
         cdef const int32_t* outcomes = batch.decisions.outcomes
         cdef const int32_t* told = <const int32_t*>PyBytes_AS_STRING(numbers)
         cdef const double* times = <const double*><uintptr_t>seconds
@@ -437,6 +458,7 @@ cdef class Kills:
         return 0
 
     def deaths(self):
+        """Return how many pods, then processes: those of which a kill is carried out, those of which none is."""
         cdef int64_t[4] counts
         cdef int32_t i
         memset(counts, 0, sizeof(counts))
@@ -445,6 +467,7 @@ cdef class Kills:
         return (counts[2], counts[3]), (counts[0], counts[1])
 
     def namespaces(self):
+        """Return each namespace, with kills executed and audited, as they were met."""
         cdef const Struck* struck
         cdef int32_t i
         cdef Py_ssize_t place
@@ -466,6 +489,7 @@ cdef class Kills:
             free(counts)
 
     def most_struck(self, int most):
+        """Return the most struck: whether it is a pod, its name, its namespace, kills executed and audited."""
         cdef int32_t* best = <int32_t*>malloc((most + 1) * sizeof(int32_t))
         cdef int32_t count = 0, at, i
         cdef const Struck* struck
@@ -517,6 +541,7 @@ cdef class Kills:
         return order if order else (size > than) - (size < than)
 
     def part(self):
+        """Return all of it but the outcomes, for ``add_part`` of another."""
         cdef int64_t used = self.texts.starts[self.texts.count] if self.texts.count else 0
         return (
             list(self.whats),
@@ -528,6 +553,11 @@ cdef class Kills:
         )
 
     def add_part(self, tuple part not None):
+        """Add what another counted of later events.
+
+        Raises:
+            ValueError: it is damaged.
+        """
         cdef int32_t* numbers
         cdef int32_t* places
         cdef bytes texts, starts, struck, attempts

@@ -83,6 +83,7 @@ cdef bint read_moment(const uint8_t* text, Py_ssize_t size, double* seconds) noe
 
 
 def second_of(moment, otherwise):
+    """Return an event's time in epoch seconds, or None. ``otherwise`` reads what is no text in the common form."""
     cdef double seconds
     if PyUnicode_CheckExact(moment) and PyUnicode_IS_COMPACT_ASCII(moment):
         if read_moment(<const uint8_t*>PyUnicode_DATA(moment), PyUnicode_GET_LENGTH(moment), &seconds):
@@ -91,6 +92,13 @@ def second_of(moment, otherwise):
 
 
 def seconds_of_texts(tuple column not None, Py_ssize_t rows, otherwise):
+    """Return the epoch seconds of a column of texts, as _batch.pyi describes it: doubles, NaN where there are none.
+
+    ``otherwise`` reads a text that is not in the common form.
+
+    Raises:
+        ValueError: an index or offset leads out of its column.
+    """
     cdef Column texts
     cdef bytes made = PyBytes_FromStringAndSize(NULL, rows * sizeof(double))
     cdef double* seconds = <double*>PyBytes_AS_STRING(made)

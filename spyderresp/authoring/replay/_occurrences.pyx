@@ -34,6 +34,18 @@ cdef inline double _floor_to(double second, double width) noexcept nogil:
 
 @cython.final
 cdef class Occurrences:
+    """Counts of numbers, altogether and over time.
+
+    Args:
+        widths: lengths of a bucket in seconds, one a multiple of the one before.
+        most: how many buckets there may be.
+
+    Attributes:
+        width: seconds of a bucket.
+        events: how many were counted.
+        timeless: how many of them have no time.
+    """
+
     def __cinit__(self, tuple widths not None, int most):
         self.widths = widths
         self.most = most
@@ -125,6 +137,7 @@ cdef class Occurrences:
         return 0
 
     def add(self, int32_t number, second, int64_t count=1):
+        """Count a number so often at a time in epoch seconds."""
         if count <= 0:
             raise ValueError("what is counted was met")
         self.reach(number)
@@ -136,6 +149,13 @@ cdef class Occurrences:
             self.put(self.bucket(second), number, count)
 
     def add_rows(self, Batch batch not None, bytes numbers not None, seconds):
+        """Count a batch's rows.
+
+        Args:
+            batch: the rows.
+            numbers: the number of each of its outcomes, as int32.
+            seconds: the address of each row's epoch seconds, doubles, NaN where there is none; 0 where no row has any.
+        """
         cdef const int32_t* outcomes = batch.decisions.outcomes
         cdef const int32_t* told = <const int32_t*>PyBytes_AS_STRING(numbers)
         cdef const double* times = <const double*><uintptr_t>seconds
@@ -165,6 +185,7 @@ cdef class Occurrences:
                 self.put(start, number, 1)
 
     def widen(self, int64_t width):
+        """Make buckets no shorter than that."""
         while self.width < width:
             if self.step + 1 >= len(self.widths):
                 raise ValueError("there is no such width")
@@ -172,9 +193,15 @@ cdef class Occurrences:
         self.first = self.end = NAN
 
     def total(self, int32_t number):
+        """Return how often a number was counted."""
         return self.totals[number] if 0 <= number < self.count else 0
 
     def buckets(self, bytes kinds=None):
+        """Return how often each number was counted, by the second at which a bucket begins.
+
+        Args:
+            kinds: what to count in place of each number, as int32.
+        """
         cdef const int32_t* kind = NULL
         cdef const Met* met
         cdef uint32_t i
