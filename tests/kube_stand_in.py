@@ -1,6 +1,6 @@
 """A stand-in for kube-apiserver: it answers as version 1.20 was seen to, and refuses what the published schema refuses.
 
-``python -m tests.rig.kubernetes`` runs the same tests against the real one. Faults can be planted here only.
+``python -m tests.trials.kubernetes`` runs the same tests against the real one. Faults can be planted here only.
 """
 
 from __future__ import annotations

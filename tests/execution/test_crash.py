@@ -1,4 +1,4 @@
-"""kill -9 at every boundary of execute and journal, as tests/rig/crash.py tries it, and that this can find faults."""
+"""kill -9 at every boundary of execute and journal, as in tests/trials/crash.py, and that this can find faults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from rig import namespace
+from trials import namespace
 
 import spyderresp
 
@@ -20,7 +20,7 @@ def rig(*options: str) -> dict[str, object]:
     root = str(Path(spyderresp.__file__).parents[1])
     # A process of its own: it forks, and here there may be threads.
     done = subprocess.run(
-        [sys.executable, "-m", "rig", "crash", *options],
+        [sys.executable, "-m", "trials", "crash", *options],
         capture_output=True,
         text=True,
         check=False,

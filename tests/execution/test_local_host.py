@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig.events import PROC, engine_for, event_of, guard
+from trials.events import PROC, engine_for, event_of, guard
 
 import spyderresp
 from spyderresp.execution.protection import Protection

@@ -1,17 +1,17 @@
-"""A pid that is an innocent's by now: a few of the trials of ``python -m tests.rig reuse``."""
+"""A pid that is an innocent's by now: a few of the trials of ``python -m tests.trials reuse``."""
 
 from __future__ import annotations
 
 import json
 
 import pytest
-from rig import namespace
+from trials import namespace
 
 pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
 
 
 def trials(count: int, *arguments: str) -> dict[str, int]:
-    done = namespace.run("rig.reuse", ["--trials", str(count), *arguments])
+    done = namespace.run("trials.reuse", ["--trials", str(count), *arguments])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 

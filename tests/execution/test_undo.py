@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from rig.events import engine_for, event_of, guard
+from trials.events import engine_for, event_of, guard
 
 import spyderresp
 from spyderresp.execution.undo import undo, undoable

@@ -178,7 +178,7 @@ GOOD: dict[str, Any] = {
         ({1}, "SR019"),
         (date(2026, 1, 1), "SR019"),
         (10**400, "SR019"),
-        (object(), "SR019"),
+        pytest.param(object(), "SR019", id="object"),
         ({7: "a"}, "SR016"),
         ({None: "a"}, "SR016"),
         ({10**399: "a"}, "SR016"),

@@ -1,4 +1,4 @@
-"""A few trials of ``tests/rig/brokers.py``: service and broker are killed, and nothing is lost or done twice."""
+"""A few trials of ``tests/trials/brokers.py``: service and broker are killed, and nothing is lost or done twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nats_server import PROGRAM
 
 import spyderresp
 
-RIG = Path(__file__).parents[1] / "rig"
+RIG = Path(__file__).parents[1] / "trials"
 NEEDED = pytest.mark.skipif(PROGRAM is None, reason="no nats-server is installed")
 
 

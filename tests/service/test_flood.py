@@ -1,4 +1,4 @@
-"""A few seconds of the flood that ``tests/rig/flood.py`` makes, against a small queue too."""
+"""A few seconds of the flood that ``tests/trials/flood.py`` makes, against a small queue too."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import spyderresp
 
-RIG = Path(__file__).parents[1] / "rig" / "flood.py"
+RIG = Path(__file__).parents[1] / "trials" / "flood.py"
 
 
 # One round is acted on, one waits for that, one is decided and one waits to be: what eight send finds no room.
