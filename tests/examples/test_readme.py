@@ -66,7 +66,7 @@ def test_the_python_runs(folder: Path) -> None:
 def test_the_python_type_checks(tmp_path: Path) -> None:
     mypy = pytest.importorskip("mypy.api")
     (tmp_path / "readme.py").write_text("".join(blocks("python")))
-    files = [str(tmp_path / "readme.py"), str(ROOT / "examples/quickstart.py")]
+    files = [str(tmp_path / "readme.py"), *(str(ROOT / f"examples/{name}.py") for name in ("quickstart", "embed"))]
     out, err, code = mypy.run([*files, "--strict", "--cache-dir", str(tmp_path / "cache")])
     assert code == 0, out + err
 
