@@ -1,4 +1,4 @@
-"""A service that embeds spyderresp: events in, flags and kills out, each once, and no server of ours in between.
+"""A service that embeds spyderresp: it reads events, raises flags and kills processes, each step once.
 
 python examples/embed.py examples/policies node-7 < events.jsonl
 """
@@ -10,21 +10,21 @@ import sys
 from pathlib import Path
 
 import spyderresp
-from spyderresp.executors import JsonLines, LocalHost
+from spyderresp.executors import Executor, JsonLines, LocalHost
 from spyderresp.guards import Guard, Limits, Protection
 from spyderresp.journal import Journal
 
 
 def main(policies: str, machine: str) -> None:
     engine = spyderresp.Engine(spyderresp.load(policies))
-    # One guard for the life of the process: it is what counts.
+    # Keep one guard for the life of the process: the guard counts kills.
     guard = Guard(
         limits=Limits(policy=5, namespace=5, overall=10),
         protection=Protection().including(namespaces=frozenset({"payments"})),
     )
-    executors = [LocalHost(machine), JsonLines("flags.jsonl")]
+    executors: list[Executor] = [LocalHost(machine), JsonLines("flags.jsonl")]
     with Journal(Path("journal.sqlite")) as journal:
-        # What a crash left open is checked against reality, before anything new.
+        # Steps that a crash interrupted are checked before new events are read.
         for outcome in spyderresp.reconcile(executors, journal, guard):
             print(outcome.status, outcome.action, outcome.reason, file=sys.stderr)
         for line in sys.stdin:

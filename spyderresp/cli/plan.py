@@ -16,8 +16,9 @@ from spyderresp.decision import ActionPlan, PlannedAction
 from spyderresp.errors import EventError
 from spyderresp.policies.vocabulary import FLAG_TEXTS, NAMESPACE_NAME_LABEL, Disposition
 
-# A plan as text, for the person who was woken by it.
+# A plan as text. It is a decision: `plan` and `explain` carry nothing out, so `execute` reads as what would happen.
 
+_SHOWN: Final[dict[str, str]] = {"execute": "would execute"}
 _COLOURS: Final[dict[str, str]] = {
     "execute": "red",
     "audit": "yellow",
@@ -124,7 +125,8 @@ def _body(plan: ActionPlan, paint: Paint) -> Iterator[str]:
 
 
 def _action(action: PlannedAction, paint: Paint) -> Iterator[str]:
-    label = paint(_COLOURS[action.disposition], f"{action.disposition:<{_LABEL}}")
+    shown = _SHOWN.get(action.disposition, action.disposition)
+    label = paint(_COLOURS[action.disposition], f"{shown:<{_LABEL}}")
     short = "".join(f" {key}={safe(str(value))}" for key, value in action.items if key not in FLAG_TEXTS)
     yield f"  {label}  {paint('bold', action.name)}{short}"
     if action.reason is not None:
@@ -147,6 +149,7 @@ def _text(key: str, text: str) -> Iterator[str]:
         yield f"{_INDENT}| {safe(line)}".rstrip()
 
 
+_END: Final = "nothing was carried out"
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 _EPILOG: Final = """\
 examples:
@@ -154,7 +157,8 @@ examples:
   tail -F events.jsonl | spyderresp plan --policies policies/ --format text
   spyderresp plan --policies policies/ --mode audit --form falco alerts.jsonl
 
-a plan in JSON ends with `line`, the line of its event; a bad event is named on standard error
+each plan in JSON ends with `line`, the line of its event; the text form ends with "nothing was carried out";
+errors in events go to standard error
 
 exit codes: 0 fine; 1 some events are bad, all others are planned; 2 a policy cannot be read;
 3 wrong usage, or input or output fails"""
@@ -205,6 +209,8 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
                 progress.update(line)
     finally:
         progress.clear()
+    if args.format == "text":
+        streams.write(_END)
     return 1 if bad else 0
 
 
