@@ -381,7 +381,14 @@ def contained() -> None:
 @case
 def a_proc_of_another_pid_namespace_is_refused() -> None:
     pid = program("ready(); forever()")
-    command = ["unshare", "--pid", "--fork", sys.executable, "-c", f"from trials import corners; corners.elsewhere({pid})"]
+    command = [
+        "unshare",
+        "--pid",
+        "--fork",
+        sys.executable,
+        "-c",
+        f"from trials import corners; corners.elsewhere({pid})",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stderr
     assert alive(pid)
