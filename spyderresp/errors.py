@@ -29,7 +29,7 @@ _SHOWN_IN_ERROR = 20
 
 
 class Location(NamedTuple):
-    """A place in a policy text: its path, and line and column counted from 1 (0 where the whole file is meant)."""
+    """A place in a policy text: its path, and line and column counted from 1 (both 0 for the whole file)."""
 
     path: str
     line: int
@@ -72,7 +72,7 @@ class Diagnostic(NamedTuple):
         help: what to do about it, or an empty text.
         source_line: the line of the source text that the location names (a window of it, if long), or an empty text.
         source_column: where in ``source_line`` the place is, from 1.
-        width: how many columns of it are meant, at least 1.
+        width: how many columns to underline, at least 1.
         fix: how ``check --fix`` mends it, where it can; loading alone does not look for one.
     """
 

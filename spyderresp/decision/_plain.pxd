@@ -21,7 +21,7 @@ cdef class PlainWords:
     cdef uint8_t* bytes
     cdef Piece* pieces[TEXTS]     # of each column; behind the last an empty one, for null
     cdef int32_t counts[TEXTS]
-    cdef int told[TEXTS]          # which bit of an action tells whether it has one; -1 where it always has
+    cdef int valid_bit[TEXTS]     # the bit of an action that is set where it has this text; -1 where it always has one
     cdef readonly Py_ssize_t memory    # bytes
 
 cdef class PlainActions:

@@ -38,10 +38,10 @@ cdef void _find_pieces(PlainWords words, const Decisions* decisions, int column,
     """Find what each action says in a column."""
     cdef Py_ssize_t i
     cdef int32_t word
-    cdef int told = words.told[column]
+    cdef int bit = words.valid_bit[column]
     for i in range(decisions.spans[decisions.count]):
         word = _word(&decisions.actions[i], column)
-        if told >= 0 and not decisions.actions[i].valid_bits >> told & 1:
+        if bit >= 0 and not decisions.actions[i].valid_bits >> bit & 1:
             word = words.counts[column]
         pieces[i] = words.pieces[column][word]
 
@@ -100,7 +100,7 @@ cdef void _write_rows(const Decisions* decisions, int32_t* rows, int32_t* places
     starts[decisions.rows] = <int32_t>at
 
 
-cdef void _write_bits(const Decisions* decisions, int told, uint8_t* to) noexcept nogil:
+cdef void _write_bits(const Decisions* decisions, int bit, uint8_t* to) noexcept nogil:
     cdef Py_ssize_t row
     cdef int64_t i
     cdef int32_t outcome
@@ -108,7 +108,7 @@ cdef void _write_bits(const Decisions* decisions, int told, uint8_t* to) noexcep
     for row in range(decisions.rows):
         outcome = decisions.outcomes[row]
         for i in range(decisions.spans[outcome], decisions.spans[outcome + 1]):
-            bits |= <uint32_t>(decisions.actions[i].valid_bits >> told & 1) << at
+            bits |= <uint32_t>(decisions.actions[i].valid_bits >> bit & 1) << at
             at += 1
             if at == 8:
                 to[0] = bits
@@ -135,7 +135,7 @@ cdef class PlainWords:
             raise MemoryError
         self.memory = size + COPIED
         for column in range(<int>TEXTS):
-            self.told[column] = _NULLABLE.index(TEXT_COLUMNS[column]) if TEXT_COLUMNS[column] in _NULLABLE else -1
+            self.valid_bit[column] = _NULLABLE.index(TEXT_COLUMNS[column]) if TEXT_COLUMNS[column] in _NULLABLE else -1
             self.counts[column] = len(words[column])
             self.memory += (self.counts[column] + 1) * sizeof(Piece)
             self.pieces[column] = <Piece*>calloc(self.counts[column] + 1, sizeof(Piece))

@@ -29,7 +29,7 @@ _ALIGNED: Final = 64
 
 
 class Memory:
-    """Tells arrays as numbers, as ``decision._batch`` takes them, and keeps alive what they lead to."""
+    """Turns Arrow buffers into addresses for ``decision._batch``, and keeps the buffers alive."""
 
     def __init__(self) -> None:
         self.kept: list[Any] = []

@@ -37,7 +37,7 @@ from spyderresp.decision.arrow_columns import Columns, Memory, field_place, piec
 from spyderresp.errors import EventError, SpyderrespError
 from spyderresp.policies.vocabulary import FLAG_TEXTS, SCOPES
 
-# What the rows of a record batch say of their events: whom they are about, id, time, attribution.
+# Columns of a record batch that describe the event itself: target, id, time and attribution.
 
 _OWN: Final = ("id", "time", "policy_uid", "policy_name")
 _NAME_LABEL: Final = "kubernetes.io/metadata.name"
@@ -240,7 +240,7 @@ class BatchResult(Sequence[ActionPlan]):
         and ``index`` of its first source; ``sources``, how many there are.
         """
         count = self._decided.count_actions()
-        # Columns of texts without a word are all null: they share memory that nobody ever writes to.
+        # Text columns without a word are all null. They share memory that is never written.
         empty = {name for name in _WORDED if not len(self.kept.words[name])}
         nothing = pa.py_buffer(bytes(4 * count if empty else 0))
         sizes = {"row": 8 * count, **dict.fromkeys(_NARROW, count)}
@@ -347,7 +347,7 @@ def plain(result: BatchResult) -> Plain:
     if max(count, *made.sizes.values()) > _MOST:
         raise pa.ArrowInvalid("the actions of these events are more than one array holds: hand in fewer")
     texts = [name for name in TEXT_COLUMNS if len(result.kept.words[name])]
-    # Columns without a text are all null, and share memory that nobody ever writes to.
+    # Columns without a text are all null. They share memory that is never written.
     nothing = pa.py_buffer(bytes(4 * (count + 1)))
     sizes = {"rows": 4 * count, "place": 4 * count, "starts": 4 * (len(result) + 1)}
     sizes |= dict.fromkeys(NUMBER_COLUMNS, 4 * count)

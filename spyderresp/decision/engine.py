@@ -88,7 +88,7 @@ class Engine(EngineBase):
         compiled = self._compile(policies)
         old, self._compiled = self._compiled, compiled
         self._serve(compiled.index)
-        # Whoever decides meanwhile would wait for as long as it takes to give all of that back at once.
+        # Free the old policies in small steps: freeing all at once would hold the GIL and delay other threads.
         old.index.forget()
         held = list(old.policy_set)
         del old

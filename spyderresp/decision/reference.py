@@ -121,12 +121,12 @@ def applies(policy: Policy, event: Mapping[str, Any], options: Options) -> bool:
     if not policy.enabled:
         return False
     if event.get("policy_uid") is not None:
-        attributed, bears = True, policy.uid == event["policy_uid"]
+        attributed, is_named = True, policy.uid == event["policy_uid"]
     elif event.get("policy_name") is not None:
-        attributed, bears = True, policy.name == event["policy_name"]
+        attributed, is_named = True, policy.name == event["policy_name"]
     else:
-        attributed, bears = False, True
-    return bears and all(
+        attributed, is_named = False, True
+    return is_named and all(
         (attributed and event.get(selector.scope) is None) or matches(selector, event, options)
         for selector in policy.selectors
     )

@@ -257,7 +257,7 @@ def _column(columns: Mapping[str, pa.Array], field: pa.Field) -> pa.Array:
 
 def _nothing(count: int) -> pa.Array:
     """Return a column of texts that are all null."""
-    # Of pages that nobody writes to, and that therefore cost nothing.
+    # Zeroed pages that are never written cost no memory.
     empty = pa.py_buffer(bytes(4 * (count + 1)))
     return pa.Array.from_buffers(_TEXT, count, [empty, empty, empty])
 

@@ -17,14 +17,14 @@ from spyderresp.policies.policy_set import Clause, Entry, Policy, PolicySet, Sel
 #: How many policy sets a process keeps compiled.
 _KEPT: Final = 4
 _COMPILING: Final = threading.Lock()
-#: The quickest: what is packed is texts that come again and again.
+#: The fastest level; policy texts repeat, so they still pack well.
 _LEVEL: Final = 1
 _NOWHERE: Final = Location("", 0, 0)
 Options = tuple[Defaults, NotIn, Literal["audit"] | None]
 
 
 class Shipped:
-    """Policies and options; equal where digest and options are, so that whoever has them compiled unpacks nothing.
+    """Policies and options. Equal where digest and options are, so that a worker unpacks policies only once.
 
     Args:
         digest: of the policies.
@@ -76,7 +76,7 @@ def compiled(shipped: Shipped) -> Engine:
 
 @functools.lru_cache(maxsize=_KEPT)
 def packed(shipped: Shipped) -> bytes:
-    """Return the policies as they are sent. Remembered as engines are, or every job of theirs would pack them anew."""
+    """Return the packed policies. Cached, so that several jobs with the same policies pack them once."""
     return pack(shipped.policies)
 
 

@@ -57,7 +57,7 @@ def decide(
     """
     function = Decide(policies, explode=explode, keep=keep, defaults=defaults, not_in=not_in, mode=mode)
     kept = function.kept(events.columns)
-    # What nobody looks at is not read, nor sent to where it would be dropped; it may have any type.
+    # Columns that are not used are not read and not sent, so they may have any type.
     schema = StructType([field for field in events.schema if field.name in COLUMNS or field.name in kept])
     said = to_arrow_schema(schema)
     function.schema(said)
@@ -66,7 +66,8 @@ def decide(
     columns = {name: events[_quoted(name)] for name in reads}
     sent = events.select(
         *(_cut(column, cut[name]).alias(name) if name in cut else column for name, column in columns.items()),
-        # An object of nulls is one that is there. Told beside it: in a CASE around it, readers read all of its fields.
+        # A struct of nulls is present, not absent. A flag column says so: a CASE around the struct would make Parquet
+        # readers read all of its fields.
         *(columns[name].isNotNull().alias(f"{name} is there") for name in cut),
     )
     fields = [schema[name] for name in kept]

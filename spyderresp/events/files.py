@@ -1,4 +1,4 @@
-"""Which files are meant, and what each holds: told by its first bytes, not by its name."""
+"""Finds files of recorded events, and detects by its first bytes what each one holds."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class RecordedError(SpyderrespError):
 
 
 def files(words: Sequence[str]) -> Iterator[str]:
-    """Yield the files that are meant: each word a file, a directory to be walked, a glob, or ``-``.
+    """Yield the files of a command line: each word is a file, a directory to walk, a glob, or ``-``.
 
     Of a directory, files named as events are (``.jsonl``, ``.parquet``, ...), in order of their path parts; what begins
     with a dot is passed over.
 
     Raises:
-        RecordedError: there is none, or standard input is meant twice.
+        RecordedError: there is no file, or standard input is named twice.
     """
     if words.count(STDIN) > 1:
         raise RecordedError(STDIN, "standard input can be read only once")

@@ -16,8 +16,6 @@ from spyderresp.errors import EventError
 from spyderresp.events import falco, normal, spyderbat, tetragon
 from spyderresp.events.field_readers import json_kind
 
-# What an adapter is, and how one is found for a record.
-
 _SHOWN_OF_A_KIND = 80
 
 
@@ -28,7 +26,7 @@ class Adapter:
     Attributes:
         name: the name of the form, such as ``falco``.
         description: one line about it, for people.
-        recognises: tells from a record's shape whether it has this form. Never raises.
+        recognises: returns whether a record has the shape of this form. Never raises.
         convert: returns the event of a record; raises ``EventError`` with the path in the record that is wrong.
             Leaves the record as it is, and shares no mutable object with it. May be called by name on a record that
             ``recognises`` would not take.
@@ -69,7 +67,7 @@ class Adapters:
         return tuple(adapter.name for adapter in self.items)
 
     def extended(self, adapter: Adapter) -> Adapters:
-        """Return a collection with one more adapter, asked before those that are here: the newest knows best.
+        """Return a collection with one more adapter, tried before the others.
 
         Raises:
             ValueError: a form of that name is here already.
@@ -129,7 +127,7 @@ def _check(record: object) -> None:
 
 __all__ = ["BUILT_IN", "Adapter", "Adapters", "adapt"]
 
-#: The forms that this package knows, in the order in which they are tried.
+#: The built-in forms, in the order in which they are tried.
 BUILT_IN: Final = Adapters(
     (
         Adapter(

@@ -11,9 +11,9 @@ from spyderresp.events.tetragon import is_event
 
 
 def is_normal(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record bears no mark of another form.
+    """Return whether a record has no key of another form.
 
-    Every object of the normal form may be missing, and other keys are carried along, so nothing marks it but that.
+    Every object of the normal form may be missing and other keys are kept, so no key identifies it.
     """
     return not (isinstance(record.get("schema"), str) or is_guardian(record) or is_alert(record) or is_event(record))
 

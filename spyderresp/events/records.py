@@ -30,7 +30,7 @@ def converted(record: Any, form: str | None) -> Any:
         EventError: no adapter takes it.
     """
     adapter = BUILT_IN.recognise(record) if form is None else BUILT_IN.named(form)
-    # Nobody else holds the record, so what is in the normal form already need not be copied.
+    # The caller made this record for us, so a record in the normal form need not be copied.
     return record if adapter.name == "normal" else BUILT_IN.adapt(record, adapter.name)
 
 
@@ -57,7 +57,7 @@ class LineSplitter:
     """Cuts a stream into pieces of whole lines, in bounded memory.
 
     Args:
-        limit: the most bytes of a line; one that is longer is passed over, and told.
+        limit: the most bytes of a line; a longer line is skipped and its number reported.
         number: the number of the first line to come.
 
     Attributes:

@@ -17,10 +17,8 @@ from spyderresp.events.files import Kind, RecordedError
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
 
-# Record batches out of Parquet, texts that repeat as dictionaries (extra: ``arrow``).
-#
-# A dictionary's texts are looked up once each, and reading it copies no text a row. Arrow reads dictionaries inside
-# structs from one row group at a time only, as each has its own.
+# Parquet: columns of repeated texts are read as dictionaries, so that each distinct text is looked up once. Arrow reads
+# dictionaries inside structs only one row group at a time.
 
 #: Bytes of a value, in the file, up to which a column is taken for one of dictionaries.
 _SMALL: Final = 4
@@ -39,7 +37,12 @@ class ParquetTable:
         self.schema: pa.Schema = self._plain.schema_arrow
 
     def batches(self, size: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        """Yield the rows, at most so many at a time: of these columns, told by their paths; None: of all."""
+        """Yield the rows, at most ``size`` at a time.
+
+        Args:
+            size: the most rows of a batch.
+            columns: the paths of the columns to read; None: all.
+        """
         metadata = self._plain.metadata
         repeating = [] if columns is None else self._repeating(columns)
         if not repeating or metadata.num_rows < _LONG * metadata.num_row_groups:
@@ -50,7 +53,7 @@ class ParquetTable:
             yield from short.iter_batches(size, row_groups=[group], columns=columns, use_threads=False)
 
     def never_null(self, path: str) -> bool:
-        """Tell whether a column is known to have a value in every row, by what the file says of each row group."""
+        """Return whether the statistics of every row group say that a column has no null."""
         metadata, schema = self._plain.metadata, self._plain.schema
         place = next((number for number in range(len(schema)) if schema.column(number).path == path), None)
         if place is None:
@@ -81,22 +84,22 @@ def _among(path: str, columns: Sequence[str]) -> bool:
     return any(path == column or path.startswith(f"{column}.") for column in columns)
 
 
-# Which columns of a table are looked at: those that policies name, and those that whoever reads asks for.
+# The columns of a table to read: those that policies name, and those that the caller asks for.
 
 _LABELS: Final = "labels"
-#: Whether an event has these decides what applies to it, whatever the policies name.
-_TOLD: Final = ("process", "pod")
+#: Read in any case: whether an event has these scopes decides which policies apply to it.
+_ALWAYS: Final = ("process", "pod")
 
 
 @dataclass(frozen=True)
 class RequiredColumns:
-    """What is looked at.
+    """The columns to read.
 
     Attributes:
-        own: names of columns that are no scopes.
+        own: names of columns that are not scopes.
         fields: keys of each scope.
         labels: keys of labels of each scope.
-        instead: by a path, those that are looked at where it has no value.
+        instead: for a path, the paths to read where it has no value.
     """
 
     own: tuple[str, ...]
@@ -105,7 +108,7 @@ class RequiredColumns:
     instead: Mapping[str, tuple[str, ...]]
 
     def paths(self, schema: pa.Schema, never_null: Callable[[str], bool]) -> list[str]:
-        """Return the paths of the columns to read, of a scope at least one: any of them tells whether it is there.
+        """Return the paths of the columns to read. At least one of each scope: it shows whether the scope is present.
 
         Args:
             schema: that of the table.
@@ -122,7 +125,7 @@ class RequiredColumns:
         found = [name for name in self.own if name in schema.names]
         for scope in SCOPES:
             places = schema.get_all_field_indices(scope)
-            if not places or not (fields.get(scope) or self.labels.get(scope) or scope in _TOLD):
+            if not places or not (fields.get(scope) or self.labels.get(scope) or scope in _ALWAYS):
                 continue
             kind = schema.types[places[0]]
             if len(places) == 1 and pa.types.is_struct(kind):
@@ -152,20 +155,20 @@ class RequiredColumns:
 def required_columns(
     policies: Iterable[PolicySet],
     own: Iterable[str],
-    whom: Iterable[str],
+    targets: Iterable[str],
     instead: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> RequiredColumns:
-    """Return what of events is looked at.
+    """Return the columns of events to read.
 
     Args:
-        policies: what decides.
-        own: columns that are read beside what attributes an event.
-        whom: paths that are read of whom an event is about, such as ``pod.name``.
-        instead: by a path, those that are read where it has no value.
+        policies: the policy sets that decide.
+        own: further columns, such as ``time``.
+        targets: the paths that identify the target, such as ``pod.name``.
+        instead: for a path, the paths to read where it has no value.
     """
     fields: dict[str, set[str]] = defaultdict(set)
     labels: dict[str, set[str]] = defaultdict(set)
-    for path in whom:
+    for path in targets:
         scope, _, key = path.partition(".")
         fields[scope].add(key)
     for held in policies:
@@ -225,7 +228,7 @@ def _batches(file: IO[bytes], kind: Kind, columns: RequiredColumns) -> Iterator[
 
 
 def is_normal(schema: pa.Schema) -> bool:
-    """Tell whether a table's columns bear no mark of another form."""
+    """Return whether a table has no column of another form."""
     return _MARKS.isdisjoint(schema.names)
 
 

@@ -118,8 +118,8 @@ cdef inline int following(Tree tree, int cell) noexcept:
     return tree.cells[cell].link if kind == SEQUENCE or kind == MAPPING else cell + 1
 
 
-cdef inline int meant(Tree tree, int cell) noexcept:
-    """Return the node itself where an alias stands for it."""
+cdef inline int target_of(Tree tree, int cell) noexcept:
+    """Return the node that an alias points to; any other node is returned as it is."""
     return tree.cells[cell].link if tree.cells[cell].kind == ALIAS else cell
 
 

@@ -268,7 +268,7 @@ cdef class Tree:
 
     cdef int get(self, int mapping, int number) noexcept:
         cdef int key = self.key(mapping, number)
-        return -1 if key < 0 else meant(self, key + 1)
+        return -1 if key < 0 else target_of(self, key + 1)
 
     cdef int key(self, int mapping, int number) noexcept:
         cdef int end = self.cells[mapping].link, cell = mapping + 1
@@ -282,7 +282,7 @@ cdef class Tree:
         """Return a node as plain data. Not recursive: through aliases a document may be deeper than it is written."""
         cdef int cell, end, value
         cdef object result
-        root = meant(self, root)
+        root = target_of(self, root)
         result = self.begun(root)
         cdef list pending = [(result, root)]
         while pending:
@@ -293,7 +293,7 @@ cdef class Tree:
             if self.cells[cell].kind == SEQUENCE:
                 cell += 1
                 while cell < end:
-                    value = meant(self, cell)
+                    value = target_of(self, cell)
                     held = self.begun(value)
                     (<list>holder).append(held)
                     if self.cells[value].kind >= SEQUENCE:
@@ -302,7 +302,7 @@ cdef class Tree:
                 continue
             cell = own(self, cell + 1, end)
             while cell < end:
-                value = meant(self, cell + 1)
+                value = target_of(self, cell + 1)
                 held = self.begun(value)
                 (<dict>holder)[self.texts.keys[self.cells[cell].link]] = held
                 if self.cells[value].kind >= SEQUENCE:
@@ -340,7 +340,7 @@ cdef class Tree:
 cdef tuple _node(Tree self, int cell):
     cdef int end, kind
     # Recursive, which is fine for looking at a document; reading one never does this.
-    cell = meant(self, cell)
+    cell = target_of(self, cell)
     cdef Cell* at = &self.cells[cell]
     kind, end = at.kind, at.link
     if kind < SEQUENCE:
@@ -853,21 +853,21 @@ cdef class YamlBuilder:
                 raise duplicate_key(tree.text(key), at.start, at.end)
             key = following(tree, key + 1)
         if merge >= 0:
-            source = meant(tree, merge + 1)
+            source = target_of(tree, merge + 1)
             if tree.cells[source].kind == MAPPING:
                 self.merge_from(source)
             else:
                 end = tree.cells[source].link
                 source += 1
                 while source < end:
-                    self.merge_from(meant(tree, source))
+                    self.merge_from(target_of(tree, source))
                     source = following(tree, source)
             tree.cells[mapping].link = tree.count
         return 0
 
     cdef int finish_key(self, int cell) except -1:
         cdef Tree tree = self.tree
-        cdef int key = meant(tree, cell), number
+        cdef int key = target_of(tree, cell), number
         at = &tree.cells[key]
         if not is_text(tree, key):
             raise DocumentError("SR016", "a key must be a text", at.start, at.end)
@@ -881,13 +881,13 @@ cdef class YamlBuilder:
 
     cdef int check_merge(self, int key) except -1:
         cdef Tree tree = self.tree
-        cdef int source = meant(tree, key + 1), end = tree.cells[source].link
+        cdef int source = target_of(tree, key + 1), end = tree.cells[source].link
         cdef bint good = tree.cells[source].kind == MAPPING
         if tree.cells[source].kind == SEQUENCE:
             source += 1
             good = source < end
             while source < end:
-                good = good and tree.cells[meant(tree, source)].kind == MAPPING
+                good = good and tree.cells[target_of(tree, source)].kind == MAPPING
                 source = following(tree, source)
         if not good:
             at = &tree.cells[key]
@@ -903,7 +903,7 @@ cdef class YamlBuilder:
             at = tree.cells[key]
             if not self.texts.again(at.link):
                 tree.push(KEY, at.start, at.end, at.link)
-                value = meant(tree, key + 1)
+                value = target_of(tree, key + 1)
                 tree.push(ALIAS, tree.cells[value].start, tree.cells[value].end, value)
             key = own(tree, following(tree, key + 1), end)
         return 0

@@ -8,7 +8,7 @@ from libc.stdlib cimport free, realloc
 
 from spyderresp._gil cimport pause
 from spyderresp.policies._document cimport (
-    MAPPING, NOTHING, SEQUENCE, among, following, is_text, known, meant, own, words,
+    MAPPING, NOTHING, SEQUENCE, among, following, is_text, known, target_of, own, words,
 )
 
 from spyderresp.policies import document_limits as _document
@@ -176,7 +176,7 @@ cdef class SelectorReader:
         end = self.tree.cells[node].link
         entry = own(self.tree, node + 1, end)
         while entry < end:
-            self.entry(entry, meant(self.tree, entry + 1))
+            self.entry(entry, target_of(self.tree, entry + 1))
             entry = own(self.tree, following(self.tree, entry + 1), end)
         if self.check.errors > before:
             return None
@@ -243,7 +243,7 @@ cdef class SelectorReader:
         end = self.tree.cells[value].link
         value += 1
         while value < end:
-            if self.tree.cells[meant(self.tree, value)].kind >= SEQUENCE:
+            if self.tree.cells[target_of(self.tree, value)].kind >= SEQUENCE:
                 return False
             value = following(self.tree, value)
         return True
@@ -258,7 +258,7 @@ cdef class SelectorReader:
         while key < end:
             word = self.tree.text(key)
             if self.known_field(key, word):
-                self.match(primitive, key, word, meant(self.tree, key + 1))
+                self.match(primitive, key, word, target_of(self.tree, key + 1))
             key = own(self.tree, following(self.tree, key + 1), end)
         return 0
 
@@ -296,7 +296,7 @@ cdef class SelectorReader:
             )
             return None
         while item < end:
-            text = self.check.text(meant(self.tree, item), what)
+            text = self.check.text(target_of(self.tree, item), what)
             if text is None:
                 good = False
             else:
@@ -311,7 +311,7 @@ cdef class SelectorReader:
         end = self.tree.cells[sequence].link
         item = sequence + 1
         while item < end:
-            value = meant(self.tree, item)
+            value = target_of(self.tree, item)
             if self.tree.cells[value].kind == MAPPING or self.check.mapping(value, f"an item of {primitive}"):
                 self.expression(primitive, value)
             item = following(self.tree, item)
@@ -410,7 +410,7 @@ cdef class ResponseReader:
             item = sequence + 1
             index = 0
             while item < end:
-                entry = self.item(meant(self.tree, item), index)
+                entry = self.item(target_of(self.tree, item), index)
                 if entry is not None:
                     entries.append(entry)
                 item = following(self.tree, item)
@@ -472,7 +472,7 @@ cdef class ResponseReader:
         self.key = found
         self.action = self.tree.text(found)
         self.skipped = -1
-        value = meant(self.tree, found + 1)
+        value = target_of(self.tree, found + 1)
         null = self.tree.cells[value].kind == NOTHING
         if count == 1:
             self.body = MISSING if null else value
@@ -612,7 +612,7 @@ cdef class ResponseReader:
                 else:
                     if number == SERVICE_SELECTOR:
                         self.service_selector(key)
-                    selector = self.selectors.read(key, meant(self.tree, key + 1), scope_of(number))
+                    selector = self.selectors.read(key, target_of(self.tree, key + 1), scope_of(number))
                     if selector is not None:
                         selectors.append(selector)
             key = self.after(key)
@@ -710,7 +710,7 @@ cdef class PolicyReader:
         end = tree.cells[root].link
         item = root + 1
         while item < end:
-            self.document(meant(tree, item))
+            self.document(target_of(tree, item))
             item = following(tree, item)
             count += 1
             if count % DOCUMENTS_PER_PAUSE == 0:
@@ -865,7 +865,7 @@ cdef class PolicyReader:
                     word = quoted(self.tree.text(name))
                     message = f"the vendor's policies of type {quoted(policy_type)} take no {word}"
                     self.check.error("SR515", name, message)
-                selector = self.selectors.read(name, meant(self.tree, name + 1), scope)
+                selector = self.selectors.read(name, target_of(self.tree, name + 1), scope)
                 if selector is not None:
                     selectors.append(selector)
             name = own(self.tree, following(self.tree, name + 1), end)

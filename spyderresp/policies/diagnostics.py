@@ -73,7 +73,7 @@ class Findings:
         help: str = "",
         fix: Fix | None = None,
     ) -> None:
-        """Record a finding; ``start`` is None where the text as a whole is meant."""
+        """Record a finding; ``start`` is None for a finding about the whole text."""
         kind = CODES[code]
         level = "error" if kind.repair and self.strict else kind.level
         if start is None:

@@ -16,7 +16,7 @@ MAX_ALIASED: Final = 1_000_000
 class DocumentError(SpyderrespError):
     """A text cannot be made into nodes. Raised inside loading only; becomes a diagnostic there.
 
-    ``start`` is None where the text as a whole is meant.
+    ``start`` is None for the whole text.
     """
 
     def __init__(

@@ -155,7 +155,7 @@ def trees(source: Source, texts: Texts | None = None) -> Iterator[Tree]:
     except DocumentError:
         if not_json is None or not source.path.endswith(".json"):
             raise
-        # It is neither; its author meant JSON.
+        # It is neither. It looks like JSON, so report the fault as one of JSON.
         raise DocumentError("SR007", f"not valid JSON: {not_json.message}", not_json.offset) from None
 
 

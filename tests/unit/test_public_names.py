@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,3 +138,23 @@ def test_without_native_modules_the_import_says_how_to_build(tmp_path: Path) -> 
     last = done.stderr.splitlines()[-1]
     assert last.startswith("ImportError: spyderresp's native modules are not built")
     assert "pip install" in last
+
+
+def test_in_an_unbuilt_source_tree_the_import_says_so(tmp_path: Path) -> None:
+    source = Path(spyderresp.__file__).parent
+    shutil.copytree(source, tmp_path / "spyderresp", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    (tmp_path / "setup.py").touch()
+    command = [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1]); import spyderresp", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert f"imports the source tree in {tmp_path}" in done.stderr.splitlines()[-1]
+
+
+def test_results_of_batches_have_a_public_name() -> None:
+    pytest.importorskip("pyarrow")
+    assert isinstance(spyderresp.Engine(spyderresp.PolicySet(())).evaluate_batch(_table()), spyderresp.BatchResult)
+
+
+def _table() -> Any:
+    import pyarrow as pa
+
+    return pa.table({"id": ["e1"]})
