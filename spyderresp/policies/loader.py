@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Mapping as AbstractMapping
 from typing import Any, Final, NamedTuple
 
-from spyderresp.errors import PolicyError
+from spyderresp.errors import Diagnostic, PolicyError
 from spyderresp.policies._document import Texts, Tree, read_json
 from spyderresp.policies._schema import PolicyReader, write_json
 from spyderresp.policies.diagnostics import Findings, Source, TooManyFindingsError
@@ -56,8 +57,13 @@ def loads(text: str, *, strict: bool = False, path: str = "<text>") -> PolicySet
 def from_documents(documents: Iterable[AbstractMapping[str, Any]], *, strict: bool = False) -> PolicySet:
     """Read policies from documents that the host already holds, such as parsed JSON.
 
-    Numbers and booleans count as their JSON text. Diagnostics name a document ``<document N>``, from 0, and give line
-    and column in its JSON text, indented by two.
+    Numbers and booleans count as their JSON text. Diagnostics name the document, from 0, and the path in it, such as
+    ``<document 0>: spec.response.actions[2].agentKillProcess``. Line and column are those in the document's JSON text,
+    indented by two.
+
+    Args:
+        documents: mappings, as a JSON or YAML parser returns them.
+        strict: make each lenient repair an error.
 
     Raises:
         PolicyError: anything is wrong with them; it carries every finding.
@@ -318,9 +324,43 @@ class _ReadDocument:
         self._document = document
 
     def read(self, reader: PolicyReader, findings: Findings) -> None:
+        before = len(findings.items)
         try:
             text = write_json(self._document)
-            source = Source(self._path, text)
-            reader.read(read_json(text, reader.texts, surrogates=True), source)
+            try:
+                reader.read(read_json(text, reader.texts, surrogates=True), Source(self._path, text))
+            finally:
+                lines = text.split("\n")
+                findings.items[before:] = [self._located(item, lines) for item in findings.items[before:]]
         except DocumentError as error:
             findings.about_path(error.code, error.message, self._path, help=error.help)
+
+    def _located(self, item: Diagnostic, lines: Sequence[str]) -> Diagnostic:
+        where = item.location
+        path = _path_in_json(lines, where.line) if where.path == self._path and where.line else ""
+        return item._replace(location=where._replace(path=f"{where.path}: {path}")) if path else item
+
+
+_decoder: Final = json.JSONDecoder()
+
+
+def _path_in_json(lines: Sequence[str], line: int) -> str:
+    """Return the path of the value on a line (from 1) of JSON text indented by two, such as ``spec.actions[2]``."""
+    parts: list[str] = []
+    indent = _indent(lines[line - 1])
+    place = 0
+    for number in range(line - 1, 0, -1):
+        text, above = lines[number - 1], _indent(lines[number - 1])
+        if above == indent and text[indent] not in "]}":
+            place += 1
+        elif above < indent:
+            if text.endswith("["):
+                parts.append(f"[{place}]")
+            else:
+                parts.append(f".{_decoder.raw_decode(lines[line - 1], indent)[0]}")
+            line, indent, place = number, above, 0
+    return "".join(reversed(parts)).removeprefix(".")
+
+
+def _indent(text: str) -> int:
+    return len(text) - len(text.lstrip(" "))

@@ -441,3 +441,18 @@ def test_nodes_are_those_that_pyyaml_composes(text: str, newline: str, bom: bool
     said = [ours(tree.nodes()) for tree in trees]
     assert len(said) == len(theirs)
     assert [null_as_written(*pair) for pair in zip(said, theirs, strict=True)] == theirs
+
+
+@given(st.data())
+def test_diagnostics_of_documents_name_the_path(data: st.DataObject) -> None:
+    """A wrong severity at a drawn place is reported under its path in the document."""
+    entries = data.draw(st.lists(st.just({"makeRedFlag": {"severity": "high"}}), min_size=1, max_size=4))
+    entries = [json.loads(json.dumps(entry)) for entry in entries]
+    index = data.draw(st.integers(0, len(entries) - 1))
+    entries[index]["makeRedFlag"]["severity"] = "hgh"
+    number = data.draw(st.integers(0, 2))
+    wrong = {**GOOD, "spec": {**GOOD["spec"], "response": {"default": entries, "actions": []}}}
+    with pytest.raises(spyderresp.PolicyError) as caught:
+        spyderresp.from_documents([*[GOOD] * number, wrong])
+    (found,) = [item for item in caught.value.diagnostics if item.code == "SR308"]
+    assert found.location.path == f"<document {number}>: spec.response.default[{index}].makeRedFlag.severity"
