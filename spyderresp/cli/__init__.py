@@ -15,11 +15,12 @@ from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.errors import SpyderrespError, __version__
 from spyderresp.policies.diagnostics import quoted, suggestion
 
-# Each is a module of this package, loaded when it is asked for: one needs little of what the others do.
+# Each verb is a module of this package, which is imported only for its verb.
 _VERBS: Final = (
     "check",
     "plan",
     "explain",
+    "explain-code",
     "test",
     "diff",
     "replay",
@@ -95,7 +96,7 @@ def _one_of(choices: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def _module(verb: str) -> Any:
-    return importlib.import_module(f"spyderresp.cli.{verb}")
+    return importlib.import_module(f"spyderresp.cli.{verb.replace('-', '_')}")
 
 
 def _parsers(names: Iterable[str] = _VERBS) -> tuple[_Parser, dict[str, _Parser]]:

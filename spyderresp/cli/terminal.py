@@ -217,7 +217,6 @@ _TAB: Final = 4
 _CUT: Final = "..."
 _LEAST_ROOM: Final = 30
 _LISTED_CODES: Final = 8
-DOCS: Final = "docs/codes"
 
 
 def diagnostic_text(diagnostic: Diagnostic, paint: Paint) -> str:
@@ -291,13 +290,10 @@ def _width(cells: Sequence[_Cell]) -> int:
 
 
 def pages(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return where the codes of these diagnostics are explained."""
+    """Return the command that explains the codes of these diagnostics."""
     codes = sorted({item.code for item in diagnostics})
-    if len(codes) == 1:
-        return f"{DOCS}/{codes[0]}.md"
-    listed = ", ".join(codes[:_LISTED_CODES])
     more = f" and {len(codes) - _LISTED_CODES} more" if len(codes) > _LISTED_CODES else ""
-    return f"{DOCS}/CODE.md, for each of {listed}{more}"
+    return f"`spyderresp explain-code {' '.join(codes[:_LISTED_CODES])}`{more}"
 
 
 def counted(diagnostics: Iterable[Diagnostic]) -> str:

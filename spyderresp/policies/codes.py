@@ -1,7 +1,15 @@
-"""The stable codes of every kind of finding. Each has a page of its name under ``docs/codes/``; a test holds that."""
+"""The stable codes of every kind of finding.
+
+``code_pages.md`` beside this module holds a page for each code. docs/codes has the same pages, one file each;
+tests/unit/test_code_pages.py holds the two equal and writes the files where SPYDERRESP_UPDATE_EXPECTED is set.
+"""
 
 from __future__ import annotations
 
+import functools
+import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Final, NamedTuple
 
 from spyderresp.errors import Level
@@ -198,3 +206,10 @@ CODES: Final = {
         *_LINTS,
     )
 }
+
+
+@functools.lru_cache(maxsize=1)
+def code_pages() -> Mapping[str, str]:
+    """Return the page of every code, in Markdown, by code."""
+    text = Path(__file__).with_name("code_pages.md").read_text(encoding="utf-8")
+    return {page[2:7]: page for page in re.split(r"\n(?=# SR\d{3}: )", text)}

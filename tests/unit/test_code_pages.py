@@ -19,7 +19,7 @@ from spyderresp.cli import main
 from spyderresp.executors import Recording
 from spyderresp.policies import diagnostics as findings
 from spyderresp.policies import document_limits, loader, yaml_reader
-from spyderresp.policies.codes import CODES
+from spyderresp.policies.codes import CODES, code_pages
 from spyderresp.policies.diagnostics import Source
 from spyderresp.service import trusted_files
 from spyderresp.service.config import build, executor_settings
@@ -203,3 +203,21 @@ def test_notes_and_warnings_never_end_a_load(monkeypatch: Any) -> None:
     policies = spyderresp.loads(text)
     assert [item.code for item in policies.diagnostics] == ["SR404"] * 9
     assert len(policies) == 9
+
+
+def test_pages_of_the_package_are_those_of_the_docs() -> None:
+    assert set(code_pages()) == set(CODES)
+    for code, page in code_pages().items():
+        path = PAGES / f"{code}.md"
+        if os.environ.get("SPYDERRESP_UPDATE_EXPECTED"):
+            path.write_text(page.rstrip("\n") + "\n")
+        assert path.read_text() == page.rstrip("\n") + "\n", code
+
+
+def test_the_command_prints_pages(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["explain-code", "sr133", "SR001"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("# SR133: the policy type needs a selector that is missing\n")
+    assert "\n# SR001: " in out
+    assert main(["explain-code", "SR999"]) == 3
+    assert "there is no code `SR999`" in capsys.readouterr().err
