@@ -1,8 +1,9 @@
-"""Rounds: what was accepted is decided, carried out and answered, in the order in which it came.
+"""The service loop: takes deliveries from the intake, decides, carries out and answers, in the order of arrival.
 
-One thread decides, another carries out, a round behind: while one waits for the disk the other decodes. A round takes
-what waits, up to ``ROUND`` events: the busier the service, the more events share one commit of the journal. A delivery
-is answered after its steps and their outcomes are in the journal (docs/decisions/0036-answers.md).
+The loop works in rounds. A round takes the waiting deliveries, up to ``ROUND`` events: the busier the service, the more
+events share one commit of the journal. One thread decides a round while another carries out the round before it, which
+mostly waits for the disk. A delivery is answered after its steps and their outcomes are in the journal
+(docs/decisions/0036-answers.md).
 """
 
 from __future__ import annotations
@@ -28,55 +29,55 @@ from spyderresp.service.metrics import Counts, ServiceObserver
 
 #: About how many events one round takes.
 ROUND: Final = 2000
-# Every target of one call is held open at once, by a descriptor each.
-_PLANS_AT_ONCE: Final = 200
-# How far apart in time what one call carries out may have come, in seconds.
-_AT_ONCE: Final = 5.0
-# How often to look whether whoever carries out is still there.
-_LOOK: Final = 0.5
+# Plans of one call of execute_many: it holds every target open at once, with a descriptor each.
+_PLANS_MAX_SPREAD: Final = 200
+# Most seconds between the first and the last arrival in one call.
+_MAX_SPREAD: Final = 5.0
+# Seconds between checks that the acting thread is alive.
+_CHECK: Final = 0.5
 
 
 @dataclass(frozen=True)
 class ServiceContext:
-    """Everything that decides and acts, and hears of it.
+    """The parts that the loop works with.
 
     Attributes:
-        engine: decides.
-        executors: act.
-        guard: refuses.
-        journal: remembers; None: nothing does.
-        form: the form of the records; None: recognised one by one.
-        teller: hears of bad events and outcomes.
-        counts: what is counted.
-        tracer: hears of rounds; None: nobody does.
+        engine: decides events.
+        executors: carry actions out.
+        guard: admits or refuses steps.
+        journal: records steps and outcomes; None: no journal.
+        observer: receives bad events and outcomes.
+        form: the form of the records; None: each record's form is recognised.
+        counts: the counters of the metrics.
+        tracer: receives one span for each round; None: no tracing.
     """
 
     engine: Engine
     executors: tuple[Executor, ...]
     guard: StepGuard
     journal: StepJournal | None
-    teller: ServiceObserver
+    observer: ServiceObserver
     form: str | None = None
     counts: Counts = field(default_factory=Counts)
     tracer: Tracer | None = None
 
 
 class Tracer(Protocol):
-    """Hears of rounds as they happen."""
+    """Traces rounds."""
 
     def round(self, deliveries: int, events: int) -> AbstractContextManager[list[StepOutcome]]:
-        """Return what is entered with a round and left with it; it is given the outcomes meanwhile."""
+        """Return a context manager for one round; the loop appends the outcomes to the list that it gives."""
 
 
-class _Untold:
-    """Nobody hears of rounds."""
+class _NoTracer:
+    """Traces nothing."""
 
     def round(self, deliveries: int, events: int) -> AbstractContextManager[list[StepOutcome]]:  # noqa: ARG002
         return contextlib.nullcontext([])
 
 
 class _Planned(NamedTuple):
-    """A plan that asks for something."""
+    """A plan with at least one action."""
 
     plan: ActionPlan
     event: Any
@@ -84,8 +85,8 @@ class _Planned(NamedTuple):
     line: int
 
 
-class _Told:
-    """What is to be answered about one delivery."""
+class _Reply:
+    """The answer to one delivery, while it is collected."""
 
     def __init__(self) -> None:
         self.events = 0
@@ -94,108 +95,108 @@ class _Told:
 
 
 class Decided(NamedTuple):
-    """A round that is decided, and not carried out yet."""
+    """A round after deciding, before it is carried out."""
 
     deliveries: Sequence[Delivery]
-    told: Sequence[_Told]
+    replies: Sequence[_Reply]
     planned: Sequence[_Planned]
     events: int
     digest: str
 
 
-def serve(intake: Intake, hands: ServiceContext, *, events: int = ROUND) -> None:
-    """Take rounds until the intake is closed and empty.
+def serve(intake: Intake, context: ServiceContext, *, events: int = ROUND) -> None:
+    """Process rounds until the intake is closed and empty.
 
     Raises:
-        Exception: what ended the rounds early; what was accepted and is not answered stays so.
+        Exception: the error that ended the loop early. Deliveries that are not answered yet stay unanswered.
     """
-    # One round is decided while the one before it waits for the disk; no more than that, or they would pile up here.
+    # At most one decided round waits; more would pile up in memory while the disk is slow.
     waiting: queue.Queue[Decided | None] = queue.Queue(maxsize=1)
-    acting = _Acting(waiting, hands)
+    acting = _Acting(waiting, context)
     acting.start()
-    while (deliveries := intake.take(events, _LOOK)) is not None:
-        # Nothing may come any more: whoever waits for an answer must not be left waiting where nobody gives it.
-        going_on = acting.hand_over(decide(deliveries, hands)) if deliveries else acting.is_alive()
-        if not going_on:
+    while (deliveries := intake.take(events, _CHECK)) is not None:
+        # Check also when nothing arrived: once the acting thread has ended, no sender may be left waiting.
+        acting_thread_alive = acting.hand_over(decide(deliveries, context)) if deliveries else acting.is_alive()
+        if not acting_thread_alive:
             break
     acting.end()
 
 
 class _Acting(threading.Thread):
-    """Carries out what is decided, round by round."""
+    """The thread that carries out decided rounds."""
 
-    def __init__(self, waiting: queue.Queue[Decided | None], hands: ServiceContext) -> None:
+    def __init__(self, waiting: queue.Queue[Decided | None], context: ServiceContext) -> None:
         super().__init__(name="acting", daemon=True)
         self._waiting = waiting
-        self._hands = hands
+        self._context = context
         self._failure: BaseException | None = None
 
     def run(self) -> None:
         try:
             while (decided := self._waiting.get()) is not None:
-                carry_out(decided, self._hands)
-        except BaseException as error:  # noqa: BLE001 - raised again by whoever hands rounds over
+                carry_out(decided, self._context)
+        except BaseException as error:  # noqa: BLE001 - end() raises it again
             self._failure = error
 
     def hand_over(self, decided: Decided | None) -> bool:
-        """Wait until the round before is done with; return False where there is nobody to take it."""
+        """Queue a round, waiting for the one before it; return False if the thread has ended."""
         while self.is_alive():
             with contextlib.suppress(queue.Full):
-                self._waiting.put(decided, timeout=_LOOK)
+                self._waiting.put(decided, timeout=_CHECK)
                 return True
         return False
 
     def end(self) -> None:
-        """Wait for the last round, and raise what went wrong."""
+        """Wait for the last round; raise the error that ended the thread, if any."""
         self.hand_over(None)
         self.join()
         if self._failure is not None:
             raise self._failure
 
 
-def decide(deliveries: Sequence[Delivery], hands: ServiceContext) -> Decided:
-    """Decide what was delivered, all of it by one policy set."""
-    told = [_Told() for _ in deliveries]
+def decide(deliveries: Sequence[Delivery], context: ServiceContext) -> Decided:
+    """Decide all events of the deliveries by one policy set."""
+    replies = [_Reply() for _ in deliveries]
     events: list[Any] = []
     places: list[tuple[int, int]] = []
     for number, delivery in enumerate(deliveries):
-        for line, event in unpack(delivery, hands.form):
+        for line, event in unpack(delivery, context.form):
             if isinstance(event, EventError):
-                told[number].bad.append(BadRecord(line, event))
+                replies[number].bad.append(BadRecord(line, event))
             else:
                 events.append(event)
                 places.append((number, line))
-    digest = hands.engine.policies.digest
-    plans = hands.engine.evaluate_many(events, on_error="collect")
+    digest = context.engine.policies.digest
+    plans = context.engine.evaluate_many(events, on_error="collect")
     planned: list[_Planned] = []
     for (number, line), event, plan in zip(places, events, plans, strict=True):
         if isinstance(plan, EventError):
-            told[number].bad.append(BadRecord(line, plan))
+            replies[number].bad.append(BadRecord(line, plan))
             continue
-        told[number].events += 1
+        replies[number].events += 1
         if plan:
             digest = plan.policy_set
             planned.append(_Planned(plan, event, number, line))
-    return Decided(deliveries, told, planned, len(events), digest)
+    return Decided(deliveries, replies, planned, len(events), digest)
 
 
-def carry_out(decided: Decided, hands: ServiceContext) -> None:
-    """Carry out what was decided, and answer each delivery."""
-    deliveries, told, planned, events, digest = decided
-    with (hands.tracer or _Untold()).round(len(deliveries), events) as heard:
-        for together in _together(planned, deliveries):
-            heard.extend(_carry_out(together, deliveries, told, hands))
-    _answer(deliveries, told, digest, hands)
+def carry_out(decided: Decided, context: ServiceContext) -> None:
+    """Carry out a decided round and answer each delivery."""
+    deliveries, replies, planned, events, digest = decided
+    with (context.tracer or _NoTracer()).round(len(deliveries), events) as outcomes:
+        for batch in _batches(planned, deliveries):
+            outcomes.extend(_carry_out(batch, deliveries, replies, context))
+    _answer(deliveries, replies, digest, context)
 
 
-def _together(planned: Sequence[_Planned], deliveries: Sequence[Delivery]) -> Iterator[Sequence[_Planned]]:
-    """Yield in their order what is carried out by one call: not too many, and what came at about the same time."""
+def _batches(planned: Sequence[_Planned], deliveries: Sequence[Delivery]) -> Iterator[Sequence[_Planned]]:
+    """Yield the plans in order, in batches for one call each: limited in number and in the spread of arrival times."""
     start, first, last = 0, 0.0, 0.0
     for place, item in enumerate(planned):
         arrived = deliveries[item.delivery].arrived
         first, last = min(first, arrived), max(last, arrived)
-        # What lay in a broker for long must not make what has just come as old as it is.
-        if place == start or place - start == _PLANS_AT_ONCE or last - first > _AT_ONCE:
+        # A batch counts as old as its oldest event: an event that waited in a broker must not age a fresh one.
+        if place == start or place - start == _PLANS_MAX_SPREAD or last - first > _MAX_SPREAD:
             if place > start:
                 yield planned[start:place]
             start, first, last = place, arrived, arrived
@@ -204,52 +205,54 @@ def _together(planned: Sequence[_Planned], deliveries: Sequence[Delivery]) -> It
 
 
 def _carry_out(
-    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: ServiceContext
+    planned: Sequence[_Planned], deliveries: Sequence[Delivery], replies: Sequence[_Reply], context: ServiceContext
 ) -> list[StepOutcome]:
-    heard: list[StepOutcome] = []
-    for item, report in zip(planned, _reports(planned, deliveries, told, hands), strict=True):
+    outcomes: list[StepOutcome] = []
+    for item, report in zip(planned, _reports(planned, deliveries, replies, context), strict=True):
         if report is None:
             continue
         source = deliveries[item.delivery].source
-        told[item.delivery].outcomes.update(outcome.status for outcome in report)
+        replies[item.delivery].outcomes.update(outcome.status for outcome in report)
         for outcome in report:
-            hands.teller.outcome(source, item.line, outcome)
+            context.observer.outcome(source, item.line, outcome)
         for alarm in report.alarms:
-            hands.teller.outcome(source, 0, alarm)
-        heard += (*report.outcomes, *report.alarms)
-    hands.counts.took((outcome.action, outcome.status) for outcome in heard)
-    return heard
+            context.observer.outcome(source, 0, alarm)
+        outcomes += (*report.outcomes, *report.alarms)
+    context.counts.took((outcome.action, outcome.status) for outcome in outcomes)
+    return outcomes
 
 
 def _reports(
-    planned: Sequence[_Planned], deliveries: Sequence[Delivery], told: Sequence[_Told], hands: ServiceContext
+    planned: Sequence[_Planned], deliveries: Sequence[Delivery], replies: Sequence[_Reply], context: ServiceContext
 ) -> list[ExecutionReport | None]:
-    """Return the reports; None for a plan that cannot be carried out, after saying so."""
+    """Return the report of each plan; None for a plan that cannot be carried out, which is recorded as a bad event."""
     plans, events = [item.plan for item in planned], [item.event for item in planned]
     # The earliest arrival: an event that waited long must not count as one that just came.
     arrived = min(deliveries[item.delivery].arrived for item in planned)
     try:
-        return list(execute_many(plans, hands.executors, hands.guard, hands.journal, events=events, arrived=arrived))
-    except Exception as error:  # noqa: BLE001 - one event must not end the service, nor keep others from being decided
+        return list(
+            execute_many(plans, context.executors, context.guard, context.journal, events=events, arrived=arrived)
+        )
+    except Exception as error:  # noqa: BLE001 - one event must not end the service or stop the others
         if len(planned) > 1:
-            return [_reports([item], deliveries, told, hands)[0] for item in planned]
+            return [_reports([item], deliveries, replies, context)[0] for item in planned]
         item = planned[0]
         reason = "nested too deeply" if isinstance(error, RecursionError) else f"{type(error).__name__}: {error}"
         wrong = EventError("id" if isinstance(error, RecursionError) else "", f"cannot be carried out: {reason}")
-        told[item.delivery].events -= 1
-        told[item.delivery].bad.append(BadRecord(item.line, wrong))
+        replies[item.delivery].events -= 1
+        replies[item.delivery].bad.append(BadRecord(item.line, wrong))
         return [None]
 
 
-def _answer(deliveries: Sequence[Delivery], told: Sequence[_Told], digest: str, hands: ServiceContext) -> None:
-    for delivery, said in zip(deliveries, told, strict=True):
-        said.bad.sort(key=lambda bad: bad.line)
-        for bad in said.bad:
-            hands.teller.bad(delivery.source, bad)
-        hands.counts.answered(delivery.kind, said.events, len(said.bad))
-        hands.counts.waited(max(0.0, time.time() - delivery.arrived))
-    # All lines of the round are said before anybody hears that it is over.
-    hands.teller.flush()
-    for delivery, said in zip(deliveries, told, strict=True):
+def _answer(deliveries: Sequence[Delivery], replies: Sequence[_Reply], digest: str, context: ServiceContext) -> None:
+    for delivery, reply in zip(deliveries, replies, strict=True):
+        reply.bad.sort(key=lambda bad: bad.line)
+        for bad in reply.bad:
+            context.observer.bad(delivery.source, bad)
+        context.counts.answered(delivery.kind, reply.events, len(reply.bad))
+        context.counts.waited(max(0.0, time.time() - delivery.arrived))
+    # Flush the log before answering senders, so that a sender that has its answer can find its lines in the log.
+    context.observer.flush()
+    for delivery, reply in zip(deliveries, replies, strict=True):
         if delivery.done is not None:
-            delivery.done(DeliveryResult(said.events, tuple(said.bad), dict(said.outcomes), digest))
+            delivery.done(DeliveryResult(reply.events, tuple(reply.bad), dict(reply.outcomes), digest))

@@ -147,22 +147,22 @@ class Watch:
         )
 
 
-# What a running service has to say, and to whom: the command line implements it.
+# The command line implements this protocol.
 
 Level = Literal["info", "warning", "error"]
 
 
 class ServiceObserver(Protocol):
-    """Hears what happens. Called from several threads; an exception out of it ends the service."""
+    """Receives what the service reports. Called from several threads; an exception that it raises ends the service."""
 
     def say(self, level: Level, message: str) -> None:
-        """Hear something about the service itself."""
+        """Receive a message about the service itself."""
 
     def bad(self, source: str, bad: BadRecord) -> None:
-        """Hear of an event that could not be decided."""
+        """Receive an event that could not be decided."""
 
     def outcome(self, source: str, line: int, outcome: StepOutcome) -> None:
-        """Hear what became of a step; ``line`` 0 is nobody's: a flag that a guard raised, or a later answer."""
+        """Receive the outcome of a step. ``line`` is 0 for a flag that a guard raised and for a later outcome."""
 
     def flush(self) -> None:
-        """Have everything said by now."""
+        """Write everything out before returning."""

@@ -38,7 +38,7 @@ class Reload:
         paths: of the policies.
         strict: as of ``load``.
         engine: decides by them.
-        teller: hears of every load.
+        observer: receives a message for every load.
         counts: counts them.
         watch: whether to look for changes; else only when asked.
         record: writes a load into the journal before it counts, or why there was none; raises ``JournalError``.
@@ -49,7 +49,7 @@ class Reload:
         self,
         paths: Sequence[str],
         engine: Engine,
-        teller: ServiceObserver,
+        observer: ServiceObserver,
         counts: Counts,
         *,
         strict: bool = False,
@@ -60,7 +60,7 @@ class Reload:
         self._paths = tuple(paths)
         self._strict = strict
         self._engine = engine
-        self._teller = teller
+        self._observer = observer
         self._counts = counts
         self._watch = watch
         self._record = record
@@ -104,11 +104,11 @@ class Reload:
         self._engine.replace(policies)
         same = policies.digest == before
         self._counts.reloaded("unchanged" if same else "ok")
-        self._teller.say("info", f"policies loaded: {len(policies):,}, {'unchanged' if same else policies.digest}")
+        self._observer.say("info", f"policies loaded: {len(policies):,}, {'unchanged' if same else policies.digest}")
 
     def _failed(self, reason: str) -> None:
         self._counts.reloaded("failed")
-        self._teller.say("error", f"policies cannot be loaded; those of before stay in force:\n{reason}")
+        self._observer.say("error", f"policies cannot be loaded; those of before stay in force:\n{reason}")
         # Where the journal cannot be written it is that which was just said, or will be with the next step.
         with contextlib.suppress(JournalError):
             if self._record is not None:
@@ -140,13 +140,13 @@ class OutcomePoller:
     """A chore: asks what became of steps that are under way.
 
     Args:
-        hands: whose executors are asked, and who hears of it.
+        context: its executors are asked; its observer receives the outcomes.
         journal: where the steps are.
         every: how many seconds lie between two times.
     """
 
-    def __init__(self, hands: ServiceContext, journal: OpenJournal, every: float = _EVERY) -> None:
-        self._hands = hands
+    def __init__(self, context: ServiceContext, journal: OpenJournal, every: float = _EVERY) -> None:
+        self._context = context
         self._journal = journal
         self._every = every
         self._next = time.monotonic() + every
@@ -167,16 +167,16 @@ class OutcomePoller:
     def ask(self) -> None:
         """Ask, and tell what became of what is over."""
         try:
-            ended = follow_up(self._hands.executors, self._journal)
+            ended = follow_up(self._context.executors, self._journal)
         except JournalError as error:
             if not self._failing:
                 self._failing = True
-                self._hands.teller.say("error", f"steps under way cannot be followed up: {error}")
+                self._context.observer.say("error", f"steps under way cannot be followed up: {error}")
             return
         self._failing = False
         for outcome in ended:
-            self._hands.teller.outcome("", 0, outcome)
-        self._hands.counts.took((outcome.action, outcome.status) for outcome in ended)
+            self._context.observer.outcome("", 0, outcome)
+        self._context.counts.took((outcome.action, outcome.status) for outcome in ended)
 
     def end(self, seconds: float) -> None:
         """Wait for whoever is at it."""

@@ -51,7 +51,7 @@ class Service:
     Args:
         sources: where events come from.
         intake: what they are handed in to.
-        hands: what decides, acts and hears of it.
+        context: the engine, executors, guard, journal and observer.
         chores: what is looked after meanwhile.
         drain: for how many seconds, once told to stop, what was accepted may still take.
         monitor: answers about the service, to the very end; it keeps no service from ending.
@@ -62,7 +62,7 @@ class Service:
         self,
         sources: Sequence[Source],
         intake: Intake,
-        hands: ServiceContext,
+        context: ServiceContext,
         *,
         chores: Sequence[PeriodicTask] = (),
         drain: float = DRAIN,
@@ -73,7 +73,7 @@ class Service:
         self._monitor = monitor
         self._announced = announced
         self._intake = intake
-        self._hands = hands
+        self._context = context
         self._chores = tuple(chores)
         self._drain = drain
         # Its put() may be interrupted by a signal whose handler calls put(), unlike that of a lock or a condition.
@@ -98,7 +98,7 @@ class Service:
 
         Raises:
             SourceError: a source cannot be opened; nothing was read from any.
-            Exception: what ended the rounds; a teller or sink whose reader went away, say.
+            Exception: the error that ended the loop, such as an observer or sink whose reader went away.
         """
         opened: list[Source] = []
         stop, last = Stop(), Stop()
@@ -110,7 +110,7 @@ class Service:
             if self._monitor is not None:
                 watching.append(self._thread(self._watch, self._monitor, last))
             if self._announced:
-                self._hands.teller.say("info", f"events from {', '.join(source.name for source in opened)}")
+                self._context.observer.say("info", f"events from {', '.join(source.name for source in opened)}")
             return self._run(stop)
         finally:
             last.call()
@@ -161,7 +161,7 @@ class Service:
                     chore.asked()
             elif word == "failed":
                 self._failures.append(str(about))
-                self._hands.teller.say("error", str(about))
+                self._context.observer.say("error", str(about))
             elif word == "ended":
                 reading -= 1
         return None
@@ -183,7 +183,7 @@ class Service:
         try:
             monitor.run(self._intake, stop)
         except SourceError as error:
-            self._hands.teller.say("error", str(error))
+            self._context.observer.say("error", str(error))
 
     def _read(self, source: Source, stop: Stop) -> None:
         try:
@@ -197,6 +197,6 @@ class Service:
 
     def _rounds(self) -> None:
         try:
-            serve(self._intake, self._hands)
+            serve(self._intake, self._context)
         except BaseException as error:  # noqa: BLE001 - raised again where the service was run
             self._words.put(("broken", error))

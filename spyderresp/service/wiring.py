@@ -42,7 +42,7 @@ def assemble(
     settings: Settings,
     policies: PolicySet,
     executors: tuple[Executor, ...],
-    teller: ServiceObserver,
+    observer: ServiceObserver,
     journal: Journal | None = None,
 ) -> Iterator[tuple[Service, Counts]]:
     """Put a service together; at the end everything that it held is closed, the journal last.
@@ -53,7 +53,7 @@ def assemble(
         settings: of the service; its executors are not looked at.
         policies: what decides at first.
         executors: what acts.
-        teller: hears of everything.
+        observer: receives everything that the service reports.
         journal: where steps are written.
 
     Raises:
@@ -65,19 +65,19 @@ def assemble(
     engine = Engine(policies, defaults=settings.defaults, not_in=settings.not_in, mode=settings.mode)
     guard = guard_of(settings)
     spans = _spans() if settings.spans else None
-    hands = ServiceContext(engine, executors, guard, journal, teller, settings.form, counts, spans)
+    context = ServiceContext(engine, executors, guard, journal, observer, settings.form, counts, spans)
     intake = Intake(settings.max_events, settings.max_bytes)
     watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
-    making = SourceFactory(settings, _positions(settings), teller, counts, watch)
+    making = SourceFactory(settings, _positions(settings), observer, counts, watch)
     sources = making.sources()
     live = not all(map(is_finite, settings.sources))
     monitor = None if settings.monitor is None else making.monitor(settings.monitor)
-    chores: list[PeriodicTask] = [_reload(settings, engine, executors, teller, counts, journal, live=live)]
-    following = None if journal is None else OutcomePoller(hands, journal)
+    chores: list[PeriodicTask] = [_reload(settings, engine, executors, observer, counts, journal, live=live)]
+    following = None if journal is None else OutcomePoller(context, journal)
     if journal is not None and following is not None:
         chores.append(following)
-        _begin(hands, journal, policies, settings)
-    service = Service(sources, intake, hands, chores=chores, drain=settings.drain, monitor=monitor, announced=live)
+        _begin(context, journal, policies, settings)
+    service = Service(sources, intake, context, chores=chores, drain=settings.drain, monitor=monitor, announced=live)
     watch.ready = lambda: service.ready
     try:
         yield service, counts
@@ -112,7 +112,7 @@ def _reload(
     settings: Settings,
     engine: Engine,
     executors: tuple[Executor, ...],
-    teller: ServiceObserver,
+    observer: ServiceObserver,
     counts: Counts,
     journal: Journal | None,
     *,
@@ -126,7 +126,7 @@ def _reload(
     return Reload(
         settings.policies,
         engine,
-        teller,
+        observer,
         counts,
         strict=settings.strict,
         watch=settings.watch and live,
@@ -135,12 +135,12 @@ def _reload(
     )
 
 
-def _begin(hands: ServiceContext, journal: Journal, policies: PolicySet, settings: Settings) -> None:
+def _begin(context: ServiceContext, journal: Journal, policies: PolicySet, settings: Settings) -> None:
     """Write which policies decide, and end what an earlier process left open."""
     journal.record_policies(policies.digest, settings.policies, policies=len(policies))
-    ended = reconcile(hands.executors, journal, hands.guard)
+    ended = reconcile(context.executors, journal, context.guard)
     if ended:
-        hands.teller.say("warning", f"{len(ended):,} steps were left open by an earlier process; each is ended now")
+        context.observer.say("warning", f"{len(ended):,} steps were left open by an earlier process; each is ended now")
     for outcome in ended:
-        hands.teller.outcome("", 0, outcome)
-    hands.counts.took((outcome.action, outcome.status) for outcome in ended)
+        context.observer.outcome("", 0, outcome)
+    context.counts.took((outcome.action, outcome.status) for outcome in ended)

@@ -18,13 +18,13 @@ from spyderresp.service.sources.file import Positions
 class Brokered:
     """Runs from when it is made."""
 
-    def __init__(self, said: BrokerSource, hands: ServiceContext, **more: Any) -> None:
-        self.hands = hands
+    def __init__(self, said: BrokerSource, context: ServiceContext, **more: Any) -> None:
+        self.context = context
         settings = Settings(sources=(said,), **more)
         intake = Intake(settings.max_events, settings.max_bytes)
-        watch = Watch(hands.engine, hands.guard, intake)
-        self.sources = SourceFactory(settings, Positions(None), hands.teller, hands.counts, watch).sources()
-        self.service = Service(self.sources, intake, hands)
+        watch = Watch(context.engine, context.guard, intake)
+        self.sources = SourceFactory(settings, Positions(None), context.observer, context.counts, watch).sources()
+        self.service = Service(self.sources, intake, context)
         self.ending: list[Ending] = []
         self.thread = threading.Thread(target=lambda: self.ending.append(self.service.run()), daemon=True)
         self.thread.start()

@@ -1,4 +1,4 @@
-"""A service under test: its own hands, and a teller that keeps what it hears."""
+"""A service under test, with an observer that keeps what it receives."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def put(path: Path, text: str) -> None:
 
 @dataclass
 class Heard:
-    """A teller."""
+    """An observer."""
 
     said: list[tuple[str, str]] = field(default_factory=list)
     bads: list[tuple[str, int, str]] = field(default_factory=list)
@@ -87,7 +87,7 @@ def recording() -> Recording:
 
 
 @pytest.fixture
-def hands(heard: Heard, recording: Recording) -> ServiceContext:
+def context(heard: Heard, recording: Recording) -> ServiceContext:
     engine = spyderresp.Engine(spyderresp.loads(POLICY))
     return ServiceContext(engine, (recording,), Guard(kill_switch=None), None, heard)
 

@@ -62,12 +62,12 @@ def test_a_service_that_kills_believes_no_open_broker(start, kind, source):
     assert program.end() == 0, program.err
 
 
-def making(source: BrokerSource, hands: ServiceContext) -> SourceFactory:
-    watch = Watch(hands.engine, hands.guard, Intake())
-    return SourceFactory(Settings(sources=(source,)), Positions(None), hands.teller, hands.counts, watch)
+def making(source: BrokerSource, context: ServiceContext) -> SourceFactory:
+    watch = Watch(context.engine, context.guard, Intake())
+    return SourceFactory(Settings(sources=(source,)), Positions(None), context.observer, context.counts, watch)
 
 
-def test_who_connects_to_kafka_and_how(hands, tmp_path, monkeypatch):
+def test_who_connects_to_kafka_and_how(context, tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA_PASSWORD", "correct-horse")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -85,41 +85,41 @@ def test_who_connects_to_kafka_and_how(hands, tmp_path, monkeypatch):
     for one, other, protocol in ((None, None, "PLAINTEXT"), (None, tls, "SSL"), (login, None, "SASL_PLAINTEXT")):
         assert librdkafka(replace(said, login=one, tls=other))["security.protocol"] == protocol
     # The client knows these settings, and looks at the files.
-    (source,) = making(said, hands).sources()
+    (source,) = making(said, context).sources()
     source.open()
 
 
 @pytest.mark.parametrize("kind", ["kafka", "nats"])
 @pytest.mark.parametrize("more", [{"tls": BrokerTls("gone")}, {"login": Login(credentials="gone")}])
-def test_a_file_that_is_not_there(hands, kind, more):
+def test_a_file_that_is_not_there(context, kind, more):
     said = BrokerSource(kind, ("a:1",), ("t",), "d", **more)
     with pytest.raises(ConfigurationError, match=rf"{kind} a:1: error\[SR612\]: gone: no such file"):
-        making(said, hands).sources()
+        making(said, context).sources()
 
 
 @pytest.mark.parametrize("kind", ["kafka", "nats"])
-def test_a_password_that_is_not_there(hands, kind):
+def test_a_password_that_is_not_there(context, kind):
     said = BrokerSource(kind, ("a:1",), ("t",), "d", login=Login("u", Secret(env="NOT_SET")))
     with pytest.raises(ConfigurationError, match=rf"{kind} a:1: error\[SR612\]: the variable `NOT_SET` is not set"):
-        making(said, hands).sources()
+        making(said, context).sources()
 
 
-def test_what_came_long_ago_expires_alone(hands, heard):
+def test_what_came_long_ago_expires_alone(context, heard):
     """An event without a time is as old as its delivery; those that came with it are not."""
-    hands = replace(hands, guard=Guard(kill_switch=None, expiry=60.0))
+    context = replace(context, guard=Guard(kill_switch=None, expiry=60.0))
     now = time.time()
     arrivals = [now, now - 600, now - 599, now, now - 3]
     deliveries = [Delivery("kafka", line(n), arrived, whole=True) for n, arrived in enumerate(arrivals)]
-    carry_out(decide(deliveries, hands), hands)
+    carry_out(decide(deliveries, context), context)
     said = [outcome.status for _, _, outcome in heard.outcomes if outcome.action == "agentKillProcess"]
     assert said == ["done", "expired", "expired", "done", "done"]
 
 
 @pytest.mark.parametrize("count", [0, 1, 200, 201, 450])
-def test_what_is_carried_out_together(hands, recording, count):
-    hands = replace(hands, guard=Guard(kill_switch=None))
+def test_what_is_carried_out_together(context, recording, count):
+    context = replace(context, guard=Guard(kill_switch=None))
     deliveries = [Delivery("kafka", line(n), 100.0 * (n // 150), whole=True) for n in range(count)]
-    carry_out(decide(deliveries, hands), hands)
+    carry_out(decide(deliveries, context), context)
     assert [step.event for step in recording.acted if step.is_flag and step.event] == [f"e{n}" for n in range(count)]
 
 

@@ -30,24 +30,26 @@ TOKEN = "correct-horse-battery-staple"
 class Served:
     """A listener and, unless ``idle``, the rounds behind it."""
 
-    def __init__(self, hands: Any, source: NetworkSource, settings: Settings, *, idle: bool = False) -> None:
+    def __init__(self, context: Any, source: NetworkSource, settings: Settings, *, idle: bool = False) -> None:
         self.intake = Intake(settings.max_events, settings.max_bytes)
         self.counts = Counts()
-        watch = Watch(hands.engine, hands.guard, self.intake, ready=lambda: True)
-        making = SourceFactory(replace(settings, sources=(source,)), Positions(None), hands.teller, self.counts, watch)
+        watch = Watch(context.engine, context.guard, self.intake, ready=lambda: True)
+        making = SourceFactory(
+            replace(settings, sources=(source,)), Positions(None), context.observer, self.counts, watch
+        )
         (listener,) = making.sources()
         assert isinstance(listener, Listener)
         self.listener = listener
         self.listener.open()
         self.stop = Stop()
         self.threads = [threading.Thread(target=self.listener.run, args=(self.intake, self.stop), daemon=True)]
-        self._hands = hands
+        self._context = context
         if not idle:
             self.decide()
         self.threads[0].start()
 
     def decide(self) -> None:
-        self.threads.append(threading.Thread(target=serve, args=(self.intake, self._hands), daemon=True))
+        self.threads.append(threading.Thread(target=serve, args=(self.intake, self._context), daemon=True))
         self.threads[-1].start()
 
     def end(self) -> None:
@@ -85,13 +87,13 @@ class Served:
 
 
 @pytest.fixture
-def served(hands: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
+def served(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
     monkeypatch.setenv("TOKEN", TOKEN)
     started: list[Served] = []
 
     def served(*, token: bool = False, idle: bool = False, **settings: Any) -> Served:
         source = NetworkSource("http", "127.0.0.1", 0, token=Secret(env="TOKEN") if token else None)
-        started.append(Served(hands, source, replace(Settings(), **settings), idle=idle))
+        started.append(Served(context, source, replace(Settings(), **settings), idle=idle))
         return started[-1]
 
     yield served
@@ -178,7 +180,7 @@ def test_what_is_offered(served, method, path, headers, status):
     assert served().ask(method, path, line(1) if method in ("POST", "PUT") else b"", **headers)[0] == status
 
 
-def test_metrics(served, hands):
+def test_metrics(served, context):
     server = served()
     server.post(line(1) + b"{")
     status, text, headers = server.ask("GET", "/metrics")
@@ -187,7 +189,7 @@ def test_metrics(served, hands):
     shown = text.decode()
     for figure in ("spyderresp_queue_events 0.0", "spyderresp_ready 1.0", "spyderresp_policies 1.0"):
         assert f"\n{figure}\n" in shown
-    assert f'spyderresp_policy_set_info{{digest="{hands.engine.policies.digest}"}} 1.0' in shown
+    assert f'spyderresp_policy_set_info{{digest="{context.engine.policies.digest}"}} 1.0' in shown
 
 
 @pytest.mark.parametrize("chunked", [False, True])

@@ -206,4 +206,4 @@ def test_faults_of_the_command_line_are_told_like_those_of_a_file(start):
     assert "<command line>:3:9: error[SR610]" in text
     assert "error[SR608]: unknown executor `jsonlins`" in text
     assert "help: did you mean `jsonlines`?" in text
-    assert text.endswith("configuration cannot be used: 2 errors; see docs/codes/CODE.md, for each of SR608, SR610")
+    assert text.endswith("configuration cannot be used: 2 errors; see `spyderresp explain-code SR608 SR610`")

@@ -35,14 +35,14 @@ def mock() -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def member(hands: ServiceContext) -> Iterator[Callable[..., Brokered]]:
+def member(context: ServiceContext) -> Iterator[Callable[..., Brokered]]:
     started: list[Brokered] = []
 
     def member(
-        kafka: Cluster, topic: str, hands: ServiceContext = hands, *, session: float = 6.0, **more: Any
+        kafka: Cluster, topic: str, context: ServiceContext = context, *, session: float = 6.0, **more: Any
     ) -> Brokered:
         said = BrokerSource("kafka", (kafka.server,), (topic,), f"{topic}.dead-letters", patience=session)
-        started.append(Brokered(said, hands, **more))
+        started.append(Brokered(said, context, **more))
         return started[-1]
 
     yield member
@@ -51,7 +51,7 @@ def member(hands: ServiceContext) -> Iterator[Callable[..., Brokered]]:
         each.thread.join(240)
 
 
-def test_what_is_decided_is_committed(kafka, member, hands, recording, until):
+def test_what_is_decided_is_committed(kafka, member, context, recording, until):
     topic = kafka.topic()
     kafka.send(topic, *(line(n).strip() for n in range(100)))
     running = member(kafka, topic)
@@ -88,7 +88,7 @@ POISON = {
 }
 
 
-def test_what_cannot_be_decided_goes_to_the_dead_letters(kafka, member, hands, recording, until):
+def test_what_cannot_be_decided_goes_to_the_dead_letters(kafka, member, context, recording, until):
     topic = kafka.topic()
     kafka.send(topic, line(1), partition=0)
     for number, value in enumerate(POISON):
@@ -108,7 +108,7 @@ def test_what_cannot_be_decided_goes_to_the_dead_letters(kafka, member, hands, r
         assert (headers["spyderresp-partition"], headers["spyderresp-offset"]) == (b"0", b"%d" % (number + 1))
         assert len(headers["spyderresp-id"]) == 64
     assert flagged(recording) == ["e1", "e2", "e7"]
-    assert hands.counts.dead_letters == {"kafka": len(POISON) + 1}
+    assert context.counts.dead_letters == {"kafka": len(POISON) + 1}
 
 
 # Of Kafka's protocol: requests and errors.
@@ -127,7 +127,7 @@ def test_a_dead_letter_that_is_too_large_says_where_it_stands(mock, member, reco
     assert dict(letter.headers())["spyderresp-left-out"] == b"500 bytes are more than the topic takes"
 
 
-def test_nothing_is_committed_before_its_dead_letter_has_arrived(mock, member, hands, heard, until, monkeypatch):
+def test_nothing_is_committed_before_its_dead_letter_has_arrived(mock, member, context, heard, until, monkeypatch):
     refused = threading.Event()
     monkeypatch.setattr(Backoff, "wait", lambda backoff, failures: (refused.set(), 0.0)[1])
     topic = mock.topic()
@@ -135,12 +135,14 @@ def test_nothing_is_committed_before_its_dead_letter_has_arrived(mock, member, h
     # Refused again and again, until the test allows it.
     mock.fail(PRODUCE, *[NOT_ALLOWED] * 100_000)
     member(mock, topic)
-    until(lambda: hands.counts.decided == 2 and any("dead letters cannot be written" in said for _, said in heard.said))
+    until(
+        lambda: context.counts.decided == 2 and any("dead letters cannot be written" in said for _, said in heard.said)
+    )
     until(lambda: mock.committed(topic) == {0: 1})
-    assert hands.counts.dead_letters == {}
+    assert context.counts.dead_letters == {}
     mock.fail_no_more(PRODUCE)
     until(lambda: mock.committed(topic) == {0: 3})
-    assert hands.counts.dead_letters == {"kafka": 1}
+    assert context.counts.dead_letters == {"kafka": 1}
     assert heard.said[-1][1].endswith("goes on")
 
 
@@ -196,7 +198,7 @@ class Slow(Recording):
         return super().note(step)
 
 
-def test_partitions_are_handed_over_when_they_are_done(kafka, member, hands, heard, until):
+def test_partitions_are_handed_over_when_they_are_done(kafka, member, context, heard, until):
     """Members that come and go: each event is decided by one of them, and by no other if the broker takes the offsets.
 
     The mock takes none while a group changes, a real broker does.
@@ -206,7 +208,7 @@ def test_partitions_are_handed_over_when_they_are_done(kafka, member, hands, hea
     members = []
     sent = 0
     for worker in workers:
-        members.append(member(kafka, topic, replace(hands, executors=(worker,), counts=Counts())))
+        members.append(member(kafka, topic, replace(context, executors=(worker,), counts=Counts())))
         until(lambda worker=worker: kafka.send(topic, line(0)) or worker.acted)
         kafka.send(topic, *(line(n) for n in range(sent, sent + 300)))
         sent += 300
@@ -221,16 +223,16 @@ def test_partitions_are_handed_over_when_they_are_done(kafka, member, hands, hea
     assert all(flagged(worker) for worker in workers)
 
 
-def test_what_was_not_done_goes_to_the_other_member(kafka, member, hands, heard, until, monkeypatch):
+def test_what_was_not_done_goes_to_the_other_member(kafka, member, context, heard, until, monkeypatch):
     monkeypatch.setattr("spyderresp.service.sources.kafka._HAND_OVER", 0.5)
     topic = kafka.topic()
     for partition in range(4):
         kafka.send(topic, *(line(partition * 10 + n) for n in range(10)), partition=partition)
     stuck, quick = Slow(240.0), Recording()
-    (source,) = member(kafka, topic, replace(hands, executors=(stuck,), counts=Counts())).sources
+    (source,) = member(kafka, topic, replace(context, executors=(stuck,), counts=Counts())).sources
     # All of it is handed in.
     until(lambda: stuck.attempted and source._held == 40 and not source._waiting)
-    member(kafka, topic, replace(hands, executors=(quick,), counts=Counts()))
+    member(kafka, topic, replace(context, executors=(quick,), counts=Counts()))
     # It gets two of the four partitions, with all that is in them.
     until(lambda: len(flagged(quick)) == 20)
     until(lambda: sum(kafka.committed(topic).values()) == 20)
@@ -239,11 +241,11 @@ def test_what_was_not_done_goes_to_the_other_member(kafka, member, hands, heard,
     assert len(flagged(stuck)) == 40
 
 
-def test_no_more_is_read_than_there_is_room_for(mock, member, hands, until):
+def test_no_more_is_read_than_there_is_room_for(mock, member, context, until):
     topic = mock.topic()
     mock.send(topic, *(line(n) for n in range(5000)))
     slow = Slow(240.0)
-    running = member(mock, topic, replace(hands, executors=(slow,)), max_events=50)
+    running = member(mock, topic, replace(context, executors=(slow,)), max_events=50)
     (source,) = running.sources
     until(lambda: slow.attempted and source._held >= 50)
     time.sleep(1.5)

@@ -63,30 +63,30 @@ def test_a_monitor_of_its_own(start, tmp_path, until):
     assert program.end() == 0
 
 
-def test_open_breakers_are_told(hands):
+def test_open_breakers_are_told(context):
     counts, intake = Counts(), Intake()
-    watch = Watch(hands.engine, hands.guard, intake)
+    watch = Watch(context.engine, context.guard, intake)
     # More kills than the first minute allows.
-    carry_out(decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], hands), hands)
+    carry_out(decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], context), context)
     text = exposition(counts, watch.state)().decode()
     assert 'spyderresp_breaker_open_seconds{breaker="overall"}' in text
-    hands.guard.rearm()
+    context.guard.rearm()
     assert "spyderresp_breaker_open_seconds{" not in exposition(counts, watch.state)().decode()
 
 
-def test_a_journal_that_cannot_be_read(hands):
+def test_a_journal_that_cannot_be_read(context):
     def owed() -> dict[str, int]:
         raise JournalError("j", "it is gone")
 
-    state = Watch(hands.engine, hands.guard, Intake(), owed, ready=lambda: True).state()
+    state = Watch(context.engine, context.guard, Intake(), owed, ready=lambda: True).state()
     assert (state.ready, state.journal, state.owed) == (True, False, {})
 
 
-def test_a_span_for_each_round(hands):
+def test_a_span_for_each_round(context):
     exporter = InMemorySpanExporter()
     spans = Spans(SimpleSpanProcessor(exporter))
     carry_out(
-        decide([Delivery("s", line(1) + line(2, "fine") + b"{", time.time())], hands), replace(hands, tracer=spans)
+        decide([Delivery("s", line(1) + line(2, "fine") + b"{", time.time())], context), replace(context, tracer=spans)
     )
     spans.close()
     (span,) = exporter.get_finished_spans()

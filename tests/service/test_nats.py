@@ -38,14 +38,14 @@ def nats(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def reader(hands: ServiceContext) -> Iterator[Callable[..., Brokered]]:
+def reader(context: ServiceContext) -> Iterator[Callable[..., Brokered]]:
     started: list[Brokered] = []
 
     def reader(
-        nats: Server, hands: ServiceContext = hands, source: dict[str, Any] | None = None, **more: Any
+        nats: Server, context: ServiceContext = context, source: dict[str, Any] | None = None, **more: Any
     ) -> Brokered:
         said = BrokerSource("nats", (nats.address,), ("events",), "dead-letters.events", patience=30.0)
-        started.append(Brokered(replace(said, **(source or {})), hands, **more))
+        started.append(Brokered(replace(said, **(source or {})), context, **more))
         return started[-1]
 
     yield reader
@@ -93,7 +93,7 @@ POISON = {
 
 
 @NEEDED
-def test_what_cannot_be_decided_goes_to_the_dead_letters(nats, reader, hands, recording, until):
+def test_what_cannot_be_decided_goes_to_the_dead_letters(nats, reader, context, recording, until):
     nats.send("events.a", line(1))
     nats.send("events.a", *POISON, headers={"Trace": "t", "Nats-Expected-Stream": "events"})
     nats.send("events.a", line(2))
@@ -110,7 +110,7 @@ def test_what_cannot_be_decided_goes_to_the_dead_letters(nats, reader, hands, re
         assert len(letter.headers["Nats-Msg-Id"]) == 64
     assert len({letter.headers["Nats-Msg-Id"] for letter in letters}) == len(POISON)
     assert flagged(recording) == ["e1", "e2", "e7"]
-    assert hands.counts.dead_letters == {"nats": len(POISON)}
+    assert context.counts.dead_letters == {"nats": len(POISON)}
 
 
 @NEEDED
@@ -124,12 +124,12 @@ def test_a_dead_letter_that_comes_again_is_one(nats, reader, until):
 
 
 @NEEDED
-def test_nothing_is_acknowledged_before_its_dead_letter_has_arrived(tmp_path, reader, hands, heard, until):
+def test_nothing_is_acknowledged_before_its_dead_letter_has_arrived(tmp_path, reader, context, heard, until):
     with server(tmp_path) as nats:
         nats.stream("events", "events.>")
         nats.send("events.a", line(1), b"{", line(2))
         running = reader(nats)
-        until(lambda: nats.left("events") == 1 and hands.counts.decided == 2)
+        until(lambda: nats.left("events") == 1 and context.counts.decided == 2)
         assert any("no stream takes `dead-letters.events`" in said for _, said in heard.said)
         assert running.stop().failures == ()
         assert nats.left("events") == 1
@@ -195,12 +195,12 @@ class Slow(Recording):
 
 
 @NEEDED
-def test_what_takes_longer_than_the_server_waits_is_not_done_twice(nats, reader, hands, until):
+def test_what_takes_longer_than_the_server_waits_is_not_done_twice(nats, reader, context, until):
     nats.send("events.a", line(1))
     slow = Slow()
     # Three times as long as between two words that it is under way: only a machine that stands still for four seconds
     # says too late that it is.
-    reader(nats, replace(hands, executors=(slow,)), source={"patience": 6.0})
+    reader(nats, replace(context, executors=(slow,)), source={"patience": 6.0})
     until(lambda: slow.attempted)
 
     async def under_way(jetstream: Any) -> int:
@@ -216,10 +216,10 @@ def test_what_takes_longer_than_the_server_waits_is_not_done_twice(nats, reader,
 
 
 @NEEDED
-def test_what_is_done_while_the_server_is_away_is_acknowledged_later(nats, reader, hands, until):
+def test_what_is_done_while_the_server_is_away_is_acknowledged_later(nats, reader, context, until):
     nats.send("events.a", *(line(n) for n in range(20)))
     slow = Slow()
-    reader(nats, replace(hands, executors=(slow,)), source={"patience": 6.0})
+    reader(nats, replace(context, executors=(slow,)), source={"patience": 6.0})
     until(lambda: slow.attempted)
     nats.kill()
     slow.let.set()
@@ -233,10 +233,10 @@ def test_what_is_done_while_the_server_is_away_is_acknowledged_later(nats, reade
 
 
 @NEEDED
-def test_no_more_is_read_than_there_is_room_for(nats, reader, hands, until):
+def test_no_more_is_read_than_there_is_room_for(nats, reader, context, until):
     nats.send("events.a", *(line(n) for n in range(1000)))
     slow = Slow()
-    running = reader(nats, replace(hands, executors=(slow,)), max_events=50)
+    running = reader(nats, replace(context, executors=(slow,)), max_events=50)
     until(lambda: slow.attempted and len(running.sources[0]._held) >= 50)
     time.sleep(1.0)
     assert len(running.sources[0]._held) <= 52
@@ -246,11 +246,11 @@ def test_no_more_is_read_than_there_is_room_for(nats, reader, hands, until):
 
 
 @NEEDED
-def test_what_was_not_handed_in_is_given_back_at_the_end(nats, reader, hands, recording, until):
+def test_what_was_not_handed_in_is_given_back_at_the_end(nats, reader, context, recording, until):
     # Of messages of 20 events four are handed in at most: one is carried out, three wait at a place each.
     nats.send("events.a", *(b"".join(line(20 * n + m) for m in range(20)) for n in range(100)))
     slow = Slow()
-    slowed = replace(hands, executors=(slow,), counts=Counts())
+    slowed = replace(context, executors=(slow,), counts=Counts())
     running = reader(nats, slowed, max_events=30, source={"patience": 3600.0})
     (source,) = running.sources
     until(lambda: slow.attempted and len(source._held) >= 30 and source._waiting)

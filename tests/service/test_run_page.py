@@ -47,13 +47,13 @@ def test_the_configuration_shown_is_one(tmp_path):
     assert settings.monitor == Monitor("127.0.0.1", 9090)
 
 
-def test_every_figure_is_documented(hands):
+def test_every_figure_is_documented(context):
     counts = Counts()
     counts.turn_away("overload")
     counts.reloaded("ok")
     counts.answered("file", 1, 1)
     counts.took([("makeRedFlag", "done")])
-    text = exposition(counts, Watch(hands.engine, hands.guard, Intake(), lambda: {"s": 1}).state)().decode()
+    text = exposition(counts, Watch(context.engine, context.guard, Intake(), lambda: {"s": 1}).state)().decode()
     names = set(re.findall(r"^# TYPE (spyderresp_\S+)", text, re.MULTILINE))
     assert len(names) > 12
     for name in names:

@@ -52,38 +52,38 @@ class Given:
         self.closed = True
 
 
-def test_it_ends_with_its_sources(hands, heard):
+def test_it_ends_with_its_sources(context, heard):
     sources = [Given("a", line(1)), Given("b", line(2), line(3))]
-    ending = Service(sources, Intake(), hands).run()
+    ending = Service(sources, Intake(), context).run()
     assert (ending.signal, ending.failures, ending.undecided) == (0, (), 0)
-    assert hands.counts.decided == 3
+    assert context.counts.decided == 3
     assert all(source.closed for source in sources)
 
 
-def test_a_source_that_cannot_be_opened(hands):
+def test_a_source_that_cannot_be_opened(context):
     sources = [Given("a", line(1)), Given("b", fails="open")]
     with pytest.raises(SourceError, match="b: cannot be opened"):
-        Service(sources, Intake(), hands).run()
+        Service(sources, Intake(), context).run()
     # Nothing was read, and what was opened is closed.
-    assert hands.counts.decided == 0
+    assert context.counts.decided == 0
     assert sources[0].closed
 
 
-def test_a_source_that_fails_keeps_the_others(hands, heard):
-    ending = Service([Given("a", line(1), fails="run"), Given("b", line(2))], Intake(), hands).run()
+def test_a_source_that_fails_keeps_the_others(context, heard):
+    ending = Service([Given("a", line(1), fails="run"), Given("b", line(2))], Intake(), context).run()
     assert ending.failures == ("a: went away",)
-    assert hands.counts.decided == 2
+    assert context.counts.decided == 2
     assert ("error", "a: went away") in heard.said
 
 
-def test_told_to_stop_it_finishes_what_was_accepted(hands, until):
+def test_told_to_stop_it_finishes_what_was_accepted(context, until):
     intake = Intake()
     given = Given("a", *(line(n, "fine") for n in range(5000)), waits=True)
-    service = Service([given], intake, hands, drain=240)
-    threading.Thread(target=lambda: (until(lambda: hands.counts.decided), service.stop(15))).start()
+    service = Service([given], intake, context, drain=240)
+    threading.Thread(target=lambda: (until(lambda: context.counts.decided), service.stop(15))).start()
     ending = service.run()
     assert (ending.signal, ending.undecided) == (15, 0)
-    assert hands.counts.decided == 5000
+    assert context.counts.decided == 5000
 
 
 class Stuck(Recording):
@@ -100,12 +100,12 @@ class Stuck(Recording):
         return super().note(step)
 
 
-def test_draining_is_bounded(hands):
+def test_draining_is_bounded(context):
     stuck = Stuck()
     service = Service(
         [Given("a", line(1), *(line(n) for n in range(2, 9)), waits=True)],
         Intake(),
-        replace(hands, executors=(stuck,)),
+        replace(context, executors=(stuck,)),
         drain=0.3,
     )
     threading.Thread(target=lambda: (stuck.begun.wait(240), service.stop(15))).start()
@@ -117,28 +117,30 @@ def test_draining_is_bounded(hands):
     stuck.let.set()
 
 
-def test_what_ends_the_rounds_ends_the_service(hands):
+def test_what_ends_the_rounds_ends_the_service(context):
     class Gone(Heard):
         def flush(self) -> None:
             raise BrokenPipeError
 
     # A queue of one: the source is held up when the rounds end, and must be let go.
-    service = Service([Given("a", *(line(n) for n in range(50)))], Intake(max_events=1), replace(hands, teller=Gone()))
+    service = Service(
+        [Given("a", *(line(n) for n in range(50)))], Intake(max_events=1), replace(context, observer=Gone())
+    )
     with pytest.raises(BrokenPipeError):
         service.run()
 
 
 @pytest.mark.parametrize("kind", ["http", "tcp"])
-def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(hands, until, kind):
+def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(context, until, kind):
     class Gone(Heard):
         def flush(self) -> None:
             raise BrokenPipeError
 
-    hands, intake = replace(hands, teller=Gone()), Intake()
+    context, intake = replace(context, observer=Gone()), Intake()
     settings = Settings(sources=(NetworkSource(kind, "127.0.0.1", 0),))
-    watch = Watch(hands.engine, hands.guard, intake)
-    sources = SourceFactory(settings, Positions(None), hands.teller, hands.counts, watch).sources()
-    service = Service(sources, intake, hands)
+    watch = Watch(context.engine, context.guard, intake)
+    sources = SourceFactory(settings, Positions(None), context.observer, context.counts, watch).sources()
+    service = Service(sources, intake, context)
     ended: list[BaseException] = []
 
     def run() -> None:
@@ -157,7 +159,7 @@ def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(hands, unti
     assert len(ended) == 1
 
 
-def test_chores_are_done_meanwhile_and_when_asked(hands, until):
+def test_chores_are_done_meanwhile_and_when_asked(context, until):
     class Chore:
         looked = 0
         asked_for = 0
@@ -169,7 +171,7 @@ def test_chores_are_done_meanwhile_and_when_asked(hands, until):
             self.asked_for += 1
 
     chore = Chore()
-    service = Service([Given("a", waits=True)], Intake(), hands, chores=[chore])
+    service = Service([Given("a", waits=True)], Intake(), context, chores=[chore])
     running = threading.Thread(target=service.run)
     running.start()
     until(lambda: chore.looked >= 2)

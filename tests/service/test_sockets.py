@@ -24,12 +24,12 @@ from spyderresp.service.sources.sockets import UnixPlace
 
 
 @pytest.fixture
-def served(hands: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
+def served(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
     monkeypatch.setenv("TOKEN", TOKEN)
     started: list[Served] = []
 
     def served(source: Any, *, idle: bool = False, **settings: Any) -> Served:
-        started.append(Served(hands, source, replace(Settings(), **settings), idle=idle))
+        started.append(Served(context, source, replace(Settings(), **settings), idle=idle))
         return started[-1]
 
     yield served
@@ -172,15 +172,15 @@ def test_the_end_says_what_was_accepted(served, until):
     server = served(tcp())
     with socket.create_connection(("127.0.0.1", server.listener.port), timeout=240) as connection:
         connection.sendall(line(1) + line(2) + b"half")
-        until(lambda: server._hands.counts.decided == 2)
+        until(lambda: server._context.counts.decided == 2)
         server.stop.call()
         assert json.loads(connection.makefile("rb").read())["accepted"] == 2
 
 
-def test_a_port_that_is_taken(served, hands):
+def test_a_port_that_is_taken(served, context):
     server = served(tcp())
     with pytest.raises(SourceError, match="address already in use"):
-        Served(hands, replace(tcp(), port=server.listener.port), Settings())
+        Served(context, replace(tcp(), port=server.listener.port), Settings())
 
 
 @pytest.fixture
@@ -198,11 +198,11 @@ def files(authority: trustme.CA, tmp_path: Path) -> Tls:
 
 
 def client(authority: trustme.CA, *, known: bool) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
+    tls_context = ssl.create_default_context()
+    authority.configure_trust(tls_context)
     if known:
-        authority.issue_cert("sender").configure_cert(context)
-    return context
+        authority.issue_cert("sender").configure_cert(tls_context)
+    return tls_context
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "http"])
@@ -214,10 +214,10 @@ def test_client_certificates(served, authority, files, protocol, until, recordin
             b"POST /v1/events HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(sent) + sent
         )
 
-    def ask(context: ssl.SSLContext) -> bytes:
+    def ask(tls_context: ssl.SSLContext) -> bytes:
         with (
             socket.create_connection(("127.0.0.1", server.listener.port), timeout=240) as plain,
-            context.wrap_socket(plain, server_hostname="localhost") as secret,
+            tls_context.wrap_socket(plain, server_hostname="localhost") as secret,
         ):
             secret.sendall(sent)
             return secret.recv(1000) if protocol == "http" else b""
@@ -231,7 +231,7 @@ def test_client_certificates(served, authority, files, protocol, until, recordin
     until(lambda: recording.acted)
 
 
-def test_a_certificate_that_cannot_be_read(hands, tmp_path):
+def test_a_certificate_that_cannot_be_read(context, tmp_path):
     source = NetworkSource("http", "127.0.0.1", 0, tls=Tls(str(tmp_path / "no"), str(tmp_path / "no")))
     with pytest.raises(SourceError, match="no such file"):
-        Served(hands, source, Settings())
+        Served(context, source, Settings())

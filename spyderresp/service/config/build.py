@@ -38,7 +38,7 @@ from spyderresp.service.trusted_files import privileged, untrusted_files, untrus
 # Settings of brokers into sources: what each client library is told.
 
 
-def broker_of(said: BrokerSource, settings: Settings, teller: ServiceObserver, counts: Counts) -> Source:
+def broker_of(said: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
     """Return a source out of a broker.
 
     Raises:
@@ -47,7 +47,7 @@ def broker_of(said: BrokerSource, settings: Settings, teller: ServiceObserver, c
     """
     for path in files_of(said):
         _look_at(path)
-    return (_kafka if said.kind == "kafka" else _nats)(said, settings, teller, counts)
+    return (_kafka if said.kind == "kafka" else _nats)(said, settings, observer, counts)
 
 
 def _look_at(path: str) -> None:
@@ -66,14 +66,14 @@ def files_of(said: BrokerSource) -> tuple[str, ...]:
     return tuple(path for path in files if path is not None)
 
 
-def _kafka(said: BrokerSource, settings: Settings, teller: ServiceObserver, counts: Counts) -> Source:
+def _kafka(said: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
     with needs_extra("kafka", "reading from Kafka"):
         from spyderresp.service.sources.kafka import Kafka
     return Kafka(
         f"kafka {','.join(said.servers)}/{','.join(said.names)}",
         said.names,
         librdkafka(said),
-        teller,
+        observer,
         counts,
         group=said.group,
         start="earliest" if said.start == "beginning" else "latest",
@@ -106,7 +106,7 @@ def librdkafka(said: BrokerSource) -> dict[str, Any]:
     return told
 
 
-def _nats(said: BrokerSource, settings: Settings, teller: ServiceObserver, counts: Counts) -> Source:
+def _nats(said: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
     with needs_extra("nats", "reading from NATS"):
         from spyderresp.service.sources import nats
     login, tls = said.login, said.tls
@@ -126,7 +126,7 @@ def _nats(said: BrokerSource, settings: Settings, teller: ServiceObserver, count
         f"nats {','.join(said.servers)}/{stream}",
         stream,
         told,
-        teller,
+        observer,
         counts,
         consumer=said.group,
         subject=said.subject,
@@ -280,14 +280,14 @@ class SourceFactory:
     Attributes:
         settings: of the whole service.
         positions: of followed files.
-        teller: hears of followed files.
+        observer: receives messages about followed files.
         counts: counts what is turned away.
         watch: looks at the service, for health and metrics.
     """
 
     settings: Settings
     positions: Positions
-    teller: ServiceObserver
+    observer: ServiceObserver
     counts: Counts
     watch: Watch
 
@@ -308,7 +308,7 @@ class SourceFactory:
             return Stream(None)
         if isinstance(said, FileSource):
             if said.follow:
-                return Followed(said.path, self.positions, self.teller, start=said.start)
+                return Followed(said.path, self.positions, self.observer, start=said.start)
             return Stream(said.path)
         if isinstance(said, UnixSource):
             return self._listener(f"unix {said.path}", UnixPlace(said.path, said.mode), "unix", uids=said.uids)
@@ -328,7 +328,7 @@ class SourceFactory:
     def _broker(self, said: BrokerSource) -> Source:
         where = f"{said.kind} {said.servers[0]}"
         try:
-            return broker_of(said, self.settings, self.teller, self.counts)
+            return broker_of(said, self.settings, self.observer, self.counts)
         except ImportError as error:
             raise ConfigurationError((diagnosed("SR608", f"{where}: {error}"),)) from None
         except SecretError as error:

@@ -103,13 +103,13 @@ class Trouble:
 
     Args:
         name: of the source.
-        teller: hears of it.
+        observer: receives a message about it.
         steady: seconds, by a clock that never goes back.
     """
 
-    def __init__(self, name: str, teller: ServiceObserver, steady: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, observer: ServiceObserver, steady: Callable[[], float] = time.monotonic) -> None:
         self._name = name
-        self._teller = teller
+        self._observer = observer
         self._steady = steady
         self._told: dict[str, float] = {}
 
@@ -118,9 +118,9 @@ class Trouble:
         now = self._steady()
         if now - self._told.get(kind, -_AGAIN) >= _AGAIN:
             self._told[kind] = now
-            self._teller.say(level, f"{self._name}: {message}")
+            self._observer.say(level, f"{self._name}: {message}")
 
     def over(self, kind: str) -> None:
         """Tell that trouble of a kind is over, if it was told of."""
         if self._told.pop(kind, None) is not None:
-            self._teller.say("info", f"{self._name}: goes on")
+            self._observer.say("info", f"{self._name}: goes on")

@@ -200,7 +200,7 @@ class Followed:
     Args:
         path: the file; it may come into being later.
         positions: where to go on; told as events are decided.
-        teller: hears of rotations that lost something, and the like.
+        observer: receives a message when a rotation lost lines, and the like.
         start: where to begin in a file of which no position is known.
         max_line: the most bytes of a line.
         linger: for how many quiet seconds a file that was renamed away is read on.
@@ -210,7 +210,7 @@ class Followed:
         self,
         path: str,
         positions: Positions,
-        teller: ServiceObserver,
+        observer: ServiceObserver,
         *,
         start: Literal["beginning", "end"] = "beginning",
         max_line: int = MAX_LINE,
@@ -219,7 +219,7 @@ class Followed:
         self._path = path
         self._key = os.path.abspath(path)
         self._positions = positions
-        self._teller = teller
+        self._observer = observer
         self._start = start
         self._max_line = max_line
         self._linger = linger
@@ -256,7 +256,7 @@ class Followed:
                 self._look(at_end=self._start == "end")
             while not stop.called:
                 # The oldest first: what came before is decided before.
-                busy = any(file.read(intake, self._teller) for file in self._files)
+                busy = any(file.read(intake, self._observer) for file in self._files)
                 self._look()
                 self._let_go(intake)
                 if time.monotonic() >= self._next_keep:
@@ -277,7 +277,7 @@ class Followed:
         except OSError as error:
             if not self._missing:
                 self._missing = True
-                self._teller.say("warning", f"{self._path}: {reason_of(error)}; waiting for it")
+                self._observer.say("warning", f"{self._path}: {reason_of(error)}; waiting for it")
             return
         if any(file.is_at(status) for file in self._files):
             self._missing = False
@@ -300,7 +300,7 @@ class Followed:
             os.close(descriptor)
             if not self._missing:
                 self._missing = True
-                self._teller.say("error", f"{path}: not a regular file; waiting for one")
+                self._observer.say("error", f"{path}: not a regular file; waiting for one")
             return None
         return _File(self._path, descriptor, self._max_line)
 
@@ -325,7 +325,7 @@ class Followed:
             except OSError as error:
                 if not self._unkept:
                     self._unkept = True
-                    self._teller.say("error", f"{self._path}: its position cannot be kept: {reason_of(error)}")
+                    self._observer.say("error", f"{self._path}: its position cannot be kept: {reason_of(error)}")
             else:
                 self._unkept = False
                 self._kept = positions
@@ -342,7 +342,7 @@ class Followed:
                 continue
             if file is not None:
                 file.close()
-            self._teller.say("warning", self._gone(position, found))
+            self._observer.say("warning", self._gone(position, found))
         if self._files:
             # The last one may have been written to after its position was kept, and before it was rotated.
             self._since = min(self._since, os.fstat(self._files[-1].descriptor).st_mtime)
@@ -367,7 +367,7 @@ class Followed:
             if path.endswith(_COMPRESSED):
                 self._done[status.st_dev, status.st_ino] = None
                 said = f"{path}: was rotated and compressed before it was seen; what it holds is not read"
-                self._teller.say("error", said)
+                self._observer.say("error", said)
             elif (file := self._opened(path)) is not None:
                 self._files.append(file)
         self._since = max(self._since, time.time() - _COARSE)
@@ -456,10 +456,10 @@ class _File:
         self._cutter = LineSplitter(self._max_line, line)
         self._head = os.pread(self.descriptor, min(_HEAD, offset), 0)
 
-    def read(self, intake: Intake, teller: ServiceObserver) -> bool:
+    def read(self, intake: Intake, observer: ServiceObserver) -> bool:
         """Hand in what there is, a chunk at most; tell whether there was something."""
         if self._was_rewritten():
-            teller.say("info", f"{self._name}: was truncated; read from its beginning")
+            observer.say("info", f"{self._name}: was truncated; read from its beginning")
             self._hand_in(intake, self._cutter.end())
             with self._lock:
                 self._turn += 1

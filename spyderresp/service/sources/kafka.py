@@ -250,7 +250,7 @@ class Kafka:
         start: where to begin in a partition of which the group has no offset: ``earliest``, ``latest``.
         dead_letters: the topic that what cannot be decided goes to.
         session: for how many seconds the group waits for a member that is silent.
-        teller: hears of trouble.
+        observer: receives messages about trouble.
         counts: counts dead letters.
         max_size: the most bytes of a message.
         max_events: how many messages may be read and not done.
@@ -262,7 +262,7 @@ class Kafka:
         name: str,
         topics: Sequence[str],
         connection: Mapping[str, Any],
-        teller: ServiceObserver,
+        observer: ServiceObserver,
         counts: Counts,
         *,
         group: str,
@@ -283,7 +283,7 @@ class Kafka:
         self._max_size = max_size
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._trouble = Trouble(name, teller)
+        self._trouble = Trouble(name, observer)
         self._letters = DeadLetters(self._connection, dead_letters, counts, self._trouble, self._end, max_size=max_size)
         self._consumer: Any = None
         self._intake = Intake()

@@ -168,7 +168,7 @@ class Nats:
         name: what messages call it.
         stream: its name.
         connection: of nats-py's options those that say where the servers are, and who we are.
-        teller: hears of trouble.
+        observer: receives messages about trouble.
         counts: counts dead letters.
         consumer: the name of the durable consumer; it is made where there is none.
         subject: which subjects of the stream a consumer that is made is for; None: all.
@@ -185,7 +185,7 @@ class Nats:
         name: str,
         stream: str,
         connection: Mapping[str, Any],
-        teller: ServiceObserver,
+        observer: ServiceObserver,
         counts: Counts,
         *,
         consumer: str,
@@ -209,7 +209,7 @@ class Nats:
         self._max_size = max_size
         self._max_events = self._most = max_events
         self._max_bytes = max_bytes
-        self._trouble = Trouble(name, teller)
+        self._trouble = Trouble(name, observer)
         self._client: Client | None = None
         self._met: Exception | None = None
         self._held: dict[tuple[int, datetime], _PendingMessage] = {}
