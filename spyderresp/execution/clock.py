@@ -1,4 +1,4 @@
-"""The time, as one value that is handed in: tests and breakers turn their own."""
+"""The clocks that guards and journals read. A caller may pass its own, as tests do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 def boot_id() -> str:
-    """Return the kernel's random id of this boot, or an empty text where the kernel tells none."""
+    """Return the kernel's random id of this boot; empty where the kernel has none."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
     return ""
@@ -21,12 +21,16 @@ def _since_boot() -> float:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Where the time comes from.
+    """Three clocks, as functions.
 
     Attributes:
-        wall: epoch seconds. May jump: what an event's time is compared with, and nothing else.
-        steady: seconds since this boot, sleep included; never goes back, and is the same for all processes of a boot.
-        boot: names the boot; ``steady`` of another boot says nothing.
+        wall: returns epoch seconds. It may jump, so it is compared only with the time of an event.
+        steady: returns seconds since this boot, suspend included. It never goes back and is the same in all processes.
+        boot: returns the id of this boot. Values of ``steady`` from another boot cannot be compared.
+
+    ::
+
+        guard = Guard(clock=Clock(wall=lambda: 1_700_000_000.0))
     """
 
     wall: Callable[[], float] = time.time

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import shutil
 import subprocess
@@ -106,6 +107,13 @@ def test_native_names_are_documented() -> None:
             # A compiled attribute has no text of its own: the class's text names it.
             if not member.startswith("_") and member not in dir(Sequence):
                 assert held.__doc__ or f"    {member}: " in value.__doc__, f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", ["executors", "guards", "journal"])
+def test_public_packages_export_what_they_list(name: str) -> None:
+    package = importlib.import_module(f"spyderresp.{name}")
+    assert sorted(set(package.__all__)) == sorted(package.__all__)
+    assert all(getattr(package, member) is not None for member in package.__all__)
 
 
 def test_the_engine_is_documented() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spyderresp.execution.clock import Clock
 from spyderresp.execution.guards.circuit_breakers import Limits
 from spyderresp.execution.guards.guard import DEFAULT_KILL_SWITCH, VENDOR_COOLDOWN, Guard
 from spyderresp.execution.guards.silences import Silence
@@ -12,6 +13,7 @@ __all__ = [
     "DEFAULT_KILL_SWITCH",
     "VENDOR_COOLDOWN",
     "Alarm",
+    "Clock",
     "Guard",
     "Limits",
     "Protection",
