@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Any, Final, NamedTuple
 
 from spyderresp.errors import EventError
+from spyderresp.events._form_detection import has_other_form
 from spyderresp.events.formats import BUILT_IN
 from spyderresp.events.json_decoder import decode_event
 
@@ -125,17 +126,5 @@ def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | EventError]]:
 
 
 def is_surely_normal(data: bytes, form: str | None) -> bool:
-    r"""Return whether a JSON record is certainly in the normal form, without decoding it.
-
-    Every other form has one of these keys or values. An escape (``\u``) could spell one of them.
-    """
-    if form is not None:
-        return form == _NORMAL
-    return not (
-        b"process_" in data
-        or b"output_" in data
-        or b"rate_" in data
-        or b"Guardian" in data
-        or b"schema" in data
-        or b"\\u" in data
-    )
+    """Return whether a JSON record is certainly in the normal form, without decoding it."""
+    return form == _NORMAL if form is not None else not has_other_form(data)
