@@ -102,7 +102,6 @@ def _toml_module() -> Any:
         return None
 
 
-_TOML: Final = _toml_module()
 _OWN: Final = "spyderresp.toml"
 _SHARED: Final = "pyproject.toml"
 _CHECK: Final = "check"
@@ -168,10 +167,11 @@ def _read(path: Path, *, must: bool) -> Project | None:
     shared = path.name == _SHARED
     if shared and not must and "tool.spyderresp" not in text:
         return None
-    if _TOML is None:
+    toml = _toml_module()
+    if toml is None:
         raise _fault(path, "reading it needs Python 3.11, or the extra `toml`: pip install 'spyderresp[toml]'")
     try:
-        said = _TOML.loads(text)
+        said = toml.loads(text)
     except ValueError as error:
         raise _fault(path, str(error)) from None
     for key in ("tool", "spyderresp") if shared else ():

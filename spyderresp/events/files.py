@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import glob
-import gzip
 import io
 import os
 import sys
@@ -57,7 +55,9 @@ def files(words: Sequence[str]) -> Iterator[str]:
             yield word
         elif os.path.isdir(word):
             yield from _walked(word)
-        elif glob.has_magic(word):
+        elif any(mark in word for mark in "*?["):
+            import glob
+
             found = sorted(path for path in glob.glob(word, recursive=True) if os.path.isfile(path))
             if not found:
                 raise RecordedError(word, "no file matches")
@@ -101,6 +101,8 @@ def open_recording(path: str) -> Iterator[tuple[IO[bytes], Kind]]:
             # Its index stands at its end.
             file = io.BytesIO(file.read())
         elif first.startswith(_GZIP):
+            import gzip
+
             file = held.enter_context(gzip.GzipFile(fileobj=file))
         elif first.startswith(_ZSTD):
             file = held.enter_context(_unzstd(file, path))

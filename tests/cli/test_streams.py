@@ -384,8 +384,8 @@ def test_reading_from_a_terminal_says_so(start, terminal, arguments):
 
 # Of the standard library, what takes long to load; a module of ours that needs it is one of the other verbs'.
 SLOW = (
-    "asyncio", "concurrent.futures", "ctypes", "email", "http.client", "logging", "multiprocessing", "random",
-    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "urllib.request", "uuid", "xml",
+    "asyncio", "concurrent.futures", "ctypes", "email", "gzip", "http.client", "logging", "multiprocessing", "random",
+    "socket", "sqlite3", "ssl", "subprocess", "tempfile", "threading", "tomllib", "urllib.request", "uuid", "xml",
 )  # fmt: skip
 
 
