@@ -226,7 +226,7 @@ class Journal:
                 state = json.loads(text)
             except ValueError:
                 state = None
-            # For an unreadable state, such as {}, the guard refuses until its windows are over.
+            # An unreadable state becomes {}, for which the guard opens its breakers: it refuses kills for a while.
             return state if isinstance(state, dict) else {}
         return None
 

@@ -115,7 +115,7 @@ def test_what_stands_at_the_path(tmp_path):
     second.close()
     path.unlink()
     path.write_text("mine")
-    with pytest.raises(OSError, match="something else than a socket"):
+    with pytest.raises(OSError, match="a file that is not a socket"):
         UnixPlace(str(path), 0o660).bind()
     assert path.read_text() == "mine"
 

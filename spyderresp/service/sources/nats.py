@@ -233,8 +233,8 @@ class Nats(BrokerReader[NatsMessage]):
                 raise errors.ConnectionClosedError
 
     async def _fetch(self, subscription: JetStreamContext.PullSubscription, room: int) -> list[Msg]:
-        with contextlib.suppress(asyncio.TimeoutError, _CancelledByLibraryError):
-            return await _shielded(subscription.fetch(max(2, room), timeout=_FETCH))
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await _shielded(subscription.fetch(max(2, room), timeout=_FETCH)) or []
         return []
 
     def _take(self, delivery: Msg) -> None:
@@ -327,7 +327,9 @@ class Nats(BrokerReader[NatsMessage]):
         if message.without_value:
             headers["Spyderresp-Left-Out"] = f"{len(message.value)} bytes are more than the server takes"
         value = b"" if message.without_value else message.value
-        await _shielded(self._client.jetstream(timeout=_ANSWER).publish(self._dead_letters, value, headers=headers))
+        jetstream = self._client.jetstream(timeout=_ANSWER)
+        if await _shielded(jetstream.publish(self._dead_letters, value, headers=headers)) is None:
+            raise errors.ConnectionClosedError
 
     async def _finish(self) -> None:
         """Give the backlog back to the server; finish the messages in the intake."""
@@ -397,27 +399,18 @@ async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
         await asyncio.wait_for(event.wait(), seconds)
 
 
-class _CancelledByLibraryError(errors.ConnectionClosedError):
-    """The connection broke, and the library cancelled the call that waited for an answer."""
+async def _shielded(call: Coroutine[Any, Any, T]) -> T | None:
+    """Return what a call of the library returns; None if the connection broke meanwhile.
 
-
-async def _shielded(call: Coroutine[Any, Any, T]) -> T:
-    """Return what a call of the library returns.
-
-    The library cancels the task that waits for an answer if the connection breaks. Run the call in a task of its own,
-    so that it does not cancel ours.
-
-    Raises:
-        _CancelledByLibraryError: the connection broke.
+    If the connection breaks, the library cancels the task that waits for an answer. A task of its own for the call
+    keeps it from cancelling ours.
     """
     task = asyncio.get_running_loop().create_task(call)
     try:
         await asyncio.wait([task])
     finally:
         task.cancel()
-    if task.cancelled():
-        raise _CancelledByLibraryError
-    return task.result()
+    return None if task.cancelled() else task.result()
 
 
 def client_tls_context(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
