@@ -145,7 +145,7 @@ class Nats(BrokerReader[NatsMessage]):
             raise self._connection_error from None
 
     async def _error(self, error: Exception) -> None:
-        """Receive an error that the library met in the background."""
+        """Receive an error that occurred in the background of the library."""
         if isinstance(error, _RETRYABLE):
             self._connection_error = error
         if not isinstance(error, (OSError, errors.UnexpectedEOF, errors.StaleConnectionError)):
@@ -363,7 +363,7 @@ async def _open_client(connection: Mapping[str, Any], on_error: Callable[[Except
 
     Args:
         connection: nats-py's options for servers and login.
-        on_error: receives errors that the library meets in the background.
+        on_error: receives errors that occur in the background of the library.
 
     Raises:
         nats.errors.Error, OSError, asyncio.TimeoutError: it fails.
