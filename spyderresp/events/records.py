@@ -1,4 +1,4 @@
-"""Numbered lines of a file of JSON lines, and what an engine says of one."""
+"""Records: lines out of a stream, and events out of records."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from spyderresp.events._form_detection import has_other_form
 from spyderresp.events.formats import BUILT_IN
 from spyderresp.events.json_decoder import decode_event
 
-# Bytes into records: lines out of a stream, events out of lines.
-
+#: The most bytes of a line, by default.
 MAX_LINE: Final = 16 * 1024 * 1024
 
 
@@ -19,7 +18,7 @@ def to_event(data: bytes, form: str | None) -> Any:
     """Return the normal-form event of a JSON record.
 
     Raises:
-        EventError: it is not JSON in UTF-8, or no adapter takes it.
+        EventError: it is not JSON in UTF-8, or no adapter recognises it.
     """
     return converted(decode_event(data), form)
 
@@ -28,7 +27,7 @@ def converted(record: Any, form: str | None) -> Any:
     """Return the normal-form event of a record.
 
     Raises:
-        EventError: no adapter takes it.
+        EventError: no adapter recognises it.
     """
     adapter = BUILT_IN.recognise(record) if form is None else BUILT_IN.named(form)
     # The caller made this record for us, so a record in the normal form need not be copied.
@@ -36,17 +35,17 @@ def converted(record: Any, form: str | None) -> Any:
 
 
 def too_long(limit: int) -> EventError:
-    """Return what is said of a line beyond the limit."""
+    """Return the error for a line that is longer than the limit."""
     return EventError("", f"the line is longer than {limit:,} bytes")
 
 
 class LineChunk(NamedTuple):
-    """Whole lines of a stream.
+    """Complete lines of a stream.
 
     Attributes:
-        data: the lines, each with its end, but perhaps the last.
-        first: the number of the first of them, from 1.
-        long: the numbers of lines beyond the limit, which are not in ``data``; they come before it.
+        data: the lines, each with its newline; the last line of the stream may have none.
+        first: the number of the first line, from 1.
+        long: the numbers of lines that are longer than the limit and not in ``data``; they come before it.
     """
 
     data: bytes
@@ -55,15 +54,15 @@ class LineChunk(NamedTuple):
 
 
 class LineSplitter:
-    """Cuts a stream into pieces of whole lines, in bounded memory.
+    """Splits a stream into chunks of complete lines, in bounded memory.
 
     Args:
-        limit: the most bytes of a line; a longer line is skipped and its number reported.
-        number: the number of the first line to come.
+        limit: the most bytes of a line; a longer line is dropped and its number reported.
+        number: the number of the first line.
 
     Attributes:
-        number: that of the next line.
-        waiting: how many bytes of a line that has not ended yet have come, passed over or not.
+        number: the number of the next line.
+        waiting: the bytes of the incomplete line at the end, kept or dropped.
     """
 
     def __init__(self, limit: int = MAX_LINE, number: int = 1) -> None:
@@ -72,33 +71,33 @@ class LineSplitter:
         self._limit = limit
         self._parts: list[bytes] = []
 
-    def feed(self, chunk: bytes) -> LineChunk | None:
-        """Take the stream's next bytes; return the lines that are whole by now, or None."""
-        cut = chunk.rfind(b"\n") + 1
-        if not cut:
-            self._keep(chunk)
+    def feed(self, data: bytes) -> LineChunk | None:
+        """Add the next bytes of the stream; return the lines that are complete now, or None."""
+        end = data.rfind(b"\n") + 1
+        if not end:
+            self._keep(data)
             return None
-        head = chunk.find(b"\n") + 1
-        if self.waiting + head - 1 > self._limit:
-            piece = LineChunk(chunk[head:cut], self.number + 1, (self.number,))
+        first_end = data.find(b"\n") + 1
+        if self.waiting + first_end - 1 > self._limit:
+            chunk = LineChunk(data[first_end:end], self.number + 1, (self.number,))
         else:
-            piece = LineChunk(b"".join((*self._parts, chunk[:cut])), self.number)
-        self.number += chunk.count(b"\n")
+            chunk = LineChunk(b"".join((*self._parts, data[:end])), self.number)
+        self.number += data.count(b"\n")
         self._parts, self.waiting = [], 0
-        self._keep(chunk[cut:])
-        return piece
+        self._keep(data[end:])
+        return chunk
 
     def end(self) -> LineChunk | None:
-        """Return what stands after the last line's end, as a line; None where nothing does."""
+        """Return the bytes after the last newline as a line; None if there are none."""
         if not self.waiting:
             return None
         long = self.waiting > self._limit
-        piece = (
+        chunk = (
             LineChunk(b"", self.number + 1, (self.number,)) if long else LineChunk(b"".join(self._parts), self.number)
         )
         self.number += 1
         self._parts, self.waiting = [], 0
-        return piece
+        return chunk
 
     def _keep(self, part: bytes) -> None:
         if part:
@@ -113,7 +112,7 @@ _NORMAL: Final = "normal"
 
 
 def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | EventError]]:
-    """Yield line numbers from 1 and lines that are not blank; a line beyond the limit is an EventError in its place."""
+    """Yield the numbers, from 1, and the bytes of lines that are not blank; for a too long line, an EventError."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1

@@ -1,4 +1,7 @@
-"""The journal: what was tried, what became of it, and what is still owed. docs/decisions/0033-journal.md."""
+"""The journal: each step before it is tried, its outcome, and the flags that are not delivered yet.
+
+The reasons for its design: docs/decisions/0033-journal.md.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ __all__ = [
     "verify",
 ]
 
-# Loaded when first used: deciding needs no SQLite.
+# Imported on first use: deciding needs no SQLite.
 _MODULES: Final = {
     "Journal": "spyderresp.journal.journal",
     "JournalReader": "spyderresp.journal.queries",

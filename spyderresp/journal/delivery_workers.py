@@ -1,6 +1,7 @@
-"""Deliveries: one lane for each sink, so that a dead one delays no other. Oldest first, in bounded batches.
+"""Delivers the flags in the outbox: one worker for each sink, so that a sink that fails delays no other.
 
-What was delivered is struck off with the next commit: a crash in between delivers it again, under the same id.
+A worker delivers the oldest flags first, in bounded batches. The next commit deletes delivered flags from the outbox.
+After a crash before that commit they are delivered again, with the same ids.
 """
 
 from __future__ import annotations
@@ -19,25 +20,25 @@ from spyderresp.execution.interfaces import DeliveryError, DeliveryFailure, Jour
 from spyderresp.journal.group_commit import Transaction
 from spyderresp.journal.hash_chain import canonical
 
-#: How many records a sink is handed at most.
+#: The most records of one call of ``Sink.deliver``.
 BATCH: Final = 100
-# Keys of dead letters that are told to whoever asks.
-_REMEMBERED: Final = 1_000
+# The most keys of dead letters that `drain` returns.
+_MAX_DEAD_KEYS: Final = 1_000
 _log: Final = logging.getLogger("spyderresp.journal")
 
 
 def _safe(reason: str) -> str:
-    """Return what a receiver said, as a log may print it on a terminal."""
+    """Return the text of a receiver with everything escaped that could control a terminal."""
     return ascii(reason)[1:-1]
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """A record that a sink is owed.
+    """A flag that is not delivered to a sink yet.
 
     Attributes:
-        id: its place in the outbox.
-        key: of the flag's step.
+        id: its number in the outbox; rows are delivered in this order.
+        key: the key of the flag's step.
         text: the record as JSON.
     """
 
@@ -52,8 +53,8 @@ class OutboxRow:
 
 
 @dataclass(frozen=True, slots=True)
-class _Marks:
-    """What happened and is not yet written."""
+class _Results:
+    """Results of deliveries that are not in the journal yet. ``failure``: row, attempts, reason."""
 
     upto: int
     delivered: tuple[OutboxRow, ...] = ()
@@ -71,14 +72,14 @@ class _Failure:
 
 
 class DeliveryWorker:
-    """What one sink is owed, and what it got. Safe to use from several threads; one at a time delivers.
+    """Delivers the flags of one sink. Safe to use from several threads; one thread at a time delivers.
 
     Args:
-        name: of the sink.
-        sink: it.
-        read: returns what the sink is owed after a place in the outbox, at most so many.
-        commit: writes what rides along, now.
-        backoff: how patiently a worker tries again.
+        name: the name of the sink.
+        sink: the sink.
+        read: returns rows of the outbox, by sink, id of the row before the first, and number of rows at most.
+        commit: writes the results of deliveries to the journal now.
+        backoff: the pauses after failures.
     """
 
     def __init__(
@@ -94,18 +95,18 @@ class DeliveryWorker:
         self._read = read
         self._commit = commit
         self._backoff = backoff
-        # Held while a batch is out.
+        # Held while a batch is delivered.
         self._delivering = threading.Lock()
-        # Guards what follows, for moments.
+        # Guards the attributes that follow. Held briefly.
         self._state = threading.Lock()
         self._upto = 0
         self._delivered: list[OutboxRow] = []
         self._dead: list[tuple[OutboxRow, str]] = []
         self._failure: tuple[int, int, str] | None = None
-        self._writing = _Marks(0)
+        self._writing = _Results(0)
         self._failures = 0
-        # Those who ask may have had their flags delivered by another thread's batch.
-        self._buried: deque[str] = deque(maxlen=_REMEMBERED)
+        # Kept for `drain`: the batch of another thread may have delivered the flags of its caller.
+        self._dead_keys: deque[str] = deque(maxlen=_MAX_DEAD_KEYS)
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -115,29 +116,29 @@ class DeliveryWorker:
 
     @property
     def local(self) -> bool:
-        """Whether deliveries are quick enough to wait for."""
+        """Whether delivery is quick and needs no network, so that a caller can wait for it."""
         return bool(self._sink.local)
 
     def replace(self, sink: Sink) -> None:
-        """Deliver to this object from now on."""
+        """Use another object for the same sink from now on."""
         self._sink = sink
 
     def drain(self) -> DeliveryFailure | None:
-        """Deliver all that is owed, now; return why not all was."""
+        """Deliver all flags of the outbox now; return why some were not delivered, or None."""
         reason = ""
         with self._delivering:
             while True:
-                failure, count = self._round()
+                failure, count = self._deliver_batch()
                 if failure is not None:
                     self.start()
                     reason = failure.reason
                 if failure is not None or not count:
                     break
-            buried = frozenset(self._buried)
-        return DeliveryFailure(reason, buried) if reason or buried else None
+            dead = frozenset(self._dead_keys)
+        return DeliveryFailure(reason, dead) if reason or dead else None
 
-    def _round(self) -> tuple[_Failure | None, int]:
-        """Deliver one batch; return what went wrong, and how many there were to deliver."""
+    def _deliver_batch(self) -> tuple[_Failure | None, int]:
+        """Deliver one batch; return the failure, if any, and the number of flags in the batch."""
         try:
             batch = self._read(self.name, self._upto, BATCH)
         except JournalError as error:
@@ -159,34 +160,30 @@ class DeliveryWorker:
             if not error.permanent:
                 return _Failure(str(error), error.retry_after)
             if len(batch) > 1:
-                # One of them is at fault; the others must not suffer for it.
+                # One record is bad. Deliver one by one, so that the others arrive.
                 for item in batch:
                     if (failure := self._deliver([item])) is not None:
                         return failure
                 return None
-            self._bury(batch[0], str(error))
-        except Exception as error:  # noqa: BLE001 - a sink's fault must stop neither the caller nor the worker
+            self._dead_letter(batch[0], str(error))
+        except Exception as error:  # noqa: BLE001 - an error in a sink must stop neither the caller nor the worker
             return _Failure(f"{type(error).__name__}: {error}")
         else:
-            self._took(batch)
+            self._mark_delivered(batch)
         return None
 
-    def _took(self, batch: Sequence[OutboxRow]) -> None:
+    def _mark_delivered(self, batch: Sequence[OutboxRow]) -> None:
         with self._state:
             self._delivered += batch
             self._upto = batch[-1].id
             self.delivered += len(batch)
 
-    def _bury(self, item: OutboxRow, reason: str) -> None:
-        _log.error(
-            "sink `%s` will never take flag %s, now a dead letter in the journal: %s",
-            self.name,
-            item.key,
-            _safe(reason),
-        )
+    def _dead_letter(self, item: OutboxRow, reason: str) -> None:
+        message = "sink `%s` will never take flag %s, now a dead letter in the journal: %s"
+        _log.error(message, self.name, item.key, _safe(reason))
         with self._state:
             self._dead.append((item, reason))
-            self._buried.append(item.key)
+            self._dead_keys.append(item.key)
             self._upto = item.id
             self.dead += 1
 
@@ -195,50 +192,50 @@ class DeliveryWorker:
         if self._failures == 1:
             _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(failure.reason))
         with self._state:
-            left = next((item.id for item in batch if item.id > self._upto), batch[-1].id)
-            self._failure = (left, self._failures, failure.reason)
+            row = next((item.id for item in batch if item.id > self._upto), batch[-1].id)
+            self._failure = (row, self._failures, failure.reason)
 
     def unwritten(self) -> int:
-        """Return how many are delivered or dead and still stand in the outbox."""
+        """Return how many flags are delivered or dead letters, but not deleted from the outbox yet."""
         with self._state:
             return len(self._delivered) + len(self._dead)
 
     def write(self, transaction: Transaction) -> None:
-        """Strike off what was delivered, and put dead letters into the journal."""
+        """Write the results of deliveries: delete rows from the outbox, append deliveries and dead letters."""
         with self._state:
-            marks = _Marks(self._upto, tuple(self._delivered), tuple(self._dead), self._failure)
-        self._writing = marks
-        if not marks:
+            results = _Results(self._upto, tuple(self._delivered), tuple(self._dead), self._failure)
+        self._writing = results
+        if not results:
             return
-        # All up to the last were delivered or buried, because the oldest goes first.
-        if marks.delivered or marks.dead:
-            transaction.execute("DELETE FROM outbox WHERE sink = ? AND id <= ?", (self.name, marks.upto))
-        if marks.delivered:
-            told = {"sink": self.name, "flags": [item.key for item in marks.delivered]}
-            transaction.append("delivery", canonical(told))
-        for item, reason in marks.dead:
-            said = {"sink": self.name, "reason": reason, "record": item.record}
-            transaction.append("dead_letter", canonical(said), item.key)
-        if marks.failure is not None:
-            place, attempts, error = marks.failure
-            transaction.execute("UPDATE outbox SET attempts = ?, error = ? WHERE id = ?", (attempts, error, place))
+        # Rows are delivered in order: all up to `upto` are delivered or dead letters.
+        if results.delivered or results.dead:
+            transaction.execute("DELETE FROM outbox WHERE sink = ? AND id <= ?", (self.name, results.upto))
+        if results.delivered:
+            body: dict[str, Any] = {"sink": self.name, "flags": [item.key for item in results.delivered]}
+            transaction.append("delivery", canonical(body))
+        for item, reason in results.dead:
+            body = {"sink": self.name, "reason": reason, "record": item.record}
+            transaction.append("dead_letter", canonical(body), item.key)
+        if results.failure is not None:
+            row, attempts, error = results.failure
+            transaction.execute("UPDATE outbox SET attempts = ?, error = ? WHERE id = ?", (attempts, error, row))
 
     def written(self) -> None:
-        """Forget what was written."""
-        marks, self._writing = self._writing, _Marks(0)
+        """Forget the results that were written."""
+        results, self._writing = self._writing, _Results(0)
         with self._state:
-            del self._delivered[: len(marks.delivered)]
-            del self._dead[: len(marks.dead)]
-            if self._failure is marks.failure:
+            del self._delivered[: len(results.delivered)]
+            del self._dead[: len(results.dead)]
+            if self._failure is results.failure:
                 self._failure = None
 
     def wake(self) -> None:
-        """Let the worker look for what is owed; a wait after a failure is not cut short."""
+        """Make the worker read the outbox. A pause after a failure is not cut short."""
         self.start()
         self._wake.set()
 
     def start(self) -> None:
-        """Start the worker, where it does not run."""
+        """Start the worker, if it does not run."""
         with self._state:
             if self._thread is None and not self._stop.is_set():
                 self._thread = threading.Thread(target=self._work, name=f"spyderresp-{self.name}", daemon=True)
@@ -249,8 +246,8 @@ class DeliveryWorker:
         while not self._stop.is_set() or time.monotonic() < self._until:
             self._wake.clear()
             with self._delivering:
-                failure, count = self._round()
-            self._strike_off(count, failure)
+                failure, count = self._deliver_batch()
+            self._write_results(count, failure)
             if failure is not None:
                 if self._stop.is_set():
                     return
@@ -263,22 +260,22 @@ class DeliveryWorker:
             else:
                 self._wake.wait()
 
-    def _strike_off(self, count: int, failure: _Failure | None) -> None:
+    def _write_results(self, count: int, failure: _Failure | None) -> None:
         if count or failure is not None:
             try:
                 self._commit()
             except JournalError as error:
-                # They ride along with the next commit that works.
+                # The next commit that works writes them.
                 _log.error("deliveries to `%s` cannot be written down yet: %s", self.name, error)
 
     def stop(self, until: float) -> None:
-        """Deliver what is owed until a moment of ``time.monotonic`` or the first failure, and end the worker."""
+        """Deliver until a moment of ``time.monotonic`` or the first failure, then end the worker."""
         with self._state:
             self._until = until
             self._stop.set()
         self._wake.set()
 
     def join(self) -> None:
-        """Wait for the worker, not longer than it may take."""
+        """Wait until the worker has ended, at most until the moment that ``stop`` got."""
         if self._thread is not None:
             self._thread.join(max(0.0, self._until - time.monotonic()))

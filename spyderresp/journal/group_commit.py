@@ -1,7 +1,7 @@
-"""Group commit: whoever writes while another's commit is under way shares the next one.
+"""Group commit: all work that is submitted during one commit shares the next one.
 
-There is no thread for it. Every writer queues its work and then wants the one right to commit; who gets it commits for
-all that are queued by then, and the others find theirs done.
+There is no thread for it. Each writer queues its work and then acquires the commit lock. The writer that gets the lock
+commits all work that is queued by then; the other writers find their work done.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """What one commit writes. Entries are numbered and chained in the order in which they are appended."""
+    """One commit. Entries are numbered and chained in the order in which they are appended."""
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection = connection
         self._now = now
-        # Read anew each time: a verb may have written beside us.
+        # Read for each commit: a command-line verb may have written to the journal since the last one.
         head = connection.execute("SELECT seq, hash FROM head").fetchone()
         if head is None:
             raise sqlite3.DatabaseError("malformed: the head is missing")
@@ -38,7 +38,7 @@ class Transaction:
 
     @property
     def now(self) -> float:
-        """Epoch seconds, one moment for the whole commit."""
+        """Epoch seconds, the same for the whole commit."""
         return self._now
 
     @property
@@ -57,7 +57,7 @@ class Transaction:
         return self._connection.execute(statement, values)
 
     def flush(self) -> int:
-        """Hand the entries to SQLite; return how many there were."""
+        """Insert the entries; return their number."""
         if self._rows:
             self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", self._rows)
             self._connection.execute("UPDATE head SET seq = ?, hash = ?", (self._seq, self._hash))
@@ -65,16 +65,18 @@ class Transaction:
 
 
 class CommitRequest(Protocol):
-    """What is written with whatever commit comes next. Asked under the right to commit."""
+    """Work that every commit includes. Called by the thread that holds the commit lock."""
 
     def write(self, transaction: Transaction) -> None:
-        """Write what there is; it is written again unless ``written`` is called."""
+        """Write what is waiting. If ``written`` is not called, the commit failed: write the same again next time."""
 
     def written(self) -> None:
-        """It is on the disk."""
+        """Note that the last ``write`` is on the disk."""
 
 
-class _Waiting(Generic[T]):
+class _Submitted(Generic[T]):
+    """The work of one writer, and its result."""
+
     def __init__(self, work: Callable[[Transaction], T]) -> None:
         self.work = work
         self.done = False
@@ -83,19 +85,19 @@ class _Waiting(Generic[T]):
 
 
 class Committer:
-    """Owns the connection that writes.
+    """Owns the connection that writes the journal.
 
     Args:
-        path: the journal.
-        connection: to it; closed by ``close``.
-        wall: epoch seconds.
+        path: the file of the journal.
+        connection: the connection; ``close`` closes it.
+        wall: returns epoch seconds.
 
     Attributes:
-        commits: how many there were.
-        entries: how many entries they wrote.
-        failures: how many commits failed.
+        commits: the number of commits.
+        entries: the number of entries that they wrote.
+        failures: the number of commits that failed.
         seq: the number of the last entry.
-        passengers: what rides along.
+        requests: the work that every commit includes.
     """
 
     def __init__(self, path: str, connection: sqlite3.Connection, wall: Callable[[], float]) -> None:
@@ -103,38 +105,38 @@ class Committer:
         self._connection: sqlite3.Connection | None = connection
         self._wall = wall
         self._file = _identity(path)
-        self._queue: list[_Waiting[Any]] = []
+        self._queue: list[_Submitted[Any]] = []
         self._queued = threading.Lock()
-        self._right = threading.Lock()
+        self._commit_lock = threading.Lock()
         self.commits = 0
         self.entries = 0
         self.failures = 0
         self.seq = 0
-        self.passengers: list[CommitRequest] = []
+        self.requests: list[CommitRequest] = []
 
     def submit(self, work: Callable[[Transaction], T]) -> T:
-        """Return what ``work`` returned, once all it wrote is on the disk.
+        """Run ``work`` in the next commit; return its result after the commit is on the disk.
 
         Args:
-            work: writes; run once, by whichever thread commits.
+            work: writes to the transaction. It runs once, in the thread that commits.
 
         Raises:
-            JournalError: nothing of it was written.
+            JournalError: nothing was written.
         """
-        mine = _Waiting(work)
+        mine = _Submitted(work)
         with self._queued:
             self._queue.append(mine)
-        with self._right:
+        with self._commit_lock:
             if not mine.done:
                 with self._queued:
                     waiting, self._queue = self._queue, []
                 self._commit(waiting)
         if mine.error is not None:
-            # One exception for each caller: a traceback belongs to the thread that raises it.
+            # Raise a new exception in each thread: a traceback belongs to one thread.
             raise JournalError(mine.error.path, mine.error.reason) from mine.error
         return cast("T", mine.value)
 
-    def _commit(self, waiting: list[_Waiting[Any]]) -> None:
+    def _commit(self, waiting: list[_Submitted[Any]]) -> None:
         error = JournalError(self._path, "the commit was cut off")
         done = False
         try:
@@ -142,33 +144,33 @@ class Committer:
             for item, value in zip(waiting, values, strict=True):
                 item.value = value
             done = True
-        except JournalError as said:
-            error = said
-        except Exception as said:  # noqa: BLE001 - whatever it is, those who wait must hear that nothing was written
-            error = journal_error(self._path, said)
+        except JournalError as failure:
+            error = failure
+        except Exception as failure:  # noqa: BLE001 - on any error the writers must learn that nothing was written
+            error = journal_error(self._path, failure)
         finally:
-            # However this ends nobody may wait for a commit that is over.
+            # Always wake every waiting writer, also when the commit failed; otherwise they block forever.
             for item in waiting:
                 item.error = None if done else error
                 item.done = True
             if not done:
                 self.failures += 1
-        for passenger in tuple(self.passengers) if done else ():
-            passenger.written()
+        for request in tuple(self.requests) if done else ():
+            request.written()
 
-    def _write(self, waiting: list[_Waiting[Any]]) -> list[Any]:
+    def _write(self, waiting: list[_Submitted[Any]]) -> list[Any]:
         connection = self._connection
         if connection is None:
             raise JournalError(self._path, "it is closed")
         if _identity(self._path) != self._file:
             raise JournalError(self._path, "it was removed or replaced while in use")
-        # What could not be rolled back when the disk failed.
+        # Roll back a commit that could not be rolled back when the disk failed.
         roll_back(connection)
         try:
             connection.execute("BEGIN IMMEDIATE")
             transaction = Transaction(connection, self._wall())
-            for passenger in tuple(self.passengers):
-                passenger.write(transaction)
+            for request in tuple(self.requests):
+                request.write(transaction)
             values = [item.work(transaction) for item in waiting]
             count = transaction.flush()
             connection.execute("COMMIT")
@@ -181,8 +183,8 @@ class Committer:
         return values
 
     def close(self) -> None:
-        """Let nobody write any more."""
-        with self._right:
+        """Close the connection; later calls of ``submit`` fail."""
+        with self._commit_lock:
             if self._connection is not None:
                 connection, self._connection = self._connection, None
                 connection.close()
@@ -190,24 +192,24 @@ class Committer:
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-# Claims: a step belongs to whoever began it first.
+# Claims: the process that begins a step first owns it.
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """An intent as it is written.
+    """An intent in the form in which the journal stores it.
 
     Attributes:
-        key: of its step.
-        body: the entry's body.
-        sinks: who is owed the flag.
-        record: what they are owed, as JSON.
+        key: the key of the step.
+        body: the body of the entry, as JSON.
+        sinks: the names of the sinks to deliver the flag to.
+        record: the flag, as JSON.
     """
 
     key: str
@@ -217,30 +219,30 @@ class Claim:
 
     @classmethod
     def of(cls, intent: Intent, run: str) -> Claim:
-        """Return an intent as this process writes it."""
+        """Convert an intent; ``run`` is the id of this process in the journal."""
         record = "" if intent.record is None else canonical(intent.record)
-        told: dict[str, Any] = {"step": intent.step.to_dict(), "executor": intent.executor, "run": run}
+        body: dict[str, Any] = {"step": intent.step.to_dict(), "executor": intent.executor, "run": run}
         if intent.identity:
-            told["identity"] = intent.identity
+            body["identity"] = intent.identity
         if intent.facts:
-            told["facts"] = dict(intent.facts)
+            body["facts"] = dict(intent.facts)
         if intent.sinks:
-            told["sinks"] = list(intent.sinks)
-            told["record"] = hashlib.sha256(record.encode()).hexdigest()
-        return cls(intent.step.key, canonical(told), intent.sinks, record)
+            body["sinks"] = list(intent.sinks)
+            body["record"] = hashlib.sha256(record.encode()).hexdigest()
+        return cls(intent.step.key, canonical(body), intent.sinks, record)
 
     def write(self, transaction: Transaction, run: str, take_over: frozenset[str]) -> RecordedStep | None:
-        """Claim the step for this process; return what is known of it where it is another's."""
+        """Claim the step for this process; if it is claimed already, return its record instead."""
         row = transaction.execute("SELECT status, began, ended, run FROM keys WHERE key = ?", (self.key,)).fetchone()
         if row is not None:
-            _, _, ended, whose = row
-            if ended is not None or whose == run or self.key not in take_over:
-                return earlier(run, *row)
+            _, _, ended, owner = row
+            if ended is not None or owner == run or self.key not in take_over:
+                return recorded_step(run, *row)
         seq = transaction.append("intent", self.body, self.key)
         transaction.execute(
             "INSERT OR REPLACE INTO keys VALUES (?, NULL, ?, NULL, ?, ?, NULL)", (self.key, transaction.now, run, seq)
         )
-        # One that is taken over is owed to its sinks since it was first begun.
+        # A step that is taken over is in the outbox since it was first begun.
         for sink in self.sinks if row is None else ():
             transaction.execute(
                 "INSERT INTO outbox (sink, key, record) VALUES (?, ?, ?)", (sink, self.key, self.record)
@@ -248,17 +250,18 @@ class Claim:
         return None
 
 
-def earlier(run: str, status: Any, began: float, ended: float | None, whose: str) -> RecordedStep:
-    """Return what a row of the keys says to the process that is called ``run``."""
-    return RecordedStep(status, began, ours=ended is None and whose == run)
+def recorded_step(run: str, status: Any, began: float, ended: float | None, owner: str) -> RecordedStep:
+    """Return a row of the table ``keys`` as the process ``run`` sees it."""
+    return RecordedStep(status, began, ours=ended is None and owner == run)
 
 
-def opened(began: float, body: str | None, owed: dict[str, list[str]]) -> OpenedBreaker:
-    """Return the open step of an intent's body.
+def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> OpenedBreaker:
+    """Return the open step that the body of an intent describes; ``outbox`` holds the sinks to deliver to, by key.
 
     Raises:
-        KeyError, TypeError, ValueError: it is none.
+        KeyError, TypeError, ValueError: the body does not describe a step.
     """
-    told = json.loads(body or "")
-    step = Step.from_dict(told["step"])
-    return OpenedBreaker(step, told["executor"], began, tuple(told.get("sinks", ())), tuple(owed.get(step.key, ())))
+    intent = json.loads(body or "")
+    step = Step.from_dict(intent["step"])
+    sinks = tuple(intent.get("sinks", ()))
+    return OpenedBreaker(step, intent["executor"], began, sinks, tuple(outbox.get(step.key, ())))

@@ -1,7 +1,7 @@
-"""Entries, and the chain of digests through them.
+"""Entries, and the hash chain that links them.
 
-An entry's digest is SHA-256 over that of the entry before and over its own content, so that none can be changed, moved
-or taken out without changing all that follow.
+The digest of an entry is SHA-256 over the digest of the entry before it and its own content. An entry cannot be
+changed, moved or removed without a change of every digest that follows.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
 #: ``start``: a process opened the journal; ``clock``: the wall clock jumped; ``policies``: a policy set was loaded;
-#: ``intent``: a step is about to be tried; ``outcome``: what became of it; ``settled``: of one that never had to be
-#: begun; ``delivery``: a sink took flags; ``dead_letter``: a sink will never take one; ``lost``: outcomes of steps that
-#: were never begun could not be kept while the journal could not be written; ``stop``: it was closed.
+#: ``intent``: a step is about to be tried; ``outcome``: its outcome; ``settled``: the outcome of a step that was not
+#: begun, such as a refused one; ``delivery``: a sink took flags; ``dead_letter``: a sink refused a flag for good;
+#: ``lost``: how many outcomes of steps that were not begun were dropped while the journal could not be written;
+#: ``stop``: the process closed the journal.
 Kind = Literal["start", "clock", "policies", "intent", "outcome", "settled", "delivery", "dead_letter", "lost", "stop"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
-#: JSON of which there is one text for one value.
+#: Canonical JSON: equal values give equal text.
 canonical: Final[Callable[[Any], str]] = json.JSONEncoder(
     ensure_ascii=True, sort_keys=True, separators=(",", ":"), default=repr
 ).encode
@@ -28,11 +29,11 @@ def digest(before: str, seq: int, time: float, kind: str, key: str | None, body:
     """Return the digest of an entry.
 
     Args:
-        before: that of the entry before, or ``GENESIS``.
+        before: the digest of the entry before it; for the first entry ``GENESIS``.
         seq: its number, from 1 without gaps.
-        time: epoch seconds, for people.
+        time: epoch seconds, for people; nothing is decided by it.
         kind: one of ``KINDS``.
-        key: of the step that it is about, or None.
+        key: the key of its step; None: it has no step.
         body: canonical JSON.
     """
     return hashlib.sha256((before + canonical([seq, time, kind, key, body])).encode()).hexdigest()
@@ -40,15 +41,15 @@ def digest(before: str, seq: int, time: float, kind: str, key: str | None, body:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry as it was read.
+    """One entry, as it stands in the file: unverified.
 
     Attributes:
         seq: its number.
         time: epoch seconds.
-        kind: one of ``KINDS``, as far as nobody changed it.
-        key: of the step that it is about, or None.
-        text: the body's text.
-        hash: its digest, as it stands there.
+        kind: one of ``KINDS``.
+        key: the key of its step; None: it has no step.
+        text: its body, as JSON.
+        hash: its digest.
     """
 
     seq: int
@@ -63,15 +64,15 @@ class Entry:
         """The body as JSON data.
 
         Raises:
-            ValueError: somebody changed it to something else.
+            ValueError: the body was changed, and is not a JSON object any more.
         """
         data = json.loads(self.text)
         if not isinstance(data, dict):
-            raise ValueError("the body is no JSON object")
+            raise ValueError("the body is not a JSON object")
         return data
 
     def follows(self, before: str) -> bool:
-        """Whether its digest is what its content and the digest before make it."""
+        """Return whether its digest is correct for its content and the digest of the entry before it."""
         try:
             return self.hash == digest(before, self.seq, self.time, self.kind, self.key, self.text)
         except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""The journal that ships."""
+"""``Journal``: the journal of steps, in one SQLite file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from spyderresp.execution.interfaces import (
 from spyderresp.execution.report import StepOutcome
 from spyderresp.execution.steps import Step
 from spyderresp.journal.delivery_workers import DeliveryWorker, OutboxRow
-from spyderresp.journal.group_commit import Claim, Committer, Transaction, earlier, opened
+from spyderresp.journal.group_commit import Claim, Committer, Transaction, open_step, recorded_step
 from spyderresp.journal.hash_chain import canonical
-from spyderresp.journal.lock import Jumps, ProcessLock
-from spyderresp.journal.queries import Ending, LateOutcome
+from spyderresp.journal.lock import ClockJumps, ProcessLock
+from spyderresp.journal.queries import Ending, LateOutcomes
 from spyderresp.journal.schema import connect, journal_error, open_for_writing
 from spyderresp.journal.segments import base_of, delete_moved, rotate
 
@@ -41,21 +41,23 @@ _log: Final = logging.getLogger("spyderresp.journal")
 
 @final
 class Journal:
-    """Where steps are written before they are tried, and after; one SQLite file. Safe to share between threads.
+    """Records steps before they are tried and their outcomes, in one SQLite file. Safe to share between threads.
 
-    A context manager: leaving it delivers what is owed, for a few seconds, and closes it. A forked child opens its own.
+    A context manager: leaving it delivers flags for a few seconds more and closes the journal. A forked child must
+    open a journal of its own.
 
     Args:
-        path: the file; made where there is none, readable by its owner only.
-        clock: where the time comes from.
-        rotate_after: after so many entries they move into an older segment, ``NAME.0001.sqlite`` and so on.
-        retention: how many seconds at least a step that has ended is known again.
-        backoff: how patiently a worker delivers to a sink that does not take flags; it never gives up.
-        guest: append beside the process that holds the journal, for a verb that has to work meanwhile: takes no
-            lock, delivers nothing, moves nothing.
+        path: the file; created if it does not exist, readable by its owner only.
+        clock: the source of the time.
+        rotate_after: the number of entries after which they move into a segment, ``NAME.0001.sqlite`` and so on.
+        retention: for how many seconds at least an ended step is recognised when its event is delivered again.
+        backoff: the pauses of a worker whose sink does not take flags; the worker never gives up.
+        guest: append while another process holds the journal, for command-line verbs: a guest takes no lock, delivers
+            no flags and does not rotate.
 
     Raises:
-        JournalError: another process holds it; it cannot be written; it is none, or a newer release wrote it.
+        JournalError: another process holds the journal; the file cannot be written, is not a journal, or was written
+            by a newer release.
     """
 
     def __init__(
@@ -80,21 +82,21 @@ class Journal:
         self._guest = guest
         self._process = os.getpid()
         self._run = uuid.uuid4().hex
-        self._lanes: dict[str, DeliveryWorker] = {}
+        self._workers: dict[str, DeliveryWorker] = {}
         self._lock = threading.Lock()
         self._rotating = threading.Lock()
         self._closed = False
-        self._held = None if guest else ProcessLock(self.path)
+        self._process_lock = None if guest else ProcessLock(self.path)
         with contextlib.ExitStack() as undone:
-            if self._held is not None:
-                undone.callback(self._held.release)
+            if self._process_lock is not None:
+                undone.callback(self._process_lock.release)
             self._committer = Committer(self.path, open_for_writing(self.path, guest=guest), self._clock.wall)
             undone.callback(self._committer.close)
             self._reading = threading.Lock()
             self._begun: set[str] = set()
-            self._late = LateOutcome(self._run, self._begun)
-            self._jumps = Jumps(self._clock)
-            self._committer.passengers += [self._jumps, self._late]
+            self._late = LateOutcomes(self._run, self._begun)
+            self._jumps = ClockJumps(self._clock)
+            self._committer.requests += [self._jumps, self._late]
             try:
                 self._reader = connect(self.path, mode="ro")
                 undone.callback(self._reader.close)
@@ -104,33 +106,33 @@ class Journal:
             undone.pop_all()
 
     def _start(self) -> int:
-        """Write that a process has begun, and end what a rotation left undone."""
-        told = {
+        """Append the start of this process, and complete a rotation that was interrupted."""
+        body = {
             "run": self._run,
             "process": self._process,
             "boot": self._clock.boot(),
             "version": __version__,
             "guest": self._guest,
         }
-        self._committer.submit(lambda transaction: transaction.append("start", canonical(told)))
+        self._committer.submit(lambda transaction: transaction.append("start", canonical(body)))
         base = base_of(self._reader)
         if not self._guest:
             delete_moved(self._committer, base)
         return base
 
-    # What `execute` asks.
+    # For `execute`.
 
     def earlier(self, keys: Sequence[str]) -> Mapping[str, RecordedStep]:
-        """Return what is known of steps with these keys; a key of which nothing is known is left out.
+        """Return the records of steps with these keys; keys without a record are left out.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         rows = self._rows(
             "SELECT key, status, began, ended, run FROM keys WHERE key IN (SELECT value FROM json_each(?))",
             (json.dumps(list(keys)),),
         )
-        return {key: earlier(self._run, *rest) for key, *rest in rows}
+        return {key: recorded_step(self._run, *rest) for key, *rest in rows}
 
     def begin(
         self,
@@ -139,48 +141,53 @@ class Journal:
         guard: Callable[[], Mapping[str, Any]] | None = None,
         take_over: frozenset[str] = frozenset(),
     ) -> Mapping[str, RecordedStep]:
-        """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
+        """Claim steps in one commit; return the records of steps that are claimed already: do not carry those out.
 
-        A step that comes twice among the intents is claimed, and returned as one that was.
+        If two intents have the same key, the step is claimed and is returned too.
+
+        Args:
+            intents: the steps.
+            guard: returns the state of the breakers, which is stored in the same commit.
+            take_over: keys of open steps of an earlier process that this process may claim.
 
         Raises:
-            JournalError: it cannot be written; nothing is claimed.
+            JournalError: the journal cannot be written; nothing is claimed.
         """
         self._usable()
         claims = [Claim.of(intent, self._run) for intent in intents]
         begun: set[str] = set()
 
         def work(transaction: Transaction) -> dict[str, RecordedStep]:
-            lost: dict[str, RecordedStep] = {}
+            taken: dict[str, RecordedStep] = {}
             begun.clear()
             for claim in claims:
-                taken = claim.write(transaction, self._run, take_over)
-                if taken is None:
+                record = claim.write(transaction, self._run, take_over)
+                if record is None:
                     begun.add(claim.key)
                 else:
-                    lost[claim.key] = taken
-            _keep(transaction, guard)
-            return lost
+                    taken[claim.key] = record
+            _save_guard_state(transaction, guard)
+            return taken
 
-        lost = self._committer.submit(work)
+        taken = self._committer.submit(work)
         self._begun.update(begun)
         self._rotate_when_long()
-        return lost
+        return taken
 
     def finish(self, outcomes: Iterable[StepOutcome], *, guard: Callable[[], Mapping[str, Any]] | None = None) -> None:
-        """Write what became of steps, begun ones and those that never had to be.
+        """Write the outcomes of steps, of begun steps and of others, such as refused ones.
 
         Raises:
-            JournalError: it cannot be written yet. Outcomes of begun steps are kept and go with the next commit that
-                works; should the process end before, the steps are checked after the next start.
+            JournalError: the journal cannot be written now. Outcomes of begun steps are kept in memory, and the next
+                commit that works writes them. If the process ends before, the next start checks these steps.
         """
         self._end(outcomes, earlier=False, guard=guard)
 
     def settle(self, outcomes: Iterable[StepOutcome]) -> None:
-        """Write what became of steps that an earlier process began, or that were under way.
+        """Write the outcomes of steps that an earlier process began, or that an executor had accepted.
 
         Raises:
-            JournalError: it cannot be written; they stay as they are.
+            JournalError: the journal cannot be written; the steps stay open.
         """
         self._end(outcomes, earlier=True)
 
@@ -197,7 +204,7 @@ class Journal:
         def work(transaction: Transaction) -> None:
             for ending in endings:
                 ending.write(transaction, self._run)
-            _keep(transaction, guard)
+            _save_guard_state(transaction, guard)
 
         try:
             self._committer.submit(work)
@@ -209,65 +216,65 @@ class Journal:
         self._rotate_when_long()
 
     def guard_state(self) -> Mapping[str, Any] | None:
-        """Return the state of the breakers that was kept last, or None.
+        """Return the latest state of the breakers; None: the journal holds no state.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         for (text,) in self._rows("SELECT state FROM guard_state"):
             try:
                 state = json.loads(text)
             except ValueError:
                 state = None
-            # The guard shuts its breakers over a state that it cannot understand.
+            # An unreadable state becomes {}, for which the guard opens its breakers: it refuses kills for a while.
             return state if isinstance(state, dict) else {}
         return None
 
-    # Deliveries.
+    # Delivery of flags.
 
     def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, DeliveryFailure]:
-        """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
+        """Deliver the flags of local sinks, oldest first; return the failures of sinks, by name.
 
-        Remote ones are left to their workers, which are woken.
+        Workers deliver to remote sinks; this wakes them and does not wait.
         """
-        missed: dict[str, DeliveryFailure] = {}
+        failures: dict[str, DeliveryFailure] = {}
         for name, sink in sinks.items():
             try:
-                lane = self._lane(name, sink)
+                worker = self._worker(name, sink)
             except JournalError as error:
-                missed[name] = DeliveryFailure(str(error))
+                failures[name] = DeliveryFailure(str(error))
                 continue
-            if not lane.local:
-                lane.wake()
-            elif (why := lane.drain()) is not None:
-                missed[name] = why
-        return missed
+            if not worker.local:
+                worker.wake()
+            elif (failure := worker.drain()) is not None:
+                failures[name] = failure
+        return failures
 
     def attach(self, sinks: Iterable[Any]) -> None:
-        """Deliver to these sinks, by their names, what an earlier process left owed to them.
+        """Deliver the flags that an earlier process left for these sinks; sinks are matched by name.
 
         Raises:
-            JournalError: it is closed.
+            JournalError: the journal is closed.
         """
         for sink in sinks:
             if hasattr(sink, "deliver"):
-                self._lane(sink.name, sink).wake()
+                self._worker(sink.name, sink).wake()
 
-    def _lane(self, name: str, sink: Sink) -> DeliveryWorker:
+    def _worker(self, name: str, sink: Sink) -> DeliveryWorker:
         self._usable()
         if self._guest:
             raise JournalError(self.path, "a guest delivers nothing")
         with self._lock:
-            lane = self._lanes.get(name)
-            if lane is None:
-                lane = DeliveryWorker(name, sink, self._owed_to, self._commit, self._backoff)
-                self._lanes[name] = lane
-                self._committer.passengers.append(lane)
+            worker = self._workers.get(name)
+            if worker is None:
+                worker = DeliveryWorker(name, sink, self._outbox, self._commit, self._backoff)
+                self._workers[name] = worker
+                self._committer.requests.append(worker)
             else:
-                lane.replace(sink)
-            return lane
+                worker.replace(sink)
+            return worker
 
-    def _owed_to(self, name: str, after: int, most: int) -> Sequence[OutboxRow]:
+    def _outbox(self, name: str, after: int, most: int) -> Sequence[OutboxRow]:
         rows = self._rows(
             "SELECT id, key, record FROM outbox WHERE sink = ? AND id > ? ORDER BY id LIMIT ?", (name, after, most)
         )
@@ -277,62 +284,62 @@ class Journal:
         self._committer.submit(lambda _: None)
 
     def owed(self) -> dict[str, int]:
-        """Return how many flags each sink is owed, by name; sinks that are owed none may be left out.
+        """Return the number of flags that are not delivered yet, by sink; sinks without any may be left out.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         counts = {name: int(count) for name, count in self._rows("SELECT sink, count(*) FROM outbox GROUP BY sink")}
         with self._lock:
             return {
-                name: max(0, count - (self._lanes[name].unwritten() if name in self._lanes else 0))
+                name: max(0, count - (self._workers[name].unwritten() if name in self._workers else 0))
                 for name, count in counts.items()
             }
 
-    # What the service and a restart ask.
+    # For the service and for a restart.
 
     def record_policies(self, digest: str, paths: Sequence[str], *, policies: int, reason: str = "") -> None:
-        """Write that a policy set serves from now on, or that one was turned down.
+        """Append that a policy set is in force from now on, or that its load failed.
 
         Args:
-            digest: of the set; empty where it cannot be read.
-            paths: where it was loaded from.
-            policies: how many there are.
-            reason: why it was turned down, or empty.
+            digest: the digest of the set; empty if it cannot be read.
+            paths: the files and folders that it was loaded from.
+            policies: the number of policies.
+            reason: why the load failed; empty if it did not.
 
         Raises:
-            JournalError: it cannot be written.
+            JournalError: the journal cannot be written.
         """
-        told = {"digest": digest, "paths": list(paths), "policies": policies, "reason": reason}
+        body = {"digest": digest, "paths": list(paths), "policies": policies, "reason": reason}
         self._usable()
-        self._committer.submit(lambda transaction: transaction.append("policies", canonical(told)))
+        self._committer.submit(lambda transaction: transaction.append("policies", canonical(body)))
 
     def open_steps(self) -> Sequence[OpenedBreaker]:
-        """Return the steps that an earlier process began and never ended, oldest first.
+        """Return the steps that an earlier process began and did not end, oldest first.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
-        owed: dict[str, list[str]] = {}
+        outbox: dict[str, list[str]] = {}
         for key, sink in self._rows(
             "SELECT key, sink FROM outbox WHERE key IN (SELECT key FROM keys WHERE ended IS NULL) ORDER BY id"
         ):
-            owed.setdefault(key, []).append(sink)
+            outbox.setdefault(key, []).append(sink)
         rows = self._rows(
             "SELECT began, coalesce(intent, (SELECT body FROM entries WHERE entries.seq = keys.seq)) FROM keys"
             " WHERE ended IS NULL AND run <> ? ORDER BY seq",
             (self._run,),
         )
         try:
-            return [opened(began, body, owed) for began, body in rows]
+            return [open_step(began, body, outbox) for began, body in rows]
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(self.path, f"it is corrupt: an open step cannot be read ({error})") from error
 
     def under_way(self) -> Sequence[OpenStep]:
-        """Return the agent actions that were accepted and not followed up to their end.
+        """Return the agent actions that an executor accepted and whose final outcome is not recorded yet.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         rows = self._rows("SELECT executor, step, details FROM under_way ORDER BY key")
         try:
@@ -344,17 +351,18 @@ class Journal:
             raise JournalError(self.path, f"it is corrupt: a step under way cannot be read ({error})") from error
 
     def stats(self) -> dict[str, Any]:
-        """Return what a monitor wants to know, as JSON data; counts are since this was opened.
+        """Return counts for monitoring, as JSON data; they begin at 0 when the journal is opened.
 
-        ``entries``, ``commits`` and ``failures`` of the file; ``late``: outcomes that wait to be written; ``sinks``, by
-        name: ``delivered``, ``dead`` and ``owed`` flags.
+        ``entries``, ``commits``, ``failures``: what was written, and commits that failed; ``late``: outcomes that wait
+        to be written; ``sinks``: by name, the numbers of flags that are ``delivered``, ``dead`` letters, and ``owed``:
+        not delivered yet.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the journal cannot be read.
         """
         owed = self.owed()
         with self._lock:
-            lanes = dict(self._lanes)
+            workers = dict(self._workers)
         return {
             "entries": self._committer.entries,
             "commits": self._committer.commits,
@@ -362,19 +370,19 @@ class Journal:
             "late": len(self._late),
             "sinks": {
                 name: {
-                    "delivered": lanes[name].delivered if name in lanes else 0,
-                    "dead": lanes[name].dead if name in lanes else 0,
+                    "delivered": workers[name].delivered if name in workers else 0,
+                    "dead": workers[name].dead if name in workers else 0,
                     "owed": owed.get(name, 0),
                 }
-                for name in sorted({*lanes, *owed})
+                for name in sorted({*workers, *owed})
             },
         }
 
     def rotate(self) -> int:
-        """Move all entries into an older segment now; return how many. It is done by itself too.
+        """Move all entries into a new segment now; return their number. ``rotate_after`` does this automatically.
 
         Raises:
-            JournalError: it cannot be done; nothing is lost.
+            JournalError: it fails; no entry is lost.
         """
         self._usable()
         with self._rotating:
@@ -395,21 +403,21 @@ class Journal:
                 _log.error("the journal cannot be rotated, and grows: %s", error)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Deliver what is owed for so many seconds, each sink to its first failure, and close. May be called again."""
+        """Deliver flags for ``timeout`` seconds, to each sink until its first failure; then close. May be repeated."""
         if self._process != os.getpid():
             return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            lanes = list(self._lanes.values())
+            workers = list(self._workers.values())
         until = time.monotonic() + timeout
-        for lane in lanes:
-            lane.stop(until)
-        for lane in lanes:
-            lane.join()
+        for worker in workers:
+            worker.stop(until)
+        for worker in workers:
+            worker.join()
         with self._rotating:
-            # Where it cannot be written, the next start says that this process ended without a word.
+            # If it cannot be written, this process has no `stop` entry, as after a crash.
             with contextlib.suppress(JournalError):
                 while len(self._late):
                     self._commit()
@@ -417,8 +425,8 @@ class Journal:
             with self._reading:
                 self._reader.close()
             self._committer.close()
-        if self._held is not None:
-            self._held.release()
+        if self._process_lock is not None:
+            self._process_lock.release()
 
     def __enter__(self) -> Journal:
         return self
@@ -444,7 +452,7 @@ class Journal:
             raise journal_error(self.path, error) from error
 
 
-def _keep(transaction: Transaction, guard: Callable[[], Mapping[str, Any]] | None) -> None:
-    """Keep the state of the breakers as it is when it is written: one taken before could overtake a later one."""
+def _save_guard_state(transaction: Transaction, guard: Callable[[], Mapping[str, Any]] | None) -> None:
+    """Store the state of the breakers. Call ``guard`` here: a state taken earlier could overwrite a newer one."""
     if guard is not None:
         transaction.execute("INSERT OR REPLACE INTO guard_state VALUES (1, ?)", (canonical(guard()),))

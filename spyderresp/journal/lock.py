@@ -1,4 +1,4 @@
-"""One process writes a journal: a lock on a file beside it."""
+"""The lock by which only one process writes a journal, and the entries about jumps of the wall clock."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from spyderresp.journal.schema import journal_error
 
 
 class ProcessLock:
-    """Held from its making until ``release``, or the end of the process however it ends.
+    """A lock on ``PATH.lock``, held until ``release`` or the end of the process.
 
-    A forked child does not hold it: else a worker that outlives its parent would keep the next one out.
+    A forked child does not hold the lock: a child that outlives its parent would lock out the next process.
 
     Args:
-        path: the journal; the lock is on ``PATH.lock``, which stays.
+        path: the file of the journal. The lock file is not deleted.
 
     Raises:
-        JournalError: another holds it, or the file cannot be made.
+        JournalError: another process holds the lock, or the lock file cannot be created.
     """
 
     def __init__(self, path: str) -> None:
@@ -36,53 +36,52 @@ class ProcessLock:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            held = os.pread(self._file, 20, 0).decode("ascii", "replace").strip()
+            pid = os.pread(self._file, 20, 0).decode("ascii", "replace").strip()
             self.release()
             if isinstance(error, BlockingIOError):
-                whose = f"process {held}" if held.isdigit() else "another process"
-                raise JournalError(path, f"is in use by {whose}") from None
+                owner = f"process {pid}" if pid.isdigit() else "another process"
+                raise JournalError(path, f"is in use by {owner}") from None
             raise journal_error(path, error) from error
-        # The number is for people only, and a full disk is told of by the journal itself.
+        # The pid is for error messages only. If the disk is full, writing the journal itself reports it.
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
-        myself = weakref.ref(self)
+        reference = weakref.ref(self)
 
-        def dropped() -> None:
-            lock = myself()
+        def release_in_child() -> None:
+            lock = reference()
             if lock is not None:
                 lock.release()
 
-        os.register_at_fork(after_in_child=dropped)
+        os.register_at_fork(after_in_child=release_in_child)
 
     def release(self) -> None:
-        """Let go. A child's closing leaves its parent's lock as it is."""
+        """Release the lock. A release in a forked child does not release the lock of the parent."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
 
 
-# Jumps of the wall clock, as entries.
-
-# The wall clock may be slewed by this much between two commits without a word.
+# A smaller change of the wall clock between two commits is not recorded.
 _JUMP_SECONDS: Final = 2.0
 
 
-class Jumps:
-    """Writes down that the wall clock jumped: the times of entries are for people, who must know when they lie."""
+class ClockJumps:
+    """Appends an entry when the wall clock jumped, so that a reader of the journal can judge the times of entries."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ahead = clock.wall() - clock.steady()
-        self._seen = self._ahead
+        # Wall clock minus steady clock: at the last commit that was written, and at the last `write`.
+        self._recorded = clock.wall() - clock.steady()
+        self._current = self._recorded
 
     def write(self, transaction: Transaction) -> None:
-        """Write the jump since the last commit, where there was one."""
-        self._seen = self._clock.wall() - self._clock.steady()
-        jump = self._seen - self._ahead
+        """Append the jump since the last commit, if there was one."""
+        self._current = self._clock.wall() - self._clock.steady()
+        jump = self._current - self._recorded
         if abs(jump) > _JUMP_SECONDS:
             transaction.append("clock", canonical({"seconds": round(jump, 3)}))
 
     def written(self) -> None:
-        """Measure from here on."""
-        self._ahead = self._seen
+        """Measure the next jump from here."""
+        self._recorded = self._current

@@ -1,4 +1,4 @@
-"""Reads a journal with all of its segments, whoever writes it meanwhile."""
+"""Reads a journal with all its segments, while a process may write it; outcomes as the journal stores them."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _SELECT: Final = "SELECT seq, time, kind, key, body, hash FROM entries WHERE seq
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """Entries that were moved into a file of their own.
+    """A file of older entries.
 
     Attributes:
-        number: from 1, without gaps.
+        number: counts segments from 1, without gaps.
         path: the file.
-        first: its first entry.
-        last: its last one.
-        hash: the digest of that.
+        first: the number of its first entry.
+        last: the number of its last entry.
+        hash: the digest of its last entry.
     """
 
     number: int
@@ -42,29 +42,29 @@ class Segment:
 
 @final
 class JournalReader:
-    """A journal as it stood at one moment. A context manager; used by one thread at a time.
+    """A view of a journal at one moment. A context manager; one thread at a time may use it.
 
     Args:
-        path: the journal's file.
+        path: the file of the journal.
 
     Attributes:
-        path: as given.
-        segments: its older segments, oldest first.
+        path: the file of the journal.
+        segments: its segments, oldest first.
         head: the number and the digest of its last entry.
 
     Raises:
-        JournalError: it cannot be read, or is none.
+        JournalError: the file cannot be read, or is not a journal.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = os.fspath(path)
         self._connection = open_for_reading(self.path)
         try:
-            # One view of it all: entries may move into a segment while we read.
+            # One transaction gives one view: entries may move into a segment while this reads.
             self._connection.execute("BEGIN")
-            place = os.path.dirname(os.path.abspath(self.path))
+            folder = os.path.dirname(os.path.abspath(self.path))
             self.segments = tuple(
-                Segment(number, os.path.join(place, file), first, last, digest)
+                Segment(number, os.path.join(folder, file), first, last, digest)
                 for number, file, first, last, digest in self._connection.execute(
                     "SELECT number, file, first, last, hash FROM segments ORDER BY number"
                 )
@@ -80,17 +80,17 @@ class JournalReader:
 
     @property
     def base(self) -> tuple[int, str]:
-        """The number and the digest of the last entry that is in a segment; 0 and ``GENESIS`` where there is none."""
+        """The number and the digest of the last entry in a segment; without segments 0 and ``GENESIS``."""
         return (self.segments[-1].last, self.segments[-1].hash) if self.segments else (0, GENESIS)
 
     def entries(self, *, missing: bool = False) -> Iterator[Entry]:
         """Yield all entries, oldest first.
 
         Args:
-            missing: pass over segments whose file is not there.
+            missing: skip segments whose file does not exist.
 
         Raises:
-            JournalError: something cannot be read.
+            JournalError: the journal or a segment cannot be read.
         """
         for segment in self.segments:
             if not (missing and not os.path.exists(segment.path)):
@@ -98,10 +98,10 @@ class JournalReader:
         yield from self.own_entries()
 
     def own_entries(self) -> Iterator[Entry]:
-        """Yield the entries that are in no segment, oldest first.
+        """Yield the entries that are not in a segment, oldest first.
 
         Raises:
-            JournalError: they cannot be read.
+            JournalError: the entries cannot be read.
         """
         return _entries(self._connection, self.path, self.base[0])
 
@@ -109,17 +109,17 @@ class JournalReader:
         """Yield the entries of a segment, oldest first.
 
         Raises:
-            JournalError: they cannot be read.
+            JournalError: the entries cannot be read.
         """
         connection = open_for_reading(segment.path)
         with contextlib.closing(connection):
             yield from _entries(connection, segment.path, 0)
 
     def rows(self, statement: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-        """Yield what a query of the tables beside the entries gives.
+        """Yield the rows of a query of the other tables.
 
         Raises:
-            JournalError: it cannot be read.
+            JournalError: the query fails.
         """
         try:
             yield from self._connection.execute(statement, values)
@@ -146,25 +146,25 @@ def _entries(connection: sqlite3.Connection, path: str, after: int) -> Iterator[
         raise journal_error(path, error) from error
 
 
-# What became of steps, on its way into the journal; kept while the journal cannot be written.
+# Outcomes, and the ones that wait because the journal cannot be written.
 
-# Outcomes of steps that were never begun, kept while the journal cannot be written; beyond it they are counted.
-_KEPT: Final = 1_000
-# How many of them one commit takes along: each attempt on a full disk would write them all in vain.
-_AT_ONCE: Final = 100
+# The most outcomes of steps that were not begun that wait in memory; further ones are only counted.
+_MAX_WAITING: Final = 1_000
+# The most late outcomes of one commit. On a full disk each commit fails, and writing all each time would be slow.
+_LATE_BATCH: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """An outcome as it is written.
+    """An outcome in the form in which the journal stores it.
 
     Attributes:
-        key: of the step.
-        status: what became of it.
-        begun: whether this process began it.
-        earlier: whether it may be one that an earlier process began, or that was under way.
-        body: the entry's body.
-        follow: where it is to be followed up: executor, step and details.
+        key: the key of the step.
+        status: the outcome, such as ``done``.
+        begun: whether this process began the step.
+        earlier: whether an earlier process may have begun the step, or an executor may have accepted it.
+        body: the body of the entry, as JSON.
+        follow: for an accepted step, executor, step and details; they are needed to ask for the final outcome.
     """
 
     key: str
@@ -176,28 +176,28 @@ class Ending:
 
     @classmethod
     def of(cls, outcome: StepOutcome, begun: bool, *, earlier: bool) -> Ending:
-        """Return an outcome as it is written. The step stands in its intent, where it has one."""
+        """Convert an outcome. The body holds the step only if no intent holds it."""
         step = outcome.step
-        told: dict[str, Any] = {
+        body: dict[str, Any] = {
             "action": step.action,
             "event": step.event,
             "policies": list(step.policies),
             "outcome": outcome.status,
         }
-        words = {"reason": outcome.reason, "rule": outcome.rule, "executor": outcome.executor}
-        told.update({name: word for name, word in words.items() if word})
+        texts = {"reason": outcome.reason, "rule": outcome.rule, "executor": outcome.executor}
+        body.update({name: text for name, text in texts.items() if text})
         if outcome.details:
-            told["details"] = dict(outcome.details)
+            body["details"] = dict(outcome.details)
         if not (begun or earlier):
-            told["step"] = step.to_dict()
-        # What flags are still owed to stands in the outbox.
+            body["step"] = step.to_dict()
+        # An accepted flag is followed up by the outbox.
         follow = None
         if outcome.status == "accepted" and not step.is_flag:
             follow = (outcome.executor, canonical(step.to_dict()), canonical(dict(outcome.details)))
-        return cls(step.key, outcome.status, begun, earlier, canonical(told), follow)
+        return cls(step.key, outcome.status, begun, earlier, canonical(body), follow)
 
     def write(self, transaction: Transaction, run: str) -> int:
-        """Write it: as the outcome of a step that was begun, or as that of one that never was."""
+        """Append it: as ``outcome`` if it ends a step that was begun, else as ``settled``; return its number."""
         if not self._ends(transaction, run):
             return transaction.append("settled", self.body, self.key)
         transaction.execute(
@@ -213,57 +213,58 @@ class Ending:
         row = transaction.execute("SELECT ended, run FROM keys WHERE key = ?", (self.key,)).fetchone()
         if row is None:
             return False
-        ended, whose = row
+        ended, owner = row
         if ended is None:
-            # One that another process began is not ended by a refusal here: whether it was acted on is not known.
-            return self.earlier or (self.begun and whose == run)
-        found = transaction.execute("SELECT 1 FROM under_way WHERE key = ?", (self.key,)).fetchone()
-        return self.earlier and found is not None
+            # A refusal here does not end a step of another process: that process may have carried it out.
+            return self.earlier or (self.begun and owner == run)
+        accepted = transaction.execute("SELECT 1 FROM under_way WHERE key = ?", (self.key,)).fetchone()
+        return self.earlier and accepted is not None
 
 
-class LateOutcome:
-    """Outcomes that could not be written; they go with the next commit that works.
+class LateOutcomes:
+    """Outcomes that could not be written. The next commits that work write them.
 
     Args:
-        run: names this process in the journal.
-        begun: the keys that it began and did not end.
+        run: the id of this process in the journal.
+        begun: the keys of the steps that this process began and did not end.
     """
 
     def __init__(self, run: str, begun: set[str]) -> None:
         self._run = run
         self._begun = begun
         self._lock = threading.Lock()
-        self._kept: list[Ending] = []
+        self._waiting: list[Ending] = []
+        # How many outcomes were dropped, by status.
         self._lost: Counter[str] = Counter()
         self._writing: tuple[int, Counter[str]] = (0, Counter())
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._waiting)
 
     def keep(self, endings: Iterable[Ending]) -> None:
-        """Keep what could not be written: all of begun steps; of others a bounded number, and how many more."""
+        """Keep outcomes: all of begun steps; of other steps a limited number, and the count of the rest."""
         with self._lock:
             for ending in endings:
-                if ending.begun or len(self._kept) < _KEPT:
-                    self._kept.append(ending)
+                if ending.begun or len(self._waiting) < _MAX_WAITING:
+                    self._waiting.append(ending)
                 else:
                     self._lost[ending.status] += 1
 
     def write(self, transaction: Transaction) -> None:
-        """Write some of what was kept, oldest first."""
+        """Write a batch of the outcomes, oldest first."""
         with self._lock:
-            kept, lost = self._kept[:_AT_ONCE], self._lost.copy()
-        self._writing = (len(kept), lost)
-        for ending in kept:
+            batch, lost = self._waiting[:_LATE_BATCH], self._lost.copy()
+        self._writing = (len(batch), lost)
+        for ending in batch:
             ending.write(transaction, self._run)
         if lost:
             transaction.append("lost", canonical({"outcomes": dict(lost)}))
 
     def written(self) -> None:
-        """Forget what was written."""
+        """Forget the outcomes that were written."""
         count, lost = self._writing
         self._writing = (0, Counter())
         with self._lock:
-            self._begun.difference_update(ending.key for ending in self._kept[:count])
-            del self._kept[:count]
+            self._begun.difference_update(ending.key for ending in self._waiting[:count])
+            del self._waiting[:count]
             self._lost -= lost

@@ -1,4 +1,4 @@
-"""The file of a journal: its tables, their versions, and how it is opened."""
+"""The file of a journal: its tables, the versions of its schema, and how it is opened."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from urllib.parse import quote
 
 from spyderresp.execution.interfaces import JournalError
 
-#: What the file says of itself in its header (``PRAGMA application_id``).
+#: Marks an SQLite file as a journal, in its header (``PRAGMA application_id``).
 APPLICATION: Final = 0x53525350
-#: Before the first entry there is none whose digest could be taken.
+#: Stands for the digest before the first entry.
 GENESIS: Final = "0" * 64
-# How long to wait for a verb that writes beside us.
+# Seconds to wait for a command-line verb that writes at the same time.
 _BUSY_SECONDS: Final = 5.0
-# The write-ahead log is cut back to this after a checkpoint.
+# The write-ahead log is truncated to this size after a checkpoint.
 _LOG_BYTES: Final = 64 * 1024 * 1024
 
 _ENTRIES: Final = (
-    # `body` is canonical JSON; `hash` is of the entry before and of this one: see chain.py.
+    # `body` is canonical JSON; `hash` links the entry to the one before it: see hash_chain.py.
     """CREATE TABLE entries (
         seq INTEGER PRIMARY KEY, time REAL NOT NULL, kind TEXT NOT NULL, key TEXT, body TEXT NOT NULL,
         hash TEXT NOT NULL)""",
     "CREATE INDEX entries_key ON entries (key) WHERE key IS NOT NULL",
-    # The last entry, and how many there are in all, older segments among them.
+    # The last entry; its number counts the entries of all segments too.
     "CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), seq INTEGER NOT NULL, hash TEXT NOT NULL)",
 )
-#: What leads from each version of the schema to the next; the first from an empty file. Only ever added to.
+#: The statements that lead from each schema version to the next, from an empty file on. Only append to them.
 MIGRATIONS: Final[Sequence[Sequence[str]]] = (
     (
         *_ENTRIES,
         "INSERT INTO head VALUES (1, 0, lower(hex(zeroblob(32))))",
-        # One for each step that was begun; `ended` is NULL while it is open. `intent` is the body of its entry, kept
-        # here once that entry has gone into a segment.
+        # A row for each step that was begun; `ended` is NULL while it is open. `intent` is the body of its entry,
+        # copied here when the entry of an open step moves into a segment.
         """CREATE TABLE keys (
             key TEXT PRIMARY KEY, status TEXT, began REAL NOT NULL, ended REAL, run TEXT NOT NULL,
             seq INTEGER NOT NULL, intent TEXT) WITHOUT ROWID""",
         "CREATE INDEX keys_open ON keys (seq) WHERE ended IS NULL",
         "CREATE INDEX keys_seq ON keys (seq)",
-        # What sinks are owed, in the order of commits.
+        # Flags that are not delivered yet, by sink, in the order of commits.
         """CREATE TABLE outbox (
             id INTEGER PRIMARY KEY AUTOINCREMENT, sink TEXT NOT NULL, key TEXT NOT NULL, record TEXT NOT NULL,
             attempts INTEGER NOT NULL DEFAULT 0, error TEXT NOT NULL DEFAULT '')""",
@@ -65,20 +65,20 @@ _REASONS: Final = (
 
 
 def journal_error(path: str, error: Exception) -> JournalError:
-    """Return the exception for what SQLite or the system says."""
-    said = str(error)
+    """Convert an error of SQLite or the system to a JournalError with a plain reason."""
+    message = str(error)
     if isinstance(error, OSError):
-        said = (error.strerror or said).lower()
+        message = (error.strerror or message).lower()
     for pattern, reason in _REASONS:
-        if pattern in said.lower():
-            return JournalError(path, reason if reason == said else f"{reason} ({said})")
-    return JournalError(path, said or type(error).__name__)
+        if pattern in message.lower():
+            return JournalError(path, reason if reason == message else f"{reason} ({message})")
+    return JournalError(path, message or type(error).__name__)
 
 
 def connect(path: str, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file, which must exist.
 
-    Transactions are begun and ended by hand, and the caller sees to it that one thread at a time uses it.
+    The caller begins and ends transactions, and lets one thread at a time use the connection.
 
     Raises:
         sqlite3.Error: it cannot be opened.
@@ -91,7 +91,7 @@ def version_of(connection: sqlite3.Connection, path: str, known: int = len(MIGRA
     """Return the version of a journal's schema; 0 for an empty file.
 
     Raises:
-        JournalError: it is of another kind, or newer than this.
+        JournalError: it is another program's file, or a newer release wrote it.
         sqlite3.Error: it cannot be read.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
@@ -105,10 +105,10 @@ def version_of(connection: sqlite3.Connection, path: str, known: int = len(MIGRA
 
 
 def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
-    """Bring a journal to the latest schema, each version in a transaction of its own.
+    """Bring a journal to the latest schema, with one transaction for each version.
 
     Raises:
-        JournalError: it is of another kind, or newer than this.
+        JournalError: it is another program's file, or a newer release wrote it.
         sqlite3.Error: it cannot be written.
     """
     version = version_of(connection, path, len(migrations))
@@ -126,13 +126,13 @@ def migrate(connection: sqlite3.Connection, path: str, migrations: Sequence[Sequ
 
 
 def open_for_writing(path: str, *, guest: bool = False) -> sqlite3.Connection:
-    """Open a journal, made where there is none, at the latest schema. A guest makes and changes nothing.
+    """Open a journal at the latest schema; create it if it does not exist. A guest does not create or migrate it.
 
     Raises:
         JournalError: it cannot be used.
     """
     try:
-        made = not guest and _make(path)
+        created = not guest and _create(path)
         connection = connect(path)
         try:
             version = version_of(connection, path)
@@ -147,15 +147,15 @@ def open_for_writing(path: str, *, guest: bool = False) -> sqlite3.Connection:
         except BaseException:
             connection.close()
             raise
-        if made:
+        if created:
             sync_directory(path)
     except (sqlite3.Error, OSError) as error:
         raise journal_error(path, error) from error
     return connection
 
 
-def _make(path: str) -> bool:
-    """Make an empty file that only its owner may read; the log beside it gets the same mode."""
+def _create(path: str) -> bool:
+    """Create an empty file that only its owner may read; return False if it exists. The WAL file gets its mode too."""
     try:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except FileExistsError:
@@ -164,16 +164,16 @@ def _make(path: str) -> bool:
 
 
 def open_segment(path: str) -> sqlite3.Connection:
-    """Make an older segment's file, which is not yet under its name: entries and their head.
+    """Create the file of a segment, under a temporary name, with empty tables.
 
     Raises:
         sqlite3.Error, OSError: it cannot be written.
     """
     if os.path.lexists(path):
         os.unlink(path)
-    _make(path)
+    _create(path)
     connection = connect(path)
-    # It is not looked at before it is whole, and written out at the end.
+    # Nothing reads the file before it is complete, and rotate() syncs it at the end.
     connection.execute("PRAGMA journal_mode = OFF")
     connection.execute("PRAGMA synchronous = OFF")
     for statement in _ENTRIES:
@@ -184,16 +184,16 @@ def open_segment(path: str) -> sqlite3.Connection:
 
 
 def open_for_reading(path: str) -> sqlite3.Connection:
-    """Open a journal, or a segment, to look at it, whoever writes it meanwhile.
+    """Open a journal or a segment for reading, while a process may write it.
 
     Raises:
-        JournalError: it cannot be read, or is none.
+        JournalError: it cannot be read, or is not a journal.
     """
     try:
         os.stat(path)
         return _checked(connect(path, mode="ro"), path)
     except sqlite3.OperationalError as error:
-        # On a read-only disk there is no place for the index of the write-ahead log, and no need where that is empty.
+        # On a read-only disk SQLite cannot create the index of the write-ahead log. An empty log is not needed.
         log = f"{path}-wal"
         if os.path.exists(log) and os.path.getsize(log):
             raise journal_error(path, error) from error
@@ -216,19 +216,19 @@ def _checked(connection: sqlite3.Connection, path: str) -> sqlite3.Connection:
 
 
 def roll_back(connection: sqlite3.Connection) -> None:
-    """Undo what a transaction did, where SQLite has not yet."""
+    """Roll back a transaction, if one is open."""
     if connection.in_transaction:
         connection.execute("ROLLBACK")
 
 
 def sync_directory(path: str) -> None:
-    """Make the name of a file last.
+    """Write the directory of a file to the disk, so that the name of a new file survives a crash.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: it fails.
     """
-    place = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(place)
+        os.fsync(directory)
     finally:
-        os.close(place)
+        os.close(directory)

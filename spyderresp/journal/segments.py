@@ -1,7 +1,7 @@
-"""Rotation: entries move into a file of their own, and the chain goes on.
+"""Rotation: older entries move into a segment, a file of its own. The hash chain continues across files.
 
-The journal's own file stays what it is, so that a crash leaves at worst a copy too many: first the copy is written,
-then its name, then one transaction says that it counts, and only then are the entries here deleted.
+A crash at any point leaves at worst one copy too many. The order: write the copy under a temporary name, rename it,
+record the segment in a transaction of the journal, delete the entries from the journal.
 """
 
 from __future__ import annotations
@@ -13,25 +13,20 @@ from pathlib import Path
 from typing import Final
 
 from spyderresp.journal.group_commit import Committer, Transaction
-from spyderresp.journal.schema import (
-    journal_error,
-    open_for_reading,
-    open_segment,
-    sync_directory,
-)
+from spyderresp.journal.schema import journal_error, open_for_reading, open_segment, sync_directory
 
-# Entries that one transaction copies or deletes: others want to write too.
+# The most entries that one transaction copies or deletes, so that writers do not wait long.
 _CHUNK: Final = 5_000
 
 
 def segment_name(path: str, number: int) -> str:
-    """Return the name of a segment's file: ``journal.0001.sqlite`` for ``journal.sqlite``."""
-    whole = Path(path)
-    return f"{whole.stem}.{number:04d}{whole.suffix}"
+    """Return the file name of a segment: ``journal.0001.sqlite`` for ``journal.sqlite``."""
+    file = Path(path)
+    return f"{file.stem}.{number:04d}{file.suffix}"
 
 
 def base_of(connection: sqlite3.Connection) -> int:
-    """Return the number of the last entry that a segment holds, or 0.
+    """Return the number of the last entry in a segment; 0 without segments.
 
     Raises:
         sqlite3.Error: it cannot be read.
@@ -41,16 +36,16 @@ def base_of(connection: sqlite3.Connection) -> int:
 
 
 def rotate(path: str, committer: Committer, retention: float) -> int:
-    """Move all entries into a new segment; return how many. One thread at a time does it.
+    """Move all entries into a new segment; return their number. One thread at a time may call this.
 
     Args:
-        path: the journal.
-        committer: writes it.
-        retention: keys whose step ended more than so many seconds ago are forgotten, but none of which an entry was
-            moved just now: the wall clock alone can make nothing forgotten.
+        path: the file of the journal.
+        committer: writes the journal.
+        retention: forget keys of steps that ended more than so many seconds ago, except keys with an entry in the new
+            segment. So a wrong wall clock cannot make the journal forget recent steps.
 
     Raises:
-        JournalError: it could not be done; nothing is lost.
+        JournalError: it fails; no entry is lost.
     """
     try:
         with contextlib.closing(open_for_reading(path)) as connection:
@@ -64,16 +59,16 @@ def rotate(path: str, committer: Committer, retention: float) -> int:
     except (sqlite3.Error, OSError) as error:
         raise journal_error(path, error) from error
 
-    def counts(transaction: Transaction) -> None:
+    def record(transaction: Transaction) -> None:
         transaction.execute("INSERT INTO segments VALUES (?, ?, ?, ?, ?)", (number, name, before + 1, upto, digest))
-        # An open step is checked after a restart, however long it stays open.
+        # A restart checks open steps, which needs their intents.
         transaction.execute(
             "UPDATE keys SET intent = (SELECT body FROM entries WHERE entries.seq = keys.seq)"
             " WHERE ended IS NULL AND intent IS NULL AND seq <= ?",
             (upto,),
         )
 
-    committer.submit(counts)
+    committer.submit(record)
     delete_moved(committer, upto)
     _forget(committer, before, retention)
     return int(upto - before)
@@ -92,13 +87,13 @@ def _copy(connection: sqlite3.Connection, target: Path, before: int, upto: int, 
                 copy.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?)", rows)
             copy.execute("INSERT INTO head VALUES (1, ?, ?)", (upto, digest))
             copy.execute("COMMIT")
-        place = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
+        file = os.open(draft, os.O_RDWR | os.O_CLOEXEC)
         try:
-            os.fchmod(place, 0o400)
-            os.fsync(place)
+            os.fchmod(file, 0o400)
+            os.fsync(file)
         finally:
-            os.close(place)
-        # A file of this name that does not count yet is of a rotation that was cut off.
+            os.close(file)
+        # This may replace the file of an interrupted rotation, which is not recorded in the journal.
         draft.replace(target)
         sync_directory(str(target))
     except BaseException:
@@ -107,24 +102,26 @@ def _copy(connection: sqlite3.Connection, target: Path, before: int, upto: int, 
 
 
 def delete_moved(committer: Committer, upto: int) -> None:
-    """Delete the entries that a segment holds, a chunk at a time.
+    """Delete the entries that a segment holds, one chunk in each transaction.
 
     Raises:
-        JournalError: it cannot be done; they are passed over all the same.
+        JournalError: it fails; readers ignore these entries.
     """
 
-    def some(transaction: Transaction) -> int:
+    def delete_chunk(transaction: Transaction) -> int:
         return transaction.execute(
             "DELETE FROM entries WHERE seq IN (SELECT seq FROM entries WHERE seq <= ? ORDER BY seq LIMIT ?)",
             (upto, _CHUNK),
         ).rowcount
 
-    while committer.submit(some):
+    while committer.submit(delete_chunk):
         pass
 
 
 def _forget(committer: Committer, before: int, retention: float) -> None:
-    def some(transaction: Transaction) -> int:
+    """Delete old keys of ended steps, except those that the outbox or a follow-up still needs."""
+
+    def delete_chunk(transaction: Transaction) -> int:
         return transaction.execute(
             "DELETE FROM keys WHERE key IN (SELECT key FROM keys WHERE seq <= ? AND ended IS NOT NULL AND ended < ?"
             " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outbox.key = keys.key)"
@@ -132,5 +129,5 @@ def _forget(committer: Committer, before: int, retention: float) -> None:
             (before, transaction.now - retention, _CHUNK),
         ).rowcount
 
-    while committer.submit(some):
+    while committer.submit(delete_chunk):
         pass

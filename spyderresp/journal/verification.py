@@ -1,8 +1,7 @@
-"""Whether a journal is what was written: the chain of its entries, and the tables that follow from them.
+"""Verifies a journal: the hash chain of its entries, and the tables that follow from the entries.
 
-What this cannot see: a change by somebody who recomputes the chain from there to its end and the head with it. Against
-that a digest that was noted elsewhere helps (``expect``): then the chain up to there is what it was. The state of the
-breakers is in no entry, and not checked.
+This cannot detect a change if the attacker also recomputes the chain to its end and the head. A digest that was noted
+elsewhere (``expect``) detects that up to its entry. The state of the breakers is in no entry and is not checked.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from spyderresp.journal.queries import JournalReader, Segment
 from spyderresp.journal.schema import GENESIS
 from spyderresp.policies.vocabulary import FLAGS
 
-# Differences of the tables that are named; each may be one of thousands.
+# The most differences of the tables that are reported one by one.
 _NAMED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What ``verify`` found.
+    """The result of ``verify``.
 
     Attributes:
-        entries: how many were checked.
-        segments: in how many older segments there were some.
-        head: the number and the digest of the last entry, worth noting elsewhere.
-        problems: the first altered, missing or misplaced entry, and where the tables disagree; none where all is well.
+        entries: the number of entries that were checked.
+        segments: the number of segments that were checked.
+        head: the number and the digest of the last entry. Note it elsewhere for ``expect``.
+        problems: the first entry that is altered, missing or misplaced, or the differences between entries and tables.
         notes: what could not be checked, and why.
     """
 
@@ -48,23 +47,22 @@ class Verification:
 
 
 def verify(path: str | os.PathLike[str], *, expect: str | None = None, archived: bool = False) -> Verification:
-    """Check a journal, while another process may write it.
+    """Verify a journal, while another process may write it.
 
     Args:
-        path: its file.
-        expect: the digest of an entry, noted earlier: it must be in the chain.
-        archived: older segments whose files are gone were moved away on purpose: the chain is checked from the oldest
-            that is there.
+        path: the file of the journal.
+        expect: the digest of an entry, noted earlier: the chain must contain it.
+        archived: accept that the oldest segments were moved away; verify from the oldest segment that exists.
 
     Raises:
-        JournalError: it is none, or a newer release wrote it.
+        JournalError: the file is not a journal, or a newer release wrote it.
     """
     with JournalReader(path) as reader:
         walk = _Walk(reader, archived, expect)
         problem = walk.first_problem()
         problems = [] if problem is None else [problem]
         if problem is None:
-            if expect is not None and not walk.met:
+            if expect is not None and not walk.expected_seen:
                 problems.append(f"no entry has the digest {expect}: what was noted is not in this chain")
             problems += walk.table_problems()
         return Verification(walk.count, walk.segments, reader.head, tuple(problems), tuple(walk.notes))
@@ -72,30 +70,32 @@ def verify(path: str | os.PathLike[str], *, expect: str | None = None, archived:
 
 @dataclass
 class _Step:
-    """What the entries say of one key."""
+    """The state of one step, by the entries."""
 
     seq: int
     record: str
-    owed: set[str]
+    outbox: set[str]
     status: str | None = None
     under_way: bool = False
 
 
 @dataclass
 class _Walk:
+    """One pass over all entries."""
+
     reader: JournalReader
     archived: bool
     expect: str | None
     count: int = 0
     segments: int = 0
-    met: bool = False
+    expected_seen: bool = False
     notes: list[str] = field(default_factory=list)
     _steps: dict[str, _Step] = field(default_factory=dict)
-    # Whether the first entry was there: else steps are known that no entry here tells of.
+    # Whether the first entry exists. If not, the tables may hold steps without entries.
     _whole: bool = True
 
     def first_problem(self) -> str | None:
-        """Return what is wrong with the first entry that is not as it was written."""
+        """Return the problem of the first entry that is not as it was written; None if there is none."""
         before, seq = GENESIS, 0
         try:
             for segment in self.reader.segments:
@@ -108,7 +108,7 @@ class _Walk:
                 elif self.archived and not self.count:
                     self.notes.append(f"entries {segment.first} to {segment.last} were moved away with {segment.path}")
                     self._whole = False
-                    self.met = self.met or segment.hash == self.expect
+                    self.expected_seen = self.expected_seen or segment.hash == self.expect
                 else:
                     return f"entries {segment.first} to {segment.last} are missing: there is no {segment.path}"
                 before, seq = segment.hash, segment.last
@@ -126,9 +126,9 @@ class _Walk:
             try:
                 self._note(entry)
             except (KeyError, TypeError, ValueError):
-                return f"entry {seq} cannot be read: it is no `{entry.kind}`"
+                return f"entry {seq} cannot be read: it is not a valid `{entry.kind}`"
             before = entry.hash
-            self.met = self.met or before == self.expect
+            self.expected_seen = self.expected_seen or before == self.expect
             self.count += 1
         last, digest = self.reader.head if segment is None else (segment.last, segment.hash)
         if seq < last:
@@ -138,79 +138,79 @@ class _Walk:
         return None if before == digest else f"entry {seq} is not the last one that was written"
 
     def _note(self, entry: Entry) -> None:
-        """Follow what the tables must say."""
-        told = entry.body
+        """Update the state of the step of an entry."""
+        body = entry.body
         if entry.kind not in KINDS:
             raise ValueError(entry.kind)
         if entry.kind == "intent" and entry.key is not None:
             known = self._steps.get(entry.key)
             if known is None:
-                self._steps[entry.key] = _Step(entry.seq, told.get("record", ""), set(told.get("sinks", ())))
+                self._steps[entry.key] = _Step(entry.seq, body.get("record", ""), set(body.get("sinks", ())))
             else:
-                # Taken over after a restart: owed to its sinks since it was first begun.
+                # Taken over after a restart: in the outbox since it was first begun.
                 known.seq, known.status = entry.seq, None
         elif entry.kind == "outcome" and entry.key in self._steps:
             step = self._steps[entry.key]
-            step.status = told["outcome"]
-            step.under_way = told["outcome"] == "accepted" and told["action"] not in FLAGS
+            step.status = body["outcome"]
+            step.under_way = body["outcome"] == "accepted" and body["action"] not in FLAGS
         elif entry.kind == "delivery":
-            for key in told["flags"]:
+            for key in body["flags"]:
                 if key in self._steps:
-                    self._steps[key].owed.discard(told["sink"])
+                    self._steps[key].outbox.discard(body["sink"])
         elif entry.kind == "dead_letter" and entry.key in self._steps:
-            self._steps[entry.key].owed.discard(told["sink"])
+            self._steps[entry.key].outbox.discard(body["sink"])
 
     def table_problems(self) -> list[str]:
-        """Return where the tables say something else than the entries."""
+        """Return the differences between the tables and the entries."""
         try:
-            found = [*self._keys(), *self._outbox(), *self._under_way()]
+            problems = [*self._keys(), *self._outbox(), *self._under_way()]
         except JournalError as error:
             return [str(error)]
-        left = len(found) - _NAMED
-        return [*found[:_NAMED], f"and {left} more differences of the tables"] if left > 0 else found
+        left = len(problems) - _NAMED
+        return [*problems[:_NAMED], f"and {left} more differences of the tables"] if left > 0 else problems
 
     def _keys(self) -> Iterator[str]:
-        there: set[str] = set()
+        seen: set[str] = set()
         for key, status, ended in self.reader.rows("SELECT key, status, ended FROM keys ORDER BY key"):
-            there.add(key)
+            seen.add(key)
             step = self._steps.get(key)
             if step is None:
                 if self._whole:
-                    yield f"step {key} counts as taken, and no entry says so"
+                    yield f"step {key} is listed as begun, but has no entry"
             elif status != step.status or (ended is None) != (step.status is None):
-                yield f"step {key} counts as {_said(status)}, and the entries say {_said(step.status)}"
+                yield f"step {key} is listed as {_status(status)}, but by its entries it is {_status(step.status)}"
         base = self.reader.base[0]
         for key, step in self._steps.items():
-            # Older ones may have been forgotten when their time was over; open ones never are.
-            if key not in there and (step.seq > base or step.status is None):
-                yield f"step {key} does not count as taken, and entry {step.seq} says that it was"
+            # The journal may have forgotten ended steps of segments (`retention`); it never forgets open steps.
+            if key not in seen and (step.seq > base or step.status is None):
+                yield f"step {key} is not listed as begun, but entry {step.seq} began it"
 
     def _outbox(self) -> Iterator[str]:
-        there: set[tuple[str, str]] = set()
+        seen: set[tuple[str, str]] = set()
         for sink, key, record in self.reader.rows("SELECT sink, key, record FROM outbox ORDER BY id"):
-            there.add((sink, key))
+            seen.add((sink, key))
             step = self._steps.get(key)
             if step is None:
                 if self._whole:
-                    yield f"`{sink}` is owed a flag of step {key}, of which no entry tells"
-            elif sink not in step.owed:
-                yield f"`{sink}` is owed the flag of step {key}, and the entries say that it is not"
+                    yield f"the outbox of `{sink}` holds a flag of step {key}, which has no entry"
+            elif sink not in step.outbox:
+                yield f"the outbox of `{sink}` holds the flag of step {key}, but its entries do not"
             elif hashlib.sha256(record.encode()).hexdigest() != step.record:
-                yield f"the flag of step {key} that `{sink}` is owed was altered"
+                yield f"the flag of step {key} in the outbox of `{sink}` was altered"
         for key, step in self._steps.items():
-            for sink in sorted(step.owed):
-                if (sink, key) not in there:
-                    yield f"the flag of step {key} that `{sink}` is owed is gone"
+            for sink in sorted(step.outbox):
+                if (sink, key) not in seen:
+                    yield f"the flag of step {key} is missing in the outbox of `{sink}`"
 
     def _under_way(self) -> Iterator[str]:
-        there = {key for (key,) in self.reader.rows("SELECT key FROM under_way")}
-        for key in sorted(there):
+        seen = {key for (key,) in self.reader.rows("SELECT key FROM under_way")}
+        for key in sorted(seen):
             if not self._steps[key].under_way if key in self._steps else self._whole:
-                yield f"step {key} counts as under way, and the entries say that it is not"
+                yield f"step {key} is listed as under way, but by its entries it is not"
         for key, step in self._steps.items():
-            if step.under_way and key not in there:
-                yield f"step {key} is under way, and is not followed up"
+            if step.under_way and key not in seen:
+                yield f"step {key} is under way by its entries, but is not listed"
 
 
-def _said(status: Any) -> str:
+def _status(status: Any) -> str:
     return "open" if status is None else f"`{status}`"

@@ -1,1 +1,1 @@
-"""``spyderresp run`` without its command line: sources, rounds, reloads, metrics. docs/RUN.md says how it is used."""
+"""The service behind ``spyderresp run``: sources, intake, loop, reloads, metrics. docs/RUN.md explains its use."""

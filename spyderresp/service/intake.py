@@ -1,4 +1,4 @@
-"""The bounded queue between sources and rounds: what is in it was accepted, and will be decided."""
+"""The bounded queue between the sources and the service loop. Every delivery in it is accepted and will be decided."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 
 
 class ClosedError(SpyderrespError):
-    """Nothing more is accepted: the service is ending."""
+    """The intake accepts nothing more: the service is ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,8 @@ class BadRecord:
     """An event that could not be decided.
 
     Attributes:
-        line: where it stood in what was delivered: its line, from 1.
-        error: what is wrong, with the path in the event.
+        line: its line in the delivery, from 1.
+        error: what is wrong, and where in the event.
     """
 
     line: int
@@ -35,12 +35,12 @@ class BadRecord:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryResult:
-    """What became of a delivery.
+    """The result of a delivery.
 
     Attributes:
-        events: how many events were decided.
-        bad: those that could not be, in their order.
-        outcomes: how many steps came to each outcome.
+        events: the number of events that were decided.
+        bad: the events that could not be decided, in order.
+        outcomes: the number of steps with each outcome.
         policy_set: the digest of the policies that decided.
     """
 
@@ -55,16 +55,16 @@ class Delivery:
     """Records that a source hands in together.
 
     Attributes:
-        source: what messages call the place they came from.
-        data: JSON lines; or, where ``whole``, one JSON value: an object, or a list of objects.
-        arrived: when they came, in epoch seconds; to the broker, for those out of one.
-        done: told what became of them, once, after everything about them is in the journal; from another thread.
+        source: where they come from, for log lines.
+        data: JSON lines; if ``whole``, one JSON value: an object or a list of objects.
+        arrived: when they arrived, in epoch seconds; for messages of a broker, when the broker received them.
+        done: called once with the result, in another thread, after steps and outcomes are in the journal.
         first: the number of the first line.
-        long: the numbers of lines that were too long to be kept.
-        limit: the most bytes of a line, for what is said of these.
-        whole: whether ``data`` is one JSON value rather than lines.
-        kind: of the source, such as ``http``; figures are kept by it.
-        size: about how many events these are.
+        long: the numbers of lines that were dropped because they are too long.
+        limit: the most bytes of a line, for the errors of these lines.
+        whole: whether ``data`` is one JSON value instead of lines.
+        kind: the kind of the source, such as ``http``, for the metrics.
+        size: about how many events they hold.
     """
 
     source: str
@@ -86,8 +86,8 @@ class Intake:
     """The queue. Safe to use from several threads.
 
     Args:
-        max_events: how many events may wait; one delivery is taken however many it holds, where nothing else waits.
-        max_bytes: how many bytes may.
+        max_events: the most events that may wait. An empty queue accepts a delivery of any size.
+        max_bytes: the most bytes that may wait.
     """
 
     def __init__(self, max_events: int = MAX_EVENTS, max_bytes: int = MAX_BYTES) -> None:
@@ -101,21 +101,21 @@ class Intake:
 
     @property
     def depth(self) -> int:
-        """About how many events wait."""
+        """About how many events are waiting."""
         return self._events
 
     @property
     def full(self) -> bool:
-        """Whether more is turned away now."""
+        """Whether the limits are reached, so that deliveries are refused."""
         return self._events >= self.max_events or self._bytes >= self.max_bytes
 
     @property
     def closed(self) -> bool:
-        """Whether nothing more is accepted. While a source still runs it means that nothing will be answered either."""
+        """Whether nothing more is accepted. For a source that still runs: no further result will come either."""
         return self._closed
 
     def offer(self, delivery: Delivery) -> bool:
-        """Accept a delivery, or return False where there is no room.
+        """Accept a delivery and return True; return False if there is no room.
 
         Raises:
             ClosedError: the service is ending.
@@ -129,10 +129,10 @@ class Intake:
             return True
 
     def put(self, delivery: Delivery) -> None:
-        """Accept a delivery as soon as there is room.
+        """Wait for room, then accept a delivery.
 
         Raises:
-            ClosedError: the service is ending; it was not accepted.
+            ClosedError: the service is ending; the delivery was not accepted.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._room(delivery))
@@ -141,9 +141,9 @@ class Intake:
             self._add(delivery)
 
     def take(self, events: int, timeout: float | None = None) -> list[Delivery] | None:
-        """Return what has waited longest, up to about so many events; wait for it if need be.
+        """Remove and return the oldest deliveries, of about ``events`` events together; wait for the first.
 
-        Returns an empty list where nothing came in time, and None where nothing will any more.
+        Returns an empty list if none arrived within ``timeout`` seconds, and None if the intake is closed and empty.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._closed or self._waiting, timeout)
@@ -157,7 +157,7 @@ class Intake:
             return taken
 
     def close(self) -> None:
-        """Accept nothing more. What was accepted is still to be taken."""
+        """Accept nothing more. Accepted deliveries can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -180,11 +180,8 @@ class Intake:
         return delivery
 
 
-# Deliveries into events, each with its place.
-
-
 def unpack(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
-    """Yield the place of each record of a delivery, and its event or the ``EventError`` that is wrong with it."""
+    """Yield the line of each record of a delivery, and its event or an ``EventError``."""
     for number in delivery.long:
         yield number, too_long(delivery.limit)
     data = delivery.data
@@ -203,7 +200,7 @@ def unpack(delivery: Delivery, form: str | None) -> Iterator[tuple[int, Any]]:
 
 
 def _is_lines(data: bytes) -> bool:
-    """Tell whether what is called one value is lines of values: its first line is a whole object, and more follows."""
+    """Return whether ``data`` is JSON lines although it was sent as one value: line 1 is an object and more follows."""
     first, _, rest = data.strip().partition(b"\n")
     if not rest or not first.startswith(b"{"):
         return False

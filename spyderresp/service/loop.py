@@ -30,7 +30,7 @@ from spyderresp.service.metrics import Counts, ServiceObserver
 #: About how many events one round takes.
 ROUND: Final = 2000
 # Plans of one call of execute_many: it holds every target open at once, with a descriptor each.
-_PLANS_MAX_SPREAD: Final = 200
+_MAX_PLANS: Final = 200
 # Most seconds between the first and the last arrival in one call.
 _MAX_SPREAD: Final = 5.0
 # Seconds between checks that the acting thread is alive.
@@ -158,18 +158,18 @@ def decide(deliveries: Sequence[Delivery], context: ServiceContext) -> Decided:
     """Decide all events of the deliveries by one policy set."""
     replies = [_Reply() for _ in deliveries]
     events: list[Any] = []
-    places: list[tuple[int, int]] = []
+    origins: list[tuple[int, int]] = []
     for number, delivery in enumerate(deliveries):
         for line, event in unpack(delivery, context.form):
             if isinstance(event, EventError):
                 replies[number].bad.append(BadRecord(line, event))
             else:
                 events.append(event)
-                places.append((number, line))
+                origins.append((number, line))
     digest = context.engine.policies.digest
     plans = context.engine.evaluate_many(events, on_error="collect")
     planned: list[_Planned] = []
-    for (number, line), event, plan in zip(places, events, plans, strict=True):
+    for (number, line), event, plan in zip(origins, events, plans, strict=True):
         if isinstance(plan, EventError):
             replies[number].bad.append(BadRecord(line, plan))
             continue
@@ -192,14 +192,14 @@ def carry_out(decided: Decided, context: ServiceContext) -> None:
 def _batches(planned: Sequence[_Planned], deliveries: Sequence[Delivery]) -> Iterator[Sequence[_Planned]]:
     """Yield the plans in order, in batches for one call each: limited in number and in the spread of arrival times."""
     start, first, last = 0, 0.0, 0.0
-    for place, item in enumerate(planned):
+    for index, item in enumerate(planned):
         arrived = deliveries[item.delivery].arrived
         first, last = min(first, arrived), max(last, arrived)
         # A batch counts as old as its oldest event: an event that waited in a broker must not age a fresh one.
-        if place == start or place - start == _PLANS_MAX_SPREAD or last - first > _MAX_SPREAD:
-            if place > start:
-                yield planned[start:place]
-            start, first, last = place, arrived, arrived
+        if index == start or index - start == _MAX_PLANS or last - first > _MAX_SPREAD:
+            if index > start:
+                yield planned[start:index]
+            start, first, last = index, arrived, arrived
     if planned:
         yield planned[start:]
 

@@ -1,4 +1,7 @@
-"""What a running service counts. Metrics, health and the last word read it; docs/RUN.md names every figure."""
+"""The counters and the state of a running service, for metrics, health checks and the summary at the end.
+
+docs/RUN.md lists every metric.
+"""
 
 from __future__ import annotations
 
@@ -21,18 +24,18 @@ BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 
 @dataclass
 class Counts:
-    """Figures since the start. Every change is made under ``lock``.
+    """Counters since the start. Hold ``lock`` to change one.
 
     Attributes:
-        accepted: events that a source handed in, by source.
-        decided: events that have a plan.
-        bad: events that could not be decided, by source.
+        accepted: events that sources handed in, by kind of source.
+        decided: events that were decided.
+        bad: events that could not be decided, by kind of source.
         turned_away: requests and connections that were refused, by reason.
-        dead_letters: messages of brokers that could not be decided and were put aside, by source.
-        steps: what became of steps, by action and outcome.
+        dead_letters: messages that were written to the dead letters, by kind of source.
+        steps: steps, by action and outcome.
         reloads: loads of policies after the first, by result: ``ok``, ``failed``, ``unchanged``.
-        latency: how many deliveries were answered within each of ``BUCKETS``, and beyond the last.
-        seconds: the sum of those times.
+        latency: deliveries by the time to their result: one count for each of ``BUCKETS``, and one beyond the last.
+        seconds: the sum of these times.
     """
 
     accepted: Counter[str] = field(default_factory=Counter)
@@ -47,7 +50,7 @@ class Counts:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def answered(self, source: str, good: int, bad: int) -> None:
-        """Count what became of a delivery's events."""
+        """Count the events of a delivery: decided ones and bad ones."""
         with self.lock:
             self.accepted[source] += good + bad
             self.decided += good
@@ -60,7 +63,7 @@ class Counts:
             self.steps.update(steps)
 
     def waited(self, seconds: float) -> None:
-        """Count how long a delivery took, from its arrival to its answer."""
+        """Count the time of a delivery, from its arrival to its result."""
         with self.lock:
             self.latency[bisect.bisect_left(BUCKETS, seconds)] += 1
             self.seconds += seconds
@@ -71,7 +74,7 @@ class Counts:
             self.turned_away[reason] += 1
 
     def dead_letter(self, source: str) -> None:
-        """Count a dead letter that has arrived."""
+        """Count a dead letter that was written."""
         with self.lock:
             self.dead_letters[source] += 1
 
@@ -81,28 +84,25 @@ class Counts:
             self.reloads[result] += 1
 
 
-# How a service is at a moment: what health and metrics tell.
-
-
 @dataclass(frozen=True, slots=True)
 class State:
-    """A moment.
+    """The state of a service at one moment.
 
     Attributes:
         ready: whether events are accepted.
-        journal: whether the journal can be read and written; True where there is none.
+        journal: whether the journal can be read and written; True without a journal.
         waiting: about how many events wait to be decided.
-        most: how many may.
-        policies: how many are in force.
-        digest: of these.
-        breakers: those that are open, by name, and for how many seconds.
-        owed: how many flags each sink is owed.
+        max_waiting: the most events that may wait.
+        policies: the number of policies in force.
+        digest: the digest of these policies.
+        breakers: the open breakers, by name, and for how many seconds they stay open.
+        owed: the number of flags that are not delivered yet, by sink.
     """
 
     ready: bool
     journal: bool
     waiting: int
-    most: int
+    max_waiting: int
     policies: int
     digest: str
     breakers: Mapping[str, float] = field(default_factory=dict)
@@ -111,12 +111,13 @@ class State:
 
 @dataclass
 class Watch:
-    """Looks at the parts of a service.
+    """Reads the state of a service from its parts.
 
     Attributes:
         engine, guard, intake: these parts.
-        owed: returns how many flags each sink is owed; raises ``JournalError``. None: there is no journal.
-        ready: whether events are accepted now; the service's word for it, once there is a service.
+        owed: returns the number of flags that are not delivered yet, by sink, or raises ``JournalError``; None: there
+            is no journal.
+        ready: returns whether events are accepted; until it is set, they are not.
     """
 
     engine: Engine
@@ -126,7 +127,7 @@ class Watch:
     ready: Callable[[], bool] = bool
 
     def state(self) -> State:
-        """Return how things are now."""
+        """Return the state of this moment."""
         owed: Mapping[str, int] = {}
         journal = True
         if self.owed is not None:
@@ -139,7 +140,7 @@ class Watch:
             ready=self.ready(),
             journal=journal,
             waiting=self.intake.depth,
-            most=self.intake.max_events,
+            max_waiting=self.intake.max_events,
             policies=len(policies),
             digest=policies.digest,
             breakers=self.guard.open_breakers(),
@@ -147,13 +148,14 @@ class Watch:
         )
 
 
-# The command line implements this protocol.
-
 Level = Literal["info", "warning", "error"]
 
 
 class ServiceObserver(Protocol):
-    """Receives what the service reports. Called from several threads; an exception that it raises ends the service."""
+    """Receives the reports of the service; the command line implements it.
+
+    Called from several threads. An exception that it raises ends the service.
+    """
 
     def say(self, level: Level, message: str) -> None:
         """Receive a message about the service itself."""

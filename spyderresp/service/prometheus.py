@@ -1,4 +1,4 @@
-"""Figures in Prometheus' text format. The only importer of prometheus_client; extra ``metrics``."""
+"""Metrics in the text format of Prometheus. The only module that imports prometheus_client; extra ``metrics``."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from prometheus_client.registry import Collector
 
 from spyderresp.service.metrics import BUCKETS, Counts, State
 
-#: What the text is.
+#: The media type of the text.
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def exposition(counts: Counts, state: Callable[[], State]) -> Callable[[], bytes]:
-    """Return what gives the figures of now as text."""
+    """Return a function that returns the current metrics as text."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(counts, state))
+    registry.register(_Metrics(counts, state))
     ProcessCollector(registry=registry)
     return lambda: generate_latest(registry)
 
 
-class _Figures(Collector):
+class _Metrics(Collector):
     def __init__(self, counts: Counts, state: Callable[[], State]) -> None:
         self._counts = counts
         self._state = state
@@ -40,23 +40,23 @@ class _Figures(Collector):
         counts = self._counts
         with counts.lock:
             yield _counter("events_accepted", "Events that a source handed in.", ("source",), counts.accepted)
-            yield _counter("events_decided", "Events that have a plan.", (), {(): counts.decided})
+            yield _counter("events_decided", "Events that were decided.", (), {(): counts.decided})
             yield _counter("events_bad", "Events that could not be decided.", ("source",), counts.bad)
             yield _counter("turned_away", "Requests and connections refused.", ("reason",), counts.turned_away)
-            yield _counter("dead_letters", "Messages of brokers put aside.", ("source",), counts.dead_letters)
-            yield _counter("steps", "What became of planned actions.", ("action", "outcome"), counts.steps)
+            yield _counter("dead_letters", "Dead letters of brokers.", ("source",), counts.dead_letters)
+            yield _counter("steps", "Planned actions by outcome.", ("action", "outcome"), counts.steps)
             yield _counter("reloads", "Loads of policies after the first.", ("result",), counts.reloads)
             bounds = [*map(str, BUCKETS), "+Inf"]
             yield HistogramMetricFamily(
                 "spyderresp_answer_seconds",
-                "From a delivery's arrival to its answer.",
+                "Time from the arrival of a delivery to its result.",
                 buckets=list(zip(bounds, map(float, accumulate(counts.latency)), strict=True)),
                 sum_value=counts.seconds,
             )
         yield _gauge("queue_events", "Events that wait to be decided.", (), {(): state.waiting})
-        yield _gauge("queue_events_limit", "How many may.", (), {(): state.most})
+        yield _gauge("queue_events_limit", "The most events that may wait.", (), {(): state.max_waiting})
         yield _gauge("breaker_open_seconds", "Open breakers, and for how long.", ("breaker",), state.breakers)
-        yield _gauge("journal_owed_flags", "Flags that a sink is owed.", ("sink",), state.owed)
+        yield _gauge("journal_owed_flags", "Flags that are not delivered yet.", ("sink",), state.owed)
         yield _gauge("journal_working", "Whether the journal can be read and written.", (), {(): int(state.journal)})
         yield _gauge("ready", "Whether events are accepted.", (), {(): int(state.ready)})
         yield _gauge("policies", "Policies in force.", (), {(): state.policies})

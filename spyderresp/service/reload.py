@@ -1,4 +1,4 @@
-"""Policies anew, while events keep coming: all of them or none."""
+"""Tasks beside the loop: reloading policies, and asking for the final outcomes of accepted steps."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Counts, ServiceObserver
 
 
-class _Mark(NamedTuple):
-    """What tells that a file is as it was."""
+class _FileState(NamedTuple):
+    """The metadata of a file; a change means that the file was changed."""
 
     path: str
     device: int
@@ -32,17 +32,19 @@ class _Mark(NamedTuple):
 
 
 class Reload:
-    """A chore: loads policies when asked, and when their files have changed. On any error the old ones stay.
+    """A periodic task: loads the policies again when their files have changed. After an error the old set stays.
+
+    A set is loaded completely or not at all; the loop goes on meanwhile.
 
     Args:
-        paths: of the policies.
-        strict: as of ``load``.
-        engine: decides by them.
+        paths: the paths of the policies.
+        engine: gets the new set.
         observer: receives a message for every load.
-        counts: counts them.
-        watch: whether to look for changes; else only when asked.
-        record: writes a load into the journal before it counts, or why there was none; raises ``JournalError``.
-        refused: returns why the files may not be read, somebody else's being able to write them, say.
+        counts: counts the loads.
+        strict: as for ``load``.
+        watch: whether to watch the files; if not, only SIGHUP loads again.
+        record: writes a load, or its failure, to the journal before the set is in force; raises ``JournalError``.
+        refused: returns the reasons why the files must not be trusted, such as that another user may write them.
     """
 
     def __init__(
@@ -65,26 +67,26 @@ class Reload:
         self._watch = watch
         self._record = record
         self._refused = refused
-        self._loaded = self._marks() if watch else ()
-        self._seen = self._loaded
+        self._loaded = self._file_states() if watch else ()
+        self._last_seen = self._loaded
         self._next = 0.0
 
-    def look(self) -> None:
-        """Load if the files have changed, and are the same as at the last look: nobody is at work on them."""
-        begun = time.monotonic()
-        if not self._watch or begun < self._next:
+    def run_if_due(self) -> None:
+        """Load if the files have changed since the last load, but not since the last check: they are complete."""
+        start = time.monotonic()
+        if not self._watch or start < self._next:
             return
-        marks = self._marks()
-        # Looking at very many files takes a while: not more than a twentieth of the time.
-        self._next = begun + 20 * (time.monotonic() - begun)
-        steady, self._seen = marks == self._seen, marks
-        if steady and marks != self._loaded:
-            self.asked()
+        states = self._file_states()
+        # A check of very many files takes long. Check at most for a twentieth of the time.
+        self._next = start + 20 * (time.monotonic() - start)
+        unchanged, self._last_seen = states == self._last_seen, states
+        if unchanged and states != self._loaded:
+            self.run_now()
 
-    def asked(self) -> None:
+    def run_now(self) -> None:
         """Load now."""
-        # Before reading: what changes meanwhile is read again.
-        self._loaded = self._marks() if self._watch else ()
+        # Taken before reading: a change during the load causes another load.
+        self._loaded = self._file_states() if self._watch else ()
         try:
             self._load()
         except PolicyError as error:
@@ -100,7 +102,7 @@ class Reload:
         before = self._engine.policies.digest
         if self._record is not None:
             self._record(policies, "")
-        # Where the digest is the same, lines may still have moved.
+        # Replace the set also when the digest is the same: line numbers may have changed.
         self._engine.replace(policies)
         same = policies.digest == before
         self._counts.reloaded("unchanged" if same else "ok")
@@ -108,41 +110,39 @@ class Reload:
 
     def _failed(self, reason: str) -> None:
         self._counts.reloaded("failed")
-        self._observer.say("error", f"policies cannot be loaded; those of before stay in force:\n{reason}")
-        # Where the journal cannot be written it is that which was just said, or will be with the next step.
+        self._observer.say("error", f"policies cannot be loaded; the previous policies stay in force:\n{reason}")
+        # If the journal fails, the message above says so already, or the next step reports it.
         with contextlib.suppress(JournalError):
             if self._record is not None:
                 self._record(None, reason)
 
-    def _marks(self) -> tuple[_Mark, ...]:
+    def _file_states(self) -> tuple[_FileState, ...]:
         unread = Findings()
-        marks = []
+        states = []
         for path in self._paths:
             for name in walk(path, unread) if os.path.isdir(path) else [path]:
                 try:
                     status = os.stat(name)
                 except OSError:
-                    # Reading will say what is wrong; here it is enough that this is not what was there.
-                    marks.append(_Mark(name, 0, 0, 0, 0, 0))
+                    # The load reports what is wrong. Here, zeros stand for a changed file.
+                    states.append(_FileState(name, 0, 0, 0, 0, 0))
                     continue
-                marks.append(
-                    _Mark(name, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-                )
-        return tuple(marks)
+                times = status.st_mtime_ns, status.st_ctime_ns
+                states.append(_FileState(name, status.st_dev, status.st_ino, status.st_size, *times))
+        return tuple(states)
 
 
-# Steps that an executor accepted are asked after now and then, in a thread: the answer may be a network away.
-
+# Seconds between two polls.
 _EVERY: Final = 5.0
 
 
 class OutcomePoller:
-    """A chore: asks what became of steps that are under way.
+    """A periodic task: asks executors for the final outcomes of steps that they accepted, in a thread.
 
     Args:
-        context: its executors are asked; its observer receives the outcomes.
-        journal: where the steps are.
-        every: how many seconds lie between two times.
+        context: holds the executors; its observer receives the outcomes.
+        journal: holds the accepted steps.
+        every: seconds between two polls.
     """
 
     def __init__(self, context: ServiceContext, journal: OpenJournal, every: float = _EVERY) -> None:
@@ -153,19 +153,19 @@ class OutcomePoller:
         self._thread: threading.Thread | None = None
         self._failing = False
 
-    def look(self) -> None:
-        """Begin to ask, where it is time and nobody is at it."""
+    def run_if_due(self) -> None:
+        """Start a poll, if it is time and the last one has ended."""
         if time.monotonic() < self._next or (self._thread is not None and self._thread.is_alive()):
             return
         self._next = time.monotonic() + self._every
-        self._thread = threading.Thread(target=self.ask, name="follow-up", daemon=True)
+        self._thread = threading.Thread(target=self.poll, name="follow-up", daemon=True)
         self._thread.start()
 
-    def asked(self) -> None:
-        """Nothing more than usual is done when asked."""
+    def run_now(self) -> None:
+        """Do nothing: SIGHUP does not cause a poll."""
 
-    def ask(self) -> None:
-        """Ask, and tell what became of what is over."""
+    def poll(self) -> None:
+        """Ask the executors; report and count the steps that have ended."""
         try:
             ended = follow_up(self._context.executors, self._journal)
         except JournalError as error:
@@ -179,6 +179,6 @@ class OutcomePoller:
         self._context.counts.took((outcome.action, outcome.status) for outcome in ended)
 
     def end(self, seconds: float) -> None:
-        """Wait for whoever is at it."""
+        """Wait for a poll that is running, ``seconds`` at most."""
         if self._thread is not None:
             self._thread.join(seconds)

@@ -1,4 +1,4 @@
-"""The life of a service: sources and rounds in threads of their own, and what happens around them in the caller's."""
+"""Runs a service: each source and the loop in a thread of its own, periodic tasks in the thread of the caller."""
 
 from __future__ import annotations
 
@@ -13,18 +13,20 @@ from spyderresp.service.intake import Intake
 from spyderresp.service.loop import ServiceContext, serve
 from spyderresp.service.sources.base import Source, SourceError, Stop
 
+# Seconds between two runs of the periodic tasks.
 _TICK: Final = 0.5
+#: Seconds that accepted events may take after the service was asked to stop.
 DRAIN: Final = 20.0
 
 
 class PeriodicTask(Protocol):
-    """Something that is done now and then while the service runs, in the caller's thread: quick."""
+    """A short task that runs every half second in the thread of the caller, while the service runs."""
 
-    def look(self) -> None:
-        """Do what is due."""
+    def run_if_due(self) -> None:
+        """Do the work that is due."""
 
-    def asked(self) -> None:
-        """Do it now: somebody sent SIGHUP."""
+    def run_now(self) -> None:
+        """Do the work now: the process received SIGHUP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +34,9 @@ class Ending:
     """How a service ended.
 
     Attributes:
-        signal: the number of the signal that asked for it, or 0 where all sources came to their end.
-        failures: sources that could not be read any more, each with the reason.
-        undecided: about how many accepted events nothing was decided about, because draining took too long.
+        signal: the number of the signal that stopped it; 0: all sources ended.
+        failures: the errors of sources that could not be read any more.
+        undecided: about how many accepted events were not decided, because draining took too long.
     """
 
     signal: int
@@ -42,20 +44,20 @@ class Ending:
     undecided: int = 0
 
 
-_Word = Literal["stop", "look", "failed", "ended", "broken"]
+_MessageKind = Literal["stop", "look", "failed", "ended", "broken"]
 
 
 class Service:
-    """Reads, decides and carries out until its sources end, or it is told to stop.
+    """Reads, decides and carries out until its sources end or ``stop`` is called.
 
     Args:
-        sources: where events come from.
-        intake: what they are handed in to.
+        sources: the sources of events.
+        intake: the queue between the sources and the loop.
         context: the engine, executors, guard, journal and observer.
-        chores: what is looked after meanwhile.
-        drain: for how many seconds, once told to stop, what was accepted may still take.
-        monitor: answers about the service, to the very end; it keeps no service from ending.
-        announced: whether to tell where events are accepted from.
+        chores: the periodic tasks.
+        drain: seconds that accepted events may take after ``stop``.
+        monitor: serves health and metrics until the end. The service does not wait for it.
+        announced: whether to log the names of the sources.
     """
 
     def __init__(
@@ -74,47 +76,47 @@ class Service:
         self._announced = announced
         self._intake = intake
         self._context = context
-        self._chores = tuple(chores)
+        self._tasks = tuple(chores)
         self._drain = drain
-        # Its put() may be interrupted by a signal whose handler calls put(), unlike that of a lock or a condition.
-        self._words: queue.SimpleQueue[tuple[_Word, object]] = queue.SimpleQueue()
+        # SimpleQueue.put is reentrant: a signal handler may call it while this thread is in it.
+        self._messages: queue.SimpleQueue[tuple[_MessageKind, object]] = queue.SimpleQueue()
         self._failures: list[str] = []
         self._stopped: float | None = None
         self._signal = 0
         self.ready = False
 
     def stop(self, signal: int = 0) -> None:
-        """End soon: accept nothing more, and finish what was accepted. May be called by a signal's handler."""
+        """Accept nothing more, finish accepted events, and end. A signal handler may call this."""
         if self._stopped is None:
             self._stopped, self._signal = time.monotonic(), signal
-        self._words.put(("stop", None))
+        self._messages.put(("stop", None))
 
     def look(self) -> None:
-        """Do the chores that are done when asked. May be called by a signal's handler."""
-        self._words.put(("look", None))
+        """Run the periodic tasks now. A signal handler may call this."""
+        self._messages.put(("look", None))
 
     def run(self) -> Ending:
-        """Run to the end, and say how it ended.
+        """Run until the end; return how the service ended.
 
         Raises:
-            SourceError: a source cannot be opened; nothing was read from any.
-            Exception: the error that ended the loop, such as an observer or sink whose reader went away.
+            SourceError: a source cannot be opened; no source was read.
+            Exception: the error that ended the loop, such as a broken pipe of the observer.
         """
         opened: list[Source] = []
         stop, last = Stop(), Stop()
-        watching: list[threading.Thread] = []
+        monitoring: list[threading.Thread] = []
         try:
             for source in (*self._sources, *([self._monitor] if self._monitor is not None else [])):
                 source.open()
                 opened.append(source)
             if self._monitor is not None:
-                watching.append(self._thread(self._watch, self._monitor, last))
+                monitoring.append(self._thread(self._run_monitor, self._monitor, last))
             if self._announced:
                 self._context.observer.say("info", f"events from {', '.join(source.name for source in opened)}")
             return self._run(stop)
         finally:
             last.call()
-            for thread in watching:
+            for thread in monitoring:
                 thread.join(_TICK)
             for source in opened:
                 source.close()
@@ -122,64 +124,64 @@ class Service:
             last.close()
 
     def _run(self, stop: Stop) -> Ending:
-        rounds = self._thread(self._rounds)
+        loop = self._thread(self._loop)
         readers = [self._thread(self._read, source, stop) for source in self._sources]
         self.ready = True
         broken = self._wait(len(readers))
         self.ready = False
         stop.call()
         if broken is not None:
-            # Nobody takes rounds any more: readers that wait for room would wait for ever.
+            # The loop has ended. Close the intake, or sources that wait for room would wait forever.
             self._intake.close()
         self._join(readers)
         self._intake.close()
-        self._join([rounds])
-        while not self._words.empty():
-            word, about = self._words.get()
-            broken = about if word == "broken" and isinstance(about, BaseException) else broken
+        self._join([loop])
+        while not self._messages.empty():
+            kind, value = self._messages.get()
+            broken = value if kind == "broken" and isinstance(value, BaseException) else broken
         if broken is not None:
             raise broken
         return Ending(self._signal, tuple(self._failures), self._intake.depth)
 
     def _wait(self, reading: int) -> BaseException | None:
-        """Wait until there is nothing more to read, or a reason to end; look after the chores meanwhile."""
+        """Run the periodic tasks until all sources end, ``stop`` is called, or a thread breaks; return its error."""
         due = time.monotonic() + _TICK
         while reading:
             try:
-                word, about = self._words.get(timeout=max(0.0, due - time.monotonic()))
+                kind, value = self._messages.get(timeout=max(0.0, due - time.monotonic()))
             except queue.Empty:
                 due = time.monotonic() + _TICK
-                for chore in self._chores:
-                    chore.look()
+                for task in self._tasks:
+                    task.run_if_due()
                 continue
-            if word == "stop":
+            if kind == "stop":
                 return None
-            if word == "broken" and isinstance(about, BaseException):
-                return about
-            if word == "look":
-                for chore in self._chores:
-                    chore.asked()
-            elif word == "failed":
-                self._failures.append(str(about))
-                self._context.observer.say("error", str(about))
-            elif word == "ended":
+            if kind == "broken" and isinstance(value, BaseException):
+                return value
+            if kind == "look":
+                for task in self._tasks:
+                    task.run_now()
+            elif kind == "failed":
+                self._failures.append(str(value))
+                self._context.observer.say("error", str(value))
+            elif kind == "ended":
                 reading -= 1
         return None
 
     def _join(self, threads: Sequence[threading.Thread]) -> None:
-        """Wait for threads to end: as long as it takes, or for as long as draining may."""
+        """Wait for threads to end; after ``stop`` only until the time for draining is over."""
         for thread in threads:
             while thread.is_alive() and (self._stopped is None or time.monotonic() < self._stopped + self._drain):
-                # In slices: a signal's handler runs between them.
+                # Wait in slices, so that signal handlers can run.
                 thread.join(0.2)
 
     @staticmethod
-    def _thread(work: Callable[..., None], *about: object) -> threading.Thread:
-        thread = threading.Thread(target=work, args=about, daemon=True)
+    def _thread(work: Callable[..., None], *arguments: object) -> threading.Thread:
+        thread = threading.Thread(target=work, args=arguments, daemon=True)
         thread.start()
         return thread
 
-    def _watch(self, monitor: Source, stop: Stop) -> None:
+    def _run_monitor(self, monitor: Source, stop: Stop) -> None:
         try:
             monitor.run(self._intake, stop)
         except SourceError as error:
@@ -189,14 +191,14 @@ class Service:
         try:
             source.run(self._intake, stop)
         except SourceError as error:
-            self._words.put(("failed", str(error)))
-        except BaseException as error:  # noqa: BLE001 - raised again where the service was run
-            self._words.put(("broken", error))
+            self._messages.put(("failed", str(error)))
+        except BaseException as error:  # noqa: BLE001 - run() raises it again
+            self._messages.put(("broken", error))
         finally:
-            self._words.put(("ended", None))
+            self._messages.put(("ended", None))
 
-    def _rounds(self) -> None:
+    def _loop(self) -> None:
         try:
             serve(self._intake, self._context)
-        except BaseException as error:  # noqa: BLE001 - raised again where the service was run
-            self._words.put(("broken", error))
+        except BaseException as error:  # noqa: BLE001 - run() raises it again
+            self._messages.put(("broken", error))

@@ -1,7 +1,7 @@
-"""OpenTelemetry spans of rounds. The only importer of opentelemetry in this room; extra ``otel``.
+"""OpenTelemetry spans of rounds. The only module of the service that imports opentelemetry; extra ``otel``.
 
-One span a round, with an event for each step that was carried out or refused: a span for each step would cost more than
-the step. Where they go is what the usual ``OTEL_...`` variables say.
+Each round is one span, with an event for each step that was carried out or refused. A span for each step would cost
+more than the step. The ``OTEL_...`` environment variables configure the exporter.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from spyderresp.errors import __version__
 from spyderresp.execution.report import StepOutcome
 
-_MOST_EVENTS: Final = 100
+_MAX_EVENTS: Final = 100
 
 
 class Spans:
-    """Makes spans.
+    """Creates spans.
 
     Args:
-        processor: what takes them; None: batches of OTLP over HTTP.
+        processor: receives the spans; None: they are sent in batches by OTLP over HTTP.
     """
 
     def __init__(self, processor: SpanProcessor | None = None) -> None:
@@ -35,13 +35,13 @@ class Spans:
 
     @contextlib.contextmanager
     def round(self, deliveries: int, events: int) -> Iterator[list[StepOutcome]]:
-        """Span a round; the outcomes that are put into the list are told with it."""
+        """Create the span of a round; add an event for each notable outcome that the caller puts into the list."""
         outcomes: list[StepOutcome] = []
         attributes = {"spyderresp.deliveries": deliveries, "spyderresp.events": events}
         with self._tracer.start_as_current_span("spyderresp.round", attributes=attributes) as span:
             yield outcomes
             span.set_attribute("spyderresp.steps", len(outcomes))
-            for outcome in _told(outcomes):
+            for outcome in _notable(outcomes):
                 span.add_event(
                     outcome.action,
                     {
@@ -53,11 +53,11 @@ class Spans:
                 )
 
     def close(self) -> None:
-        """Send what is left, and end."""
+        """Send the remaining spans and shut down."""
         self._provider.shutdown()
 
 
-def _told(outcomes: Sequence[StepOutcome]) -> Sequence[StepOutcome]:
-    """Return the outcomes that are worth an event, so many at most: what was not to be done is none."""
+def _notable(outcomes: Sequence[StepOutcome]) -> Sequence[StepOutcome]:
+    """Return the outcomes to add as events, limited in number; leave out steps that were not to be carried out."""
     passed = ("audit", "not_applicable", "superseded", "dry_run")
-    return [outcome for outcome in outcomes if outcome.status not in passed][:_MOST_EVENTS]
+    return [outcome for outcome in outcomes if outcome.status not in passed][:_MAX_EVENTS]

@@ -1,4 +1,4 @@
-"""Which files a service that can kill may believe: those that nobody but root and itself can change."""
+"""Which files a service that can kill may trust: files that only root and its own user can change."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Final
 from spyderresp.policies.diagnostics import Findings
 from spyderresp.policies.loader import walk
 
-_MOST_LINKS: Final = 40
-# Bits of CapEff in /proc/self/status: CAP_KILL lets signal every process.
+_MAX_LINKS: Final = 40
+# The bit of CAP_KILL in CapEff of /proc/self/status: it allows to signal every process.
 _CAP_KILL: Final = 1 << 5
 
 
 def privileged() -> bool:
-    """Tell whether this process may signal other users' processes: it is root's, or was given CAP_KILL."""
+    """Return whether this process may signal processes of other users: it runs as root or has CAP_KILL."""
     if os.geteuid() == 0:
         return True
     with (
@@ -31,21 +31,21 @@ def privileged() -> bool:
 
 
 def untrusted_reason(path: str) -> str | None:
-    """Return why a file or directory is not to be believed, or None.
+    """Return why a file or directory must not be trusted; None: it can be trusted.
 
-    Every directory on the way, and every link that is followed, must belong to root or to this user and be writable
-    by nobody else. A directory that all may write is fine where it is sticky, for what is in it can then be replaced by
-    its owner only; so is what lies on a file system that is mounted read-only.
+    The file, every directory of its path and every symbolic link on the way must belong to root or to this user, and no
+    one else may be able to write them. Exceptions: a sticky directory that all may write, because only the owner of an
+    entry can replace it; and files on a file system that is mounted read-only.
     """
     try:
         return next(_reasons(path), None)
     except OSError as error:
-        # Who reads it will say so too; that it could not be looked at must not pass for trust.
-        return f"{path}: cannot be looked at: {(error.strerror or 'it failed').lower()}"
+        # A path that cannot be checked is not trusted.
+        return f"{path}: cannot be checked: {(error.strerror or 'it failed').lower()}"
 
 
 def untrusted_files(path: str) -> Iterator[str]:
-    """Yield why policies at a path are not to be believed: the path itself, and each file that is read below it."""
+    """Yield why policies at a path must not be trusted: for the path itself, or for each file below it."""
     if (reason := untrusted_reason(path)) is not None:
         yield reason
     elif os.path.isdir(path):
@@ -55,31 +55,31 @@ def untrusted_files(path: str) -> Iterator[str]:
 def _reasons(path: str) -> Iterator[str]:
     ours = {0, os.geteuid()}
     left = [part for part in reversed(os.path.abspath(path).split("/")) if part]
-    place, links = "/", 0
+    current, links = "/", 0
     while True:
-        status = os.lstat(place)
+        status = os.lstat(current)
         if status.st_uid not in ours:
-            yield f"{path}: {_named(place, path)} belongs to user {status.st_uid}"
+            yield f"{path}: {_named(current, path)} belongs to user {status.st_uid}"
         link = stat.S_ISLNK(status.st_mode)
         loose = not link and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-        # In a sticky directory each entry is its owner's; an entry that is another's was refused above.
+        # Only the owner of an entry can replace it in a sticky directory; the next turn checks that owner.
         sticky = loose and stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX) and bool(left)
-        if loose and not sticky and not os.statvfs(place).f_flag & os.ST_RDONLY:
-            who = "everybody" if status.st_mode & stat.S_IWOTH else f"group {status.st_gid}"
-            yield f"{path}: {_named(place, path)} may be written by {who}"
+        if loose and not sticky and not os.statvfs(current).f_flag & os.ST_RDONLY:
+            writers = "everybody" if status.st_mode & stat.S_IWOTH else f"group {status.st_gid}"
+            yield f"{path}: {_named(current, path)} may be written by {writers}"
         if link:
             links += 1
-            if links > _MOST_LINKS:
+            if links > _MAX_LINKS:
                 yield f"{path}: too many links"
                 return
-            meant = os.readlink(place)
-            left += [part for part in reversed(meant.split("/")) if part and part != "."]
-            place = "/" if meant.startswith("/") else os.path.dirname(place)
+            target = os.readlink(current)
+            left += [part for part in reversed(target.split("/")) if part and part != "."]
+            current = "/" if target.startswith("/") else os.path.dirname(current)
         if not left:
             return
         part = left.pop()
-        place = os.path.dirname(place) if part == ".." else os.path.join(place, part)
+        current = os.path.dirname(current) if part == ".." else os.path.join(current, part)
 
 
-def _named(place: str, path: str) -> str:
-    return "it" if place == os.path.abspath(path) else place
+def _named(current: str, path: str) -> str:
+    return "it" if current == os.path.abspath(path) else current

@@ -234,13 +234,13 @@ def test_writers_that_come_while_a_commit_is_under_way_share_the_next_one(path: 
                 time.sleep(0.001)
 
         def written(self) -> None:
-            committer.passengers.remove(self)
+            committer.requests.remove(self)
 
     with Journal(path) as journal:
         committer = journal._committer
         under_way = threading.Event()
         before = journal.stats()["commits"]
-        committer.passengers.append(Slow())
+        committer.requests.append(Slow())
         threads = [threading.Thread(target=journal.begin, args=([kill(str(number))],)) for number in range(8)]
         threads[0].start()
         assert under_way.wait(60)

@@ -92,8 +92,8 @@ class Claims(RuleBasedStateMachine):
             journal = self.journal
             journal._reader.close()
             journal._committer.close()
-            assert journal._held is not None
-            journal._held.release()
+            assert journal._process_lock is not None
+            journal._process_lock.release()
         else:
             self.journal.close()
             self.entries += 1

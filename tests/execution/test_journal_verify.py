@@ -143,20 +143,26 @@ def test_a_digest_that_was_noted_elsewhere_tells_of_a_chain_made_anew(path: Path
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("DELETE FROM keys WHERE key = '2-0'", "step 2-0 does not count as taken"),
+        ("DELETE FROM keys WHERE key = '2-0'", "step 2-0 is not listed as begun"),
         (
             "UPDATE keys SET status = 'failed' WHERE key = '2-1'",
-            "step 2-1 counts as `failed`, and the entries say `done`",
+            "step 2-1 is listed as `failed`, but by its entries it is `done`",
         ),
-        ("UPDATE keys SET status = NULL, ended = NULL WHERE key = '0-1'", "step 0-1 counts as open"),
-        ("DELETE FROM keys WHERE key = '0-3'", "step 0-3 does not count as taken"),
-        ("INSERT INTO keys VALUES ('new', 'done', 1, 1, 'run', 1, NULL)", "step new counts as taken"),
-        ("DELETE FROM outbox WHERE key = 'f0'", "the flag of step f0 that `gone` is owed is gone"),
-        ("UPDATE outbox SET record = '{}' WHERE key = 'f1'", "the flag of step f1 that `gone` is owed was altered"),
-        ("UPDATE outbox SET sink = 'shelf' WHERE key = 'f2'", "`shelf` is owed the flag of step f2"),
-        ("INSERT INTO outbox (sink, key, record) VALUES ('x', 'y', '{}')", "`x` is owed a flag of step y"),
-        ("DELETE FROM under_way WHERE key = '0-2'", "step 0-2 is under way, and is not followed up"),
-        ("UPDATE under_way SET key = '0-0' WHERE key = '0-2'", "step 0-0 counts as under way"),
+        ("UPDATE keys SET status = NULL, ended = NULL WHERE key = '0-1'", "step 0-1 is listed as open"),
+        ("DELETE FROM keys WHERE key = '0-3'", "step 0-3 is not listed as begun"),
+        (
+            "INSERT INTO keys VALUES ('new', 'done', 1, 1, 'run', 1, NULL)",
+            "step new is listed as begun, but",
+        ),
+        ("DELETE FROM outbox WHERE key = 'f0'", "the flag of step f0 is missing in the outbox of `gone`"),
+        ("UPDATE outbox SET record = '{}' WHERE key = 'f1'", "the flag of step f1 in the outbox of `gone` was altered"),
+        ("UPDATE outbox SET sink = 'shelf' WHERE key = 'f2'", "the outbox of `shelf` holds the flag of step f2, but"),
+        (
+            "INSERT INTO outbox (sink, key, record) VALUES ('x', 'y', '{}')",
+            "the outbox of `x` holds a flag of step y",
+        ),
+        ("DELETE FROM under_way WHERE key = '0-2'", "step 0-2 is under way by its entries, but is not listed"),
+        ("UPDATE under_way SET key = '0-0' WHERE key = '0-2'", "step 0-0 is listed as under way"),
         ("DELETE FROM head", "it is corrupt: the head is missing"),
     ],
 )

@@ -19,7 +19,7 @@ from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, S
 from spyderresp.service.intake import BadRecord, Delivery, DeliveryResult, Intake
 from spyderresp.service.loop import ServiceContext, carry_out, decide
 from spyderresp.service.metrics import Watch
-from spyderresp.service.sources.base import Trouble, fault_of
+from spyderresp.service.sources.acknowledgement import ProblemReports, fault_of
 from spyderresp.service.sources.file import Positions
 
 LOCAL = ("--executor", "local-host", "--set", "local-host.machine=m")
@@ -137,18 +137,17 @@ def test_what_is_a_dead_letter():
     assert len(fault_of(answer(0, "x" * 5000))) == 1000
 
 
-def test_trouble_is_told_once_and_then_seldom():
-    heard, now = Heard(), 0.0
-    trouble = Trouble("kafka", heard, lambda: now)
-    trouble.over("down")
+def test_a_problem_is_reported_once_and_again_after_five_minutes():
+    observer, now = Heard(), 0.0
+    problems = ProblemReports("kafka", observer, lambda: now)
+    problems.solved("down")
     for now in (0.0, 10.0, 299.0, 300.0):  # noqa: B007 - the clock above
-        trouble.say("down", "cannot be reached")
-    trouble.say("commit", "refused")
-    trouble.over("down")
-    trouble.over("down")
-    trouble.say("down", "cannot be reached")
-    said = [text for _, text in heard.said]
-    assert said == [
-        f"kafka: {text}"
-        for text in ("cannot be reached", "cannot be reached", "refused", "goes on", "cannot be reached")
+        problems.report("down", "cannot be reached")
+    problems.report("commit", "refused")
+    problems.solved("down")
+    problems.solved("down")
+    problems.report("down", "cannot be reached")
+    assert [message for _, message in observer.said] == [
+        f"kafka: {message}"
+        for message in ("cannot be reached", "cannot be reached", "refused", "works again", "cannot be reached")
     ]

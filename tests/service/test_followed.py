@@ -238,7 +238,7 @@ def test_an_inode_that_was_given_to_another_file(path, follow, heard):
     # The same inode, other bytes, and longer than before.
     path.write_text("b" * 80 + "\n")
     assert follow().lines(1) == [(1, "b" * 80)]
-    assert "was written anew" in heard.said[-1][1]
+    assert "was overwritten" in heard.said[-1][1]
 
 
 def test_compressed_while_nobody_followed_is_told(path, follow, heard):

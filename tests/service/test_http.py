@@ -278,7 +278,7 @@ def test_overload_is_429_and_nothing_of_it_is_taken(served, until, recording):
     until(lambda: server.intake.depth)
     status, said, headers = server.post(line(3) + line(4))
     assert (status, headers["Retry-After"]) == (429, "1")
-    assert "too much" in said["error"]
+    assert "too many events wait" in said["error"]
     # The same connection goes on afterwards.
     connection = http.client.HTTPConnection("127.0.0.1", server.listener.port, timeout=240)
     connection.request("POST", "/v1/events", line(5) * 5)

@@ -169,7 +169,7 @@ def test_a_server_that_dies_and_returns(nats, reader, heard, recording, until):
     until(lambda: set(flagged(recording)) == {f"e{n}" for n in range(100)})
     until(lambda: nats.left("events") == 0)
     # Told once, however often it was tried.
-    assert [said.partition(": ")[2] for _, said in heard.said].count("goes on") == 1
+    assert [said.partition(": ")[2] for _, said in heard.said].count("works again") == 1
     assert sum("cannot be read" in said for _, said in heard.said) == 1
 
 
@@ -237,9 +237,9 @@ def test_no_more_is_read_than_there_is_room_for(nats, reader, context, until):
     nats.send("events.a", *(line(n) for n in range(1000)))
     slow = Slow()
     running = reader(nats, replace(context, executors=(slow,)), max_events=50)
-    until(lambda: slow.attempted and len(running.sources[0]._held) >= 50)
+    until(lambda: slow.attempted and len(running.sources[0]._pending) >= 50)
     time.sleep(1.0)
-    assert len(running.sources[0]._held) <= 52
+    assert len(running.sources[0]._pending) <= 52
     slow.let.set()
     until(lambda: nats.left("events") == 0)
     assert len(flagged(slow)) == 1000
@@ -253,9 +253,9 @@ def test_what_was_not_handed_in_is_given_back_at_the_end(nats, reader, context, 
     slowed = replace(context, executors=(slow,), counts=Counts())
     running = reader(nats, slowed, max_events=30, source={"patience": 3600.0})
     (source,) = running.sources
-    until(lambda: slow.attempted and len(source._held) >= 30 and source._waiting)
+    until(lambda: slow.attempted and len(source._pending) >= 30 and source._backlog)
     running.service.stop(15)
-    until(lambda: source._ended.is_set() and not source._waiting)
+    until(lambda: source._stopped.is_set() and not source._backlog)
     slow.let.set()
     running.stop()
     done = len(flagged(slow))
@@ -380,5 +380,5 @@ def test_a_stream_that_was_made_anew_holds_other_messages(heard) -> None:
         message = SimpleNamespace(metadata=about, headers=None, reply=reply, subject="a", data=data)
         source._take(cast("Any", message))
     # The second is the first once more; the third is another.
-    assert [(held.reply, held.data) for held in source._held.values()] == [("r2", b"1"), ("r3", b"2")]
-    assert len(source._waiting) == 2
+    assert [(held.delivery.reply, held.value) for held in source._pending.values()] == [("r2", b"1"), ("r3", b"2")]
+    assert len(source._backlog) == 2

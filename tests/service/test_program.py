@@ -127,7 +127,7 @@ def test_a_reload_by_signal_and_by_change(start, events, tmp_path, until):
     policy = tmp_path / "policy.yaml"
     text = policy.read_text()
     put(policy, text.replace("severity: high", "severity: hihg"))
-    until(lambda: any("those of before stay in force" in said for said in program.err))
+    until(lambda: any("the previous policies stay in force" in said for said in program.err))
     assert any("unknown severity `hihg`" in said for said in program.err)
     with events.open("ab") as file:
         file.write(line(4))

@@ -159,24 +159,24 @@ def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(context, un
     assert len(ended) == 1
 
 
-def test_chores_are_done_meanwhile_and_when_asked(context, until):
-    class Chore:
-        looked = 0
-        asked_for = 0
+def test_periodic_tasks_run_when_due_and_on_request(context, until):
+    class Task:
+        due = 0
+        requested = 0
 
-        def look(self) -> None:
-            self.looked += 1
+        def run_if_due(self) -> None:
+            self.due += 1
 
-        def asked(self) -> None:
-            self.asked_for += 1
+        def run_now(self) -> None:
+            self.requested += 1
 
-    chore = Chore()
-    service = Service([Given("a", waits=True)], Intake(), context, chores=[chore])
+    task = Task()
+    service = Service([Given("a", waits=True)], Intake(), context, chores=[task])
     running = threading.Thread(target=service.run)
     running.start()
-    until(lambda: chore.looked >= 2)
+    until(lambda: task.due >= 2)
     service.look()
-    until(lambda: chore.asked_for == 1)
+    until(lambda: task.requested == 1)
     assert service.ready
     service.stop()
     running.join(240)

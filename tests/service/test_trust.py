@@ -146,6 +146,6 @@ def test_a_reload_refuses_them_too(start, tmp_path, until):
     until(lambda: any("events from" in said for said in program.err))
     (tmp_path / "policy.yaml").chmod(0o666)
     until(lambda: any("may be written by everybody" in said for said in program.err))
-    assert any("those of before stay in force" in said for said in program.err)
+    assert any("the previous policies stay in force" in said for said in program.err)
     program.process.terminate()
     assert program.end() == 0

@@ -283,7 +283,7 @@ def flood(seconds: float, connections: int, size: int, queue: int, growth: int, 
         log = (place / "log").read_text()
         if code != 0:
             tally.faults.append(f"exit code {code}: {log[-500:]}")
-        if "those of before stay in force" not in log or "policies loaded" in log:
+        if "the previous policies stay in force" not in log or "policies loaded" in log:
             tally.faults.append("the broken policy was not refused, or changed something")
         _compare(place, tally)
     early, late = memory

@@ -1,7 +1,8 @@
-"""A file that grows: rotation and truncation are survived, and a restart goes on where everything was decided.
+"""Reads files: standard input, a pipe or a file once to its end, and a file that grows.
 
-What was renamed away is read on for a while: its writer may not know yet. Found again by device, inode and first
-bytes, wherever it went in its directory.
+``Followed`` survives rotation and truncation. After a restart it continues after the last event that was decided. It
+reads a renamed file on for a while, because its writer may still have it open. It recognises files by device, inode and
+first bytes, under any name that rotation gives in the same folder.
 """
 
 from __future__ import annotations
@@ -25,23 +26,23 @@ from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Int
 from spyderresp.service.metrics import ServiceObserver
 from spyderresp.service.sources.base import SourceError, Stop
 
-# How far followed files were read, kept in a small file beside the journal.
+# Positions of followed files, kept in a small file beside the journal.
 
 _VERSION: Final = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Up to where everything of a followed file is decided.
+    """How far a followed file is decided.
 
     Attributes:
-        device: with ``inode``, which file it is.
-        inode: survives the file's renaming.
-        head: a digest of its first bytes: an inode can be given to another file.
-        head_size: how many bytes these are.
-        offset: of the first byte that is not decided.
+        device: the device of the file.
+        inode: its inode; it stays the same when the file is renamed.
+        head: the digest of its first bytes, because a new file can get the inode of a deleted one.
+        head_size: the number of these bytes.
+        offset: the offset of the first byte that is not decided.
         line: the number of the line there.
-        kept: when, in epoch seconds: what was rotated since was not read.
+        kept: when this was written, in epoch seconds; files that were rotated later are not read yet.
     """
 
     device: int
@@ -54,32 +55,34 @@ class Position:
 
 
 class Positions:
-    """Reads and writes them; every write is whole, and on the disk when it returns.
+    """The positions of followed files. A write replaces the file atomically and is on the disk when it returns.
 
     Args:
-        path: the file; None: nothing is kept.
+        path: the file; None: positions are not kept.
     """
 
     def __init__(self, path: str | None) -> None:
         self._path = path
-        self._held: dict[str, tuple[Position, ...]] = {}
+        self._positions: dict[str, tuple[Position, ...]] = {}
         self._lock = threading.Lock()
 
     def load(self) -> None:
-        """Read what an earlier process kept.
+        """Read the positions that an earlier process wrote.
 
         Raises:
-            OSError: it cannot be read.
-            ValueError: it is not what was written.
+            OSError: the file cannot be read.
+            ValueError: the file does not hold positions.
         """
         if self._path is None:
             return
         try:
             with open(self._path, encoding="utf-8") as file:
-                said = json.load(file)
-            if said["version"] != _VERSION:
+                content = json.load(file)
+            if content["version"] != _VERSION:
                 raise ValueError("it holds no positions that this version reads")
-            self._held = {name: tuple(Position(**held) for held in kept) for name, kept in said["files"].items()}
+            self._positions = {
+                name: tuple(Position(**each) for each in items) for name, items in content["files"].items()
+            }
         except FileNotFoundError:
             pass
         except (AttributeError, KeyError, TypeError, json.JSONDecodeError, UnicodeDecodeError):
@@ -88,36 +91,35 @@ class Positions:
             ) from None
 
     def of(self, name: str) -> tuple[Position, ...]:
-        """Return those of a followed path, by its absolute name: of the file there now last."""
-        return self._held.get(name, ())
+        """Return the positions for an absolute path: of its rotated files first, of the file at the path last."""
+        return self._positions.get(name, ())
 
     def keep(self, name: str, positions: tuple[Position, ...]) -> None:
-        """Write those of a followed path.
+        """Write the positions for an absolute path.
 
         Raises:
-            OSError: it cannot be written; the old one stands.
+            OSError: the file cannot be written; it still holds the old positions.
         """
         if self._path is None:
             return
         with self._lock:
-            self._held[name] = positions
-            files = {name: [asdict(position) for position in held] for name, held in self._held.items()}
-            other = f"{self._path}.new"
+            self._positions[name] = positions
+            files = {name: [asdict(position) for position in items] for name, items in self._positions.items()}
+            new = f"{self._path}.new"
             flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-            with open(os.open(other, flags, 0o600), "w", encoding="utf-8") as file:
+            with open(os.open(new, flags, 0o600), "w", encoding="utf-8") as file:
                 json.dump({"version": _VERSION, "files": files}, file, indent=1)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(other, self._path)
+            os.replace(new, self._path)
 
 
-# Standard input, a pipe, or a file that is read once to its end.
-
+# The most bytes of one read.
 _CHUNK: Final = 1 << 18
 
 
 class Stream:
-    """Reads JSON lines from a file or a pipe, to its end, as they come.
+    """Reads JSON lines from a file or a pipe until its end, as they arrive.
 
     Args:
         path: the file; None: standard input.
@@ -145,30 +147,30 @@ class Stream:
             raise SourceError(f"{self._path}: {reason_of(error)}") from None
 
     def run(self, intake: Intake, stop: Stop) -> None:
-        cutter = LineSplitter(self._max_line)
-        waiting = select.poll()
-        waiting.register(self._descriptor, select.POLLIN)
-        waiting.register(stop.descriptor, select.POLLIN)
+        splitter = LineSplitter(self._max_line)
+        poll = select.poll()
+        poll.register(self._descriptor, select.POLLIN)
+        poll.register(stop.descriptor, select.POLLIN)
         try:
             while True:
-                waiting.poll()
+                poll.poll()
                 if stop.called:
                     return
-                chunk = os.read(self._descriptor, _CHUNK)
-                piece = cutter.feed(chunk) if chunk else cutter.end()
-                if piece is not None:
-                    intake.put(self._delivery(piece))
-                if not chunk:
+                data = os.read(self._descriptor, _CHUNK)
+                chunk = splitter.feed(data) if data else splitter.end()
+                if chunk is not None:
+                    intake.put(self._delivery(chunk))
+                if not data:
                     return
         except OSError as error:
             raise SourceError(f"{self.name}: {reason_of(error)}") from None
         except ClosedError:
             return
 
-    def _delivery(self, piece: LineChunk) -> Delivery:
+    def _delivery(self, chunk: LineChunk) -> Delivery:
         kind = "stdin" if self._path is None else "file"
         return Delivery(
-            self.name, piece.data, time.time(), None, piece.first, piece.long, limit=self._max_line, kind=kind
+            self.name, chunk.data, time.time(), None, chunk.first, chunk.long, limit=self._max_line, kind=kind
         )
 
     def close(self) -> None:
@@ -183,27 +185,31 @@ def reason_of(error: Exception) -> str:
     return text[:1].lower() + text[1:]
 
 
+# The bytes by which a file is recognised.
 _HEAD: Final = 1024
+# Seconds between two reads when nothing arrives.
 _POLL: Final = 0.1
-# How often positions are written at most, and how long a file that was renamed away may be quiet, in seconds.
+# The fewest seconds between two writes of positions.
 _KEEP: Final = 0.5
+# Seconds without new lines after which a renamed file is closed.
 _LINGER: Final = 10.0
-# File times are those of the last tick of the kernel's clock.
+# Seconds by which the time of a file can lie before the change: the kernel uses the clock of its last tick.
 _COARSE: Final = 0.02
-_REMEMBERED: Final = 1000
+# The most files that are known to be read completely.
+_MAX_DONE: Final = 1000
 _COMPRESSED: Final = (".gz", ".bz2", ".xz", ".zst")
 
 
 class Followed:
-    """Follows a path for as long as it is let.
+    """Follows a growing file until it is stopped.
 
     Args:
-        path: the file; it may come into being later.
-        positions: where to go on; told as events are decided.
-        observer: receives a message when a rotation lost lines, and the like.
-        start: where to begin in a file of which no position is known.
+        path: the file; it need not exist yet.
+        positions: where to continue; updated as events are decided.
+        observer: receives messages, such as about lines that a rotation lost.
+        start: where to begin in a file without a position.
         max_line: the most bytes of a line.
-        linger: for how many quiet seconds a file that was renamed away is read on.
+        linger: seconds without new lines after which a renamed file is closed.
     """
 
     def __init__(
@@ -223,13 +229,13 @@ class Followed:
         self._start = start
         self._max_line = max_line
         self._linger = linger
-        # Oldest first; the one at the path, where there is one, is the last.
+        # Open files, oldest first. The file at the path, if there is one, is the last.
         self._files: list[_File] = []
-        self._kept: tuple[Position, ...] = ()
+        self._written: tuple[Position, ...] = ()
         self._next_keep = 0.0
         self._missing = False
-        self._unkept = False
-        # What was rotated since then is read; files that were read to their end are not read again.
+        self._write_failed = False
+        # Files that were rotated after this time are read, except those that were read completely.
         self._since = time.time() - _COARSE
         self._done: OrderedDict[tuple[int, int], None] = OrderedDict()
 
@@ -245,20 +251,20 @@ class Followed:
             pass
         except (OSError, ValueError) as error:
             raise SourceError(f"{self._path}: {reason_of(error)}") from None
-        self._kept = self._positions.of(self._key)
-        if self._kept:
+        self._written = self._positions.of(self._key)
+        if self._written:
             self._resume()
 
     def run(self, intake: Intake, stop: Stop) -> None:
-        # Only a file that is there from the start has an old part to pass over.
+        # `start` concerns only a file that exists when the service starts.
         with contextlib.suppress(ClosedError):
             if not self._files:
-                self._look(at_end=self._start == "end")
+                self._open_new(at_end=self._start == "end")
             while not stop.called:
-                # The oldest first: what came before is decided before.
+                # Oldest first, so that events are decided in their order.
                 busy = any(file.read(intake, self._observer) for file in self._files)
-                self._look()
-                self._let_go(intake)
+                self._open_new()
+                self._close_quiet(intake)
                 if time.monotonic() >= self._next_keep:
                     self._keep()
                 if not busy and stop.wait(_POLL):
@@ -270,8 +276,8 @@ class Followed:
             file.close()
         self._files = []
 
-    def _look(self, *, at_end: bool = False) -> None:
-        """Open what stands at the path, if it is another file than before."""
+    def _open_new(self, *, at_end: bool = False) -> None:
+        """Open the file at the path, if it is a new file."""
         try:
             status = os.stat(self._path)
         except OSError as error:
@@ -282,16 +288,16 @@ class Followed:
         if any(file.is_at(status) for file in self._files):
             self._missing = False
             return
-        # It may have come and gone more than once since the last look.
+        # The path may have been rotated more than once since the last check.
         self._catch_up(list(self._siblings()))
-        file = self._opened(self._path)
+        file = self._open_regular(self._path)
         if file is not None:
             self._missing = False
             if at_end:
-                file.pass_over()
+                file.skip_to_end()
             self._files.append(file)
 
-    def _opened(self, path: str) -> _File | None:
+    def _open_regular(self, path: str) -> _File | None:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError:
@@ -304,8 +310,8 @@ class Followed:
             return None
         return _File(self._path, descriptor, self._max_line)
 
-    def _let_go(self, intake: Intake) -> None:
-        """Close files that were renamed away, and have been quiet for long enough."""
+    def _close_quiet(self, intake: Intake) -> None:
+        """Close renamed files that got no new lines for `linger` seconds."""
         for file in self._files[:-1]:
             if file.quiet_for() > self._linger:
                 file.end(intake)
@@ -313,50 +319,50 @@ class Followed:
                 file.close()
                 self._files.remove(file)
                 self._done[file.identity] = None
-                if len(self._done) > _REMEMBERED:
+                if len(self._done) > _MAX_DONE:
                     self._done.popitem(last=False)
 
     def _keep(self) -> None:
         self._next_keep = time.monotonic() + _KEEP
         positions = tuple(file.position() for file in self._files)
-        if positions and [_bare(item) for item in positions] != [_bare(item) for item in self._kept]:
+        if positions and list(map(_without_time, positions)) != list(map(_without_time, self._written)):
             try:
                 self._positions.keep(self._key, positions)
             except OSError as error:
-                if not self._unkept:
-                    self._unkept = True
+                if not self._write_failed:
+                    self._write_failed = True
                     self._observer.say("error", f"{self._path}: its position cannot be kept: {reason_of(error)}")
             else:
-                self._unkept = False
-                self._kept = positions
+                self._write_failed = False
+                self._written = positions
 
     def _resume(self) -> None:
-        """Go on in the files of which positions are known, and read those that were rotated since."""
+        """Continue in the files with a position; open the files that were rotated later."""
         entries = list(self._siblings())
-        self._since = self._kept[-1].kept - _COARSE
-        for position in self._kept:
-            found = next((path for path, status in entries if _same(status, position)), None)
-            file = self._opened(found) if found is not None else None
+        self._since = self._written[-1].kept - _COARSE
+        for position in self._written:
+            path = next((path for path, status in entries if _same(status, position)), None)
+            file = self._open_regular(path) if path is not None else None
             if file is not None and file.resume(position):
                 self._files.append(file)
                 continue
             if file is not None:
                 file.close()
-            self._observer.say("warning", self._gone(position, found))
+            self._observer.say("warning", _lost_lines(self._path, position, path))
         if self._files:
-            # The last one may have been written to after its position was kept, and before it was rotated.
+            # The last file may have grown after its position was written, and before it was rotated.
             self._since = min(self._since, os.fstat(self._files[-1].descriptor).st_mtime)
         self._catch_up(entries)
-        # The one at the path is the last: what is read on because its writer may linger comes before it.
+        # The file at the path comes last. Renamed files that are still read come before it.
         with contextlib.suppress(OSError):
             status = os.stat(self._path)
             self._files.sort(key=lambda file: file.is_at(status))
-            self._look()
+            self._open_new()
 
     def _catch_up(self, entries: list[tuple[str, os.stat_result]]) -> None:
-        """Open what was rotated away since the last look, oldest first."""
+        """Open the files that were rotated since the last check, oldest first."""
         known = {file.identity for file in self._files} | self._done.keys()
-        # What stands at the path under another name too is read there.
+        # Do not read the file at the path again under another name.
         with contextlib.suppress(OSError):
             status = os.stat(self._path)
             known.add((status.st_dev, status.st_ino))
@@ -366,24 +372,18 @@ class Followed:
             known.add((status.st_dev, status.st_ino))
             if path.endswith(_COMPRESSED):
                 self._done[status.st_dev, status.st_ino] = None
-                said = f"{path}: was rotated and compressed before it was seen; what it holds is not read"
-                self._observer.say("error", said)
-            elif (file := self._opened(path)) is not None:
+                self._observer.say(
+                    "error", f"{path}: was rotated and compressed before it was read; its lines are lost"
+                )
+            elif (file := self._open_regular(path)) is not None:
                 self._files.append(file)
         self._since = max(self._since, time.time() - _COARSE)
 
-    def _gone(self, position: Position, found: str | None) -> str:
-        if found is None:
-            return (
-                f"{self._path}: the file that was read up to line {position.line - 1:,} is gone; what followed is lost"
-            )
-        return f"{found}: was written anew since it was read up to line {position.line - 1:,}; read from its beginning"
-
     def _siblings(self) -> Iterator[tuple[str, os.stat_result]]:
-        """Yield the path itself, and the names in its directory that rotation gives."""
+        """Yield the path itself, and the files beside it whose names rotation gives."""
         folder, base = os.path.split(self._key)
         stem, suffix = os.path.splitext(base)
-        # `events.jsonl.1`, `events.jsonl-20261124.gz`, `events-2026-11-24T10.jsonl`. No other: not `events.jsonl.new`.
+        # Such as `events.jsonl.1`, `events.jsonl-20261124.gz`, `events-2026-11-24T10.jsonl`; not `events.jsonl.new`.
         counted, packed = r"[.\-_](?:\d[\dTZ_.\-]*|old)", "|".join(map(re.escape, _COMPRESSED))
         names = rf"{re.escape(base)}(?:{counted})?|{re.escape(stem)}{counted}{re.escape(suffix)}"
         rotated = re.compile(rf"(?:{names})(?:{packed})?")
@@ -397,7 +397,7 @@ class Followed:
                             yield entry.path, status
 
 
-def _bare(position: Position) -> tuple[int, int, int]:
+def _without_time(position: Position) -> tuple[int, int, int]:
     return position.device, position.inode, position.offset
 
 
@@ -405,8 +405,16 @@ def _same(status: os.stat_result, position: Position) -> bool:
     return (status.st_dev, status.st_ino) == (position.device, position.inode)
 
 
+def _lost_lines(followed: str, position: Position, path: str | None) -> str:
+    """Return the message for a position whose file, now at ``path``, is deleted (None) or was overwritten."""
+    line = f"line {position.line - 1:,}"
+    if path is None:
+        return f"{followed}: the file that was read up to {line} is gone; its later lines are lost"
+    return f"{path}: was overwritten after it was read up to {line}; read from its beginning"
+
+
 class _File:
-    """One file that is open, and how far it was read and decided."""
+    """An open file, and how far it was read and decided."""
 
     def __init__(self, name: str, descriptor: int, max_line: int) -> None:
         self.descriptor = descriptor
@@ -417,12 +425,12 @@ class _File:
         self._max_line = max_line
         self._offset = 0
         self._head = b""
-        self._cutter = LineSplitter(max_line)
+        self._splitter = LineSplitter(max_line)
         self._grew = time.monotonic()
-        # Set by the thread that decides: offset and line after the last delivery that was answered.
+        # Offset and line after the last delivery with a result; set by the thread of the loop.
         self._decided = (0, 1)
-        # Counts truncations: an answer about what was there before says nothing of the offset.
-        self._turn = 0
+        # Counts truncations. A result for older content does not change `_decided`.
+        self._truncations = 0
         self._lock = threading.Lock()
 
     def is_at(self, status: os.stat_result) -> bool:
@@ -431,8 +439,8 @@ class _File:
     def quiet_for(self) -> float:
         return time.monotonic() - self._grew
 
-    def pass_over(self) -> None:
-        """Begin at the end: at the beginning of a line, be it one that is not finished."""
+    def skip_to_end(self) -> None:
+        """Begin at the start of the last line that is not complete, or at the end of the file."""
         size = os.fstat(self.descriptor).st_size
         offset, line = 0, 1
         while offset < size and (chunk := os.pread(self.descriptor, min(_CHUNK, size - offset), offset)):
@@ -442,7 +450,7 @@ class _File:
                 self._begin_at(offset - len(chunk) + last + 1, line)
 
     def resume(self, position: Position) -> bool:
-        """Go on at a position; tell whether the file is still the one that it speaks of."""
+        """Continue at a position; return False if the file has other content than when the position was written."""
         head = os.pread(self.descriptor, position.head_size, 0)
         size = os.fstat(self.descriptor).st_size
         if sha256(head).hexdigest() != position.head or size < position.offset:
@@ -453,27 +461,27 @@ class _File:
     def _begin_at(self, offset: int, line: int) -> None:
         self._offset = offset
         self._decided = (offset, line)
-        self._cutter = LineSplitter(self._max_line, line)
+        self._splitter = LineSplitter(self._max_line, line)
         self._head = os.pread(self.descriptor, min(_HEAD, offset), 0)
 
     def read(self, intake: Intake, observer: ServiceObserver) -> bool:
-        """Hand in what there is, a chunk at most; tell whether there was something."""
+        """Read one chunk and hand its lines in; return whether there was something to read."""
         if self._was_rewritten():
             observer.say("info", f"{self._name}: was truncated; read from its beginning")
-            self._hand_in(intake, self._cutter.end())
+            self._hand_in(intake, self._splitter.end())
             with self._lock:
-                self._turn += 1
+                self._truncations += 1
                 self._decided = (0, 1)
             self._offset, self._head = 0, b""
-            self._cutter = LineSplitter(self._max_line)
-        chunk = os.pread(self.descriptor, _CHUNK, self._offset)
-        if not chunk:
+            self._splitter = LineSplitter(self._max_line)
+        data = os.pread(self.descriptor, _CHUNK, self._offset)
+        if not data:
             return False
         if self._offset == len(self._head) < _HEAD:
-            self._head += chunk[: _HEAD - len(self._head)]
-        self._offset += len(chunk)
+            self._head += data[: _HEAD - len(self._head)]
+        self._offset += len(data)
         self._grew = time.monotonic()
-        self._hand_in(intake, self._cutter.feed(chunk))
+        self._hand_in(intake, self._splitter.feed(data))
         return True
 
     def _was_rewritten(self) -> bool:
@@ -482,25 +490,25 @@ class _File:
         return os.pread(self.descriptor, len(self._head), 0) != self._head
 
     def end(self, intake: Intake) -> None:
-        """Hand in a last line that never ended."""
-        self._hand_in(intake, self._cutter.end())
+        """Hand in the last line, which has no newline."""
+        self._hand_in(intake, self._splitter.end())
         self.ended = True
 
-    def _hand_in(self, intake: Intake, piece: LineChunk | None) -> None:
-        if piece is None:
+    def _hand_in(self, intake: Intake, chunk: LineChunk | None) -> None:
+        if chunk is None:
             return
-        after = (self._offset - self._cutter.waiting, self._cutter.number)
-        turn = self._turn
+        after = (self._offset - self._splitter.waiting, self._splitter.number)
+        truncations = self._truncations
 
-        def done(answer: DeliveryResult) -> None:  # noqa: ARG001 - that there is one is enough
+        def done(result: DeliveryResult) -> None:  # noqa: ARG001 - any result means that the lines are decided
             with self._lock:
-                if turn == self._turn:
+                if truncations == self._truncations:
                     self._decided = after
 
-        intake.put(Delivery(self._name, piece.data, time.time(), done, piece.first, piece.long, self._max_line))
+        intake.put(Delivery(self._name, chunk.data, time.time(), done, chunk.first, chunk.long, self._max_line))
 
     def position(self) -> Position:
-        """Return up to where everything is decided."""
+        """Return how far the file is decided."""
         with self._lock:
             offset, line = self._decided
         head = self._head[: min(_HEAD, offset)]

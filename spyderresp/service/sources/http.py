@@ -1,8 +1,8 @@
-"""Events over HTTP: ``POST /v1/events``, JSON or JSON lines; health and metrics. Extra ``http``.
+"""Events over HTTP: ``POST /v1/events`` with JSON or JSON lines; health and metrics. Extra ``http``.
 
-The parser is llhttp's. What a sender can do is bounded: connections, bytes of a head and of a body, and the time from
-the first byte of a request to its last. A request is answered when everything about its events is in the journal
-(docs/decisions/0036-answers.md).
+llhttp parses requests. Limits protect the service: the number of connections, the bytes of a head and of a body, and
+the time from the first byte of a request to its last. A request is answered after the steps of its events and their
+outcomes are in the journal (docs/decisions/0036-answers.md).
 """
 
 from __future__ import annotations
@@ -23,26 +23,31 @@ from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Int
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.sockets import Listener
 
-_MOST_HEAD: Final = 32_768
+# The most bytes of a head.
+_MAX_HEAD: Final = 32_768
+# Seconds after which a refused sender should try again.
 _RETRY_AFTER: Final = "1"
+# Seconds until a connection is closed after its last response.
 _LINGER: Final = 2.0
-_LISTED: Final = 100
+# The most errors in a response.
+_MAX_ERRORS: Final = 100
+#: The path of events.
 EVENTS: Final = b"/v1/events"
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True)
 class HttpSettings:
-    """What a listener offers.
+    """The settings of an HTTP listener.
 
     Attributes:
-        counts: counts what is turned away.
-        pages: what is answered to a GET, by path: status, type and body.
-        events: whether events are taken.
-        token: what senders of events must show; None: nothing.
-        guarded: the pages that want the token too.
+        counts: counts refused requests.
+        pages: the responses to GET, by path: functions that return status, media type and body.
+        events: whether the listener accepts events.
+        token: the bearer token that senders of events must send; None: no token.
+        guarded: the pages that need the token too.
         max_body: the most bytes of a body.
-        patience: for how many seconds a request may take to come.
+        patience: seconds that a request may take to arrive.
     """
 
     counts: Counts
@@ -55,7 +60,7 @@ class HttpSettings:
 
 
 class _Refusal(NamedTuple):
-    """Why a request is not answered as its sender wished."""
+    """An error response."""
 
     status: int
     reason: str
@@ -64,10 +69,10 @@ class _Refusal(NamedTuple):
 
 
 class HttpConnection(asyncio.Protocol):
-    """One connection; one request at a time."""
+    """One connection. It answers one request at a time."""
 
-    def __init__(self, site: HttpSettings, listener: Listener, intake: Intake) -> None:
-        self._site = site
+    def __init__(self, settings: HttpSettings, listener: Listener, intake: Intake) -> None:
+        self._settings = settings
         self._listener = listener
         self._intake = intake
         self._loop = asyncio.get_running_loop()
@@ -76,7 +81,8 @@ class HttpConnection(asyncio.Protocol):
         self._peer = ""
         self._encrypted = False
         self._timer: asyncio.TimerHandle | None = None
-        # After an answer that ends the connection what still comes is thrown away, so that the answer can arrive.
+        # After the last response, incoming data is discarded for a while. Closing at once could reset the connection
+        # before the response arrives.
         self._lingering = False
         self._closing = False
         self.waits = False
@@ -93,7 +99,7 @@ class HttpConnection(asyncio.Protocol):
         self._size = 0
         self._refusal: _Refusal | None = None
 
-    # asyncio's side.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -103,7 +109,7 @@ class HttpConnection(asyncio.Protocol):
             return
         peer = transport.get_extra_info("peername")
         self._peer = f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) and peer else ""
-        # asyncio keeps no half-closed connection open under TLS.
+        # asyncio cannot keep a half-closed TLS connection open.
         self._encrypted = transport.get_extra_info("sslcontext") is not None
         self._set_timer()
 
@@ -113,7 +119,7 @@ class HttpConnection(asyncio.Protocol):
         self._listener.leave(self)
 
     def eof_received(self) -> bool:
-        # Half closed by the sender: what it sent whole is still answered.
+        # The sender closed its side. A complete request is still answered.
         self._closing = True
         return self.waits and not self._encrypted
 
@@ -123,52 +129,52 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._end(_Refusal(400, "no other protocol is spoken here", close=True))
+            self._refuse(_Refusal(400, "only HTTP/1.1 is served here", close=True))
         except httptools.HttpParserError as error:
-            self._end(_Refusal(400, f"not HTTP: {error}", close=True))
-        # Counted after the parser had it: it may have begun a new head.
+            self._refuse(_Refusal(400, f"not HTTP: {error}", close=True))
+        # Count after parsing, which may have begun a new head.
         self._head += len(data) if self._heading else 0
-        if self._head > _MOST_HEAD:
-            self._end(_Refusal(431, f"the head is longer than {_MOST_HEAD:,} bytes", close=True))
+        if self._head > _MAX_HEAD:
+            self._refuse(_Refusal(431, f"the head is longer than {_MAX_HEAD:,} bytes", close=True))
 
     def wind_up(self) -> None:
-        """Take nothing more."""
+        """Accept no further request; close when the current one is answered."""
         self._closing = True
         if not self.waits and self._transport is not None and not self._lingering:
             self._transport.close()
 
     def abandon(self) -> None:
-        """Close at once: nothing will be answered."""
+        """Close now, without a response."""
         if self._transport is not None:
             self._transport.abort()
 
     def _set_timer(self, seconds: float | None = None) -> None:
         self._stop_timer()
-        self._timer = self._loop.call_later(self._site.patience if seconds is None else seconds, self._late)
+        self._timer = self._loop.call_later(self._settings.patience if seconds is None else seconds, self._timed_out)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _late(self) -> None:
+    def _timed_out(self) -> None:
         if self._transport is None:
             return
         if self._lingering or not self._begun:
             self._transport.abort()
             return
-        self._end(_Refusal(408, "the request took too long to come", close=True))
+        self._refuse(_Refusal(408, "the request took too long to arrive", close=True))
 
-    # The parser's side.
+    # Called by the parser.
 
     def on_message_begin(self) -> None:
         if self.waits:
-            # A second request before the first is answered: its sender will have to come again.
+            # Pipelining is not supported: the sender must send the second request again.
             self._closing = True
             return
         self._begun = True
         self._begin()
-        # From the first byte to the last, however they trickle in.
+        # One time limit from the first byte to the last, also if bytes arrive slowly.
         self._set_timer()
 
     def on_url(self, url: bytes) -> None:
@@ -185,18 +191,18 @@ class HttpConnection(asyncio.Protocol):
         if self.waits:
             return
         self._heading = False
-        self._refusal = self._refused()
+        self._refusal = self._head_refusal()
         if self._refusal is None and self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
         elif self._refusal is not None and self._refusal.close:
-            self._end(self._refusal)
+            self._refuse(self._refusal)
 
     def on_body(self, body: bytes) -> None:
         if self.waits or self._lingering or self._refusal is not None:
             return
         self._size += len(body)
-        if self._size > self._site.max_body:
-            self._end(self._too_large())
+        if self._size > self._settings.max_body:
+            self._refuse(self._too_large())
             return
         self._parts.append(body)
 
@@ -208,69 +214,71 @@ class HttpConnection(asyncio.Protocol):
         if not self._parser.should_keep_alive():
             self._closing = True
         if self._refusal is not None:
-            self._end(self._refusal)
-        elif self._path in self._site.pages:
-            status, kind, body = self._site.pages[self._path]()
-            self._answer(status, body, kind)
+            self._refuse(self._refusal)
+        elif self._path in self._settings.pages:
+            status, kind, body = self._settings.pages[self._path]()
+            self._respond(status, body, kind)
         else:
             self._take()
 
-    # Ours.
+    # Requests and responses.
 
     @property
     def _path(self) -> bytes:
         return self._url.partition(b"?")[0]
 
-    def _refused(self) -> _Refusal | None:
-        """Return why a request is refused that can be seen from its head."""
+    def _head_refusal(self) -> _Refusal | None:
+        """Return the error response that the head of the request causes, or None."""
         method, path = self._parser.get_method(), self._path
         if b"upgrade" in self._headers or method == b"CONNECT":
-            return _Refusal(400, "no other protocol is spoken here", close=True)
-        events = self._site.events and path == EVENTS
-        if not events and path not in self._site.pages:
-            return _Refusal(404, "nothing is here")
-        if (events or path in self._site.guarded) and (refusal := self._stranger()) is not None:
+            return _Refusal(400, "only HTTP/1.1 is served here", close=True)
+        events = self._settings.events and path == EVENTS
+        if not events and path not in self._settings.pages:
+            return _Refusal(404, "there is no such page")
+        if (events or path in self._settings.guarded) and (refusal := self._unauthorized()) is not None:
             return refusal
         if events and method != b"POST":
-            return _Refusal(405, "events are posted", (("Allow", "POST"),))
+            return _Refusal(405, "send events by POST", (("Allow", "POST"),))
         if not events and method not in (b"GET", b"HEAD"):
-            return _Refusal(405, "this is to be read", (("Allow", "GET, HEAD"),))
+            return _Refusal(405, "read this page by GET", (("Allow", "GET, HEAD"),))
         if not events:
             return None
         if self._headers.get(b"content-encoding", b"identity").lower() != b"identity":
             return _Refusal(415, "the body must not be compressed", (("Accept-Encoding", "identity"),))
         length = self._headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length[:20]) > self._site.max_body:
+        if length.isdigit() and int(length[:20]) > self._settings.max_body:
             return self._too_large()
         if self._intake.full:
             return self._overload()
         return None
 
-    def _stranger(self) -> _Refusal | None:
-        """Return why a sender may not, or None."""
-        token = self._site.token
+    def _unauthorized(self) -> _Refusal | None:
+        """Return the error response to a sender that is not authorized, or None."""
+        token = self._settings.token
         if token is None:
-            # A page in a browser of this machine can reach loopback; nothing that is meant to come here sends these.
+            # A web page in a browser on this machine can reach loopback. Browsers send these headers; senders do not.
             if b"origin" in self._headers or b"sec-fetch-site" in self._headers:
-                return _Refusal(403, "browsers are not answered without a token")
+                return _Refusal(403, "requests of browsers need a token")
             return None
-        scheme, _, shown = self._headers.get(b"authorization", b"").partition(b" ")
-        same = hmac.compare_digest(shown.strip(), token)
+        scheme, _, token_sent = self._headers.get(b"authorization", b"").partition(b" ")
+        same = hmac.compare_digest(token_sent.strip(), token)
         if scheme.lower() != b"bearer" or not same or self._repeated:
-            self._site.counts.turn_away("unauthorized")
+            self._settings.counts.turn_away("unauthorized")
             return _Refusal(401, "a bearer token is needed", (("WWW-Authenticate", "Bearer"),))
         return None
 
     def _too_large(self) -> _Refusal:
-        self._site.counts.turn_away("too_large")
-        return _Refusal(413, f"the body is larger than {self._site.max_body:,} bytes: send less at a time", close=True)
+        self._settings.counts.turn_away("too_large")
+        return _Refusal(
+            413, f"the body is larger than {self._settings.max_body:,} bytes: send less at a time", close=True
+        )
 
     def _overload(self) -> _Refusal:
-        self._site.counts.turn_away("overload")
-        return _Refusal(429, "too much waits to be decided", (("Retry-After", _RETRY_AFTER),))
+        self._settings.counts.turn_away("overload")
+        return _Refusal(429, "too many events wait to be decided", (("Retry-After", _RETRY_AFTER),))
 
     def _take(self) -> None:
-        """Hand a body in."""
+        """Put a body into the intake."""
         kind = self._headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         data = b"".join(self._parts)
         self._parts = []
@@ -285,37 +293,37 @@ class HttpConnection(asyncio.Protocol):
         try:
             accepted = self._intake.offer(delivery)
         except ClosedError:
-            self._end(_Refusal(503, "the service is ending", close=True))
+            self._refuse(_Refusal(503, "the service is ending", close=True))
             return
         if not accepted:
-            self._end(self._overload())
+            self._refuse(self._overload())
             return
         self.waits = True
         if self._transport is not None:
             self._transport.pause_reading()
 
-    def _done(self, answer: DeliveryResult) -> None:
-        """Hear, in the thread that decides, what became of a body."""
-        # The loop may have ended, where draining took too long.
+    def _done(self, result: DeliveryResult) -> None:
+        """Receive the result of a body, in the thread of the service loop."""
+        # The event loop may be closed already, if draining took too long.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._tell, answer)
+            self._loop.call_soon_threadsafe(self._send_result, result)
 
-    def _tell(self, answer: DeliveryResult) -> None:
+    def _send_result(self, result: DeliveryResult) -> None:
         self.waits = False
-        # Nothing of it can be of use: sending it again would not help.
-        status = 400 if answer.bad and not answer.events else 200
-        self._answer(status, _encode(said_of(answer)).encode(), "application/json")
+        # 400 only if no event is good. The sender must not send it again.
+        status = 400 if result.bad and not result.events else 200
+        self._respond(status, _encode(result_json(result)).encode(), "application/json")
         if self._transport is not None:
             self._transport.resume_reading()
 
-    def _end(self, refusal: _Refusal) -> None:
+    def _refuse(self, refusal: _Refusal) -> None:
         if self._lingering or self._transport is None:
             return
         self._closing = self._closing or refusal.close
-        said = _encode({"error": refusal.reason}).encode()
-        self._answer(refusal.status, said, "application/json", refusal.headers)
+        body = _encode({"error": refusal.reason}).encode()
+        self._respond(refusal.status, body, "application/json", refusal.headers)
 
-    def _answer(self, status: int, body: bytes, kind: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def _respond(self, status: int, body: bytes, kind: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         closing = self._closing or self._listener.ending
         lines = [
             f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
@@ -344,7 +352,7 @@ class HttpConnection(asyncio.Protocol):
     def _parser_method(self) -> bytes:
         try:
             method: bytes = self._parser.get_method()
-        except Exception:  # noqa: BLE001 - of what was no request it knows none
+        except Exception:  # noqa: BLE001 - the parser has no method before it read a request line
             return b""
         return method
 
@@ -353,16 +361,16 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(data)
 
 
-def said_of(answer: DeliveryResult) -> dict[str, Any]:
-    """Return an answer as JSON data."""
-    said: dict[str, Any] = {
-        "accepted": answer.events,
-        "bad": len(answer.bad),
-        "outcomes": dict(answer.outcomes),
-        "policy_set": answer.policy_set,
+def result_json(result: DeliveryResult) -> dict[str, Any]:
+    """Return a result as JSON data."""
+    data: dict[str, Any] = {
+        "accepted": result.events,
+        "bad": len(result.bad),
+        "outcomes": dict(result.outcomes),
+        "policy_set": result.policy_set,
     }
-    if answer.bad:
-        said["errors"] = [
-            {"line": bad.line, "path": bad.error.path, "reason": bad.error.reason} for bad in answer.bad[:_LISTED]
+    if result.bad:
+        data["errors"] = [
+            {"line": bad.line, "path": bad.error.path, "reason": bad.error.reason} for bad in result.bad[:_MAX_ERRORS]
         ]
-    return said
+    return data

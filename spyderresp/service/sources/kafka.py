@@ -1,35 +1,41 @@
 """Events out of Kafka topics, as a member of a consumer group. Extra ``kafka``.
 
-An offset is committed when everything about the events up to it is in the journal, and dead letters among them have
-arrived (docs/decisions/0052-events-out-of-kafka.md). What was not committed comes again after a crash, to this member
-or to another.
+An offset is committed after all messages of its partition up to it are acknowledged (``acknowledgement.py``,
+docs/decisions/0052-events-out-of-kafka.md). After a crash Kafka delivers the others again, to this member or to
+another.
 """
 
 from __future__ import annotations
 
-import queue
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
-from spyderresp.execution.backoff import Backoff
-from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
+from spyderresp.service.intake import ClosedError, Intake
 from spyderresp.service.metrics import Counts, ServiceObserver
-from spyderresp.service.sources.base import SourceError, Stop, Trouble, fault_of, letter_id
+from spyderresp.service.sources.acknowledgement import BATCH, ROOM_CHECK, BrokerReader, PendingMessage, letter_id
+from spyderresp.service.sources.base import SourceError, Stop
 
-# Up to where a partition is done: what is answered in any order is acknowledged in the partition's own.
+# Seconds that a poll waits for a message.
+_POLL: Final = 0.1
+# Seconds between commits.
+_COMMIT: Final = 0.5
+# Seconds that the messages in the intake may take before their partitions are given away.
+_HAND_OVER: Final = 10.0
+# The most bytes of the headers that a dead letter adds to its message.
+_HEADER_ROOM: Final = 65_536
 
 
 class PartitionProgress:
-    """How far one partition is done, for as long as it is ours.
+    """The offset to commit of one partition: messages are finished in any order, offsets are committed in theirs.
 
     Attributes:
-        next: the offset to go on at: everything before it is done. None: nothing is yet.
-        ours: whether it is still this consumer's; what is answered later counts for nothing.
+        next: all messages before this offset are finished; None: no message is finished yet.
+        ours: whether the partition is still assigned to this consumer. If not, nothing more is committed.
     """
 
     def __init__(self) -> None:
@@ -37,225 +43,59 @@ class PartitionProgress:
         self.ours = True
         self._open: deque[int] = deque()
         self._done: set[int] = set()
-        self._told: int | None = None
+        self._committed: int | None = None
 
     @property
     def waits(self) -> bool:
-        """Whether anything that was begun is not done."""
+        """Whether a message that was begun is not finished."""
         return bool(self._open)
 
     def begin(self, offset: int) -> None:
-        """Note that a message was handed in; offsets only grow."""
+        """Note that a message was handed in. Offsets only grow."""
         self._open.append(offset)
 
     def end(self, offset: int) -> None:
-        """Note that everything about a message is done."""
+        """Note that a message is finished."""
         self._done.add(offset)
         while self._open and self._open[0] in self._done:
             first = self._open.popleft()
             self._done.remove(first)
-            # Offsets have gaps; what was not handed in before the next one does not exist.
+            # Offsets have gaps. No message exists between this one and the next that was handed in.
             self.next = first + 1
 
     def next_commit(self) -> int | None:
-        """Return the offset to commit; None where the broker was told of it already."""
-        if self.next == self._told:
+        """Return the offset to commit; None if it is committed already."""
+        if self.next == self._committed:
             return None
-        self._told = self.next
+        self._committed = self.next
         return self.next
 
     def commit_failed(self) -> None:
-        """Note that the broker did not take what it was last told."""
-        self._told = None
+        """Note that the last commit failed: ``next_commit`` returns its offset again."""
+        self._committed = None
 
 
-# What cannot be decided of Kafka's messages, on its way to a topic of dead letters. Extra ``kafka``.
+@dataclass(slots=True, eq=False, kw_only=True)
+class KafkaMessage(PendingMessage):
+    """A pending message of a topic: as Kafka delivered it, its offset, and the progress of its partition."""
 
-_BACKOFF: Final = Backoff(first=0.5, longest=30.0, attempts=None)
-# What a dead letter adds to its message: headers, at most.
-_ROOM: Final = 65_536
-
-
-@dataclass(slots=True)
-class PendingMessage:
-    """A message that is not done.
-
-    Attributes:
-        topic, partition, offset: where it stands.
-        key, value, headers: what it is.
-        time: when it came, in epoch seconds; not later than now, whatever the broker says.
-        stamp: when it came, as the broker says, in milliseconds.
-        progress: of its partition.
-        fault: why it is a dead letter, if it is.
-        failures: how often it could not be sent.
-        bare: whether it goes without its value.
-    """
-
-    topic: str
-    partition: int
+    original: Message
     offset: int
-    key: bytes | None
-    value: bytes
-    headers: list[tuple[str, bytes]]
-    time: float
-    stamp: int
     progress: PartitionProgress
-    fault: str = ""
-    failures: int = 0
-    bare: bool = False
 
 
-class DeadLetters:
-    """Sends dead letters, each for as long as it takes. Used by one thread.
+class Kafka(BrokerReader[KafkaMessage]):
+    """Reads topics until it is stopped. See ``BrokerReader`` for the other arguments.
 
     Args:
-        connection: librdkafka's settings of a connection.
-        topic: where they go.
-        counts: counts those that have arrived.
-        trouble: hears of those that cannot be sent.
-        end: told when a letter has arrived, or is somebody else's.
-        max_size: the most bytes of a message that is not too large anyway.
-    """
-
-    def __init__(
-        self,
-        connection: Mapping[str, Any],
-        topic: str,
-        counts: Counts,
-        trouble: Trouble,
-        end: Callable[[PendingMessage], None],
-        *,
-        max_size: int,
-    ) -> None:
-        self._connection = connection
-        self._topic = topic
-        self._counts = counts
-        self._trouble = trouble
-        self._end = end
-        self._max_size = max_size
-        self._producer: Any = None
-        # Those to be sent, and when.
-        self._waiting: deque[tuple[float, PendingMessage]] = deque()
-
-    def __len__(self) -> int:
-        return len(self._waiting) + len(self._producer)
-
-    def open(self) -> None:
-        """Make the producer; it connects by itself.
-
-        Raises:
-            KafkaException: it cannot be set up so.
-        """
-        self._producer = Producer(
-            {
-                **self._connection,
-                "acks": "all",
-                "message.max.bytes": self._max_size + _ROOM,
-                "message.timeout.ms": 30_000,
-                "linger.ms": 0,
-            }
-        )
-
-    def dead_letter(self, held: PendingMessage, fault: str) -> None:
-        """Take a message that is a dead letter."""
-        held.fault = fault
-        self._waiting.append((0.0, held))
-
-    def look(self) -> None:
-        """Send what is due, and hear of what has arrived."""
-        now = time.monotonic()
-        for _ in range(len(self._waiting)):
-            due, held = self._waiting.popleft()
-            if not held.progress.ours:
-                # Whose it is now will find the same, and send it.
-                self._end(held)
-            elif due > now:
-                self._waiting.append((due, held))
-            else:
-                self._send(held)
-        self._producer.poll(0)
-
-    def _send(self, held: PendingMessage) -> None:
-        headers = [*held.headers, *_told_of(held)]
-        value = None if held.bare else held.value
-
-        def arrived(error: KafkaError | None, _: Message) -> None:
-            self._sent(held, error)
-
-        try:
-            self._producer.produce(self._topic, value, held.key, headers=headers, on_delivery=arrived)
-        except BufferError:
-            self._put_off(held, "too many wait to be sent")
-        except KafkaException as error:
-            self._sent(held, error.args[0])
-
-    def _sent(self, held: PendingMessage, error: KafkaError | None) -> None:
-        """Hear what came of a letter."""
-        if error is None:
-            self._trouble.over("dead letters")
-            self._counts.dead_letter("kafka")
-            self._end(held)
-        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not held.bare:
-            # The topic takes less: where the message stands is told at least.
-            held.bare = True
-            self._waiting.append((0.0, held))
-        else:
-            self._put_off(held, reason_of(error))
-
-    def _put_off(self, held: PendingMessage, reason: str) -> None:
-        held.failures += 1
-        self._waiting.append((time.monotonic() + _BACKOFF.wait(held.failures), held))
-        said = f"dead letters cannot be written to `{self._topic}`: {reason}; what they hold is not acknowledged"
-        self._trouble.say("dead letters", said, "error")
-
-
-def reason_of(error: Any) -> str:
-    """Return what an error of the client says, in lower case."""
-    text = error.str() if isinstance(error, KafkaError) else str(error)
-    return text[:1].lower() + text[1:]
-
-
-def _told_of(held: PendingMessage) -> list[tuple[str, bytes]]:
-    """Return what a dead letter says of its message."""
-    said = {
-        "reason": held.fault,
-        "topic": held.topic,
-        "partition": held.partition,
-        "offset": held.offset,
-        "id": letter_id("kafka", held.topic, held.partition, held.offset, held.stamp),
-    }
-    if held.bare:
-        said["left-out"] = f"{len(held.value)} bytes are more than the topic takes"
-    return [(f"spyderresp-{name}", str(value).encode()) for name, value in said.items()]
-
-
-_BATCH: Final = 500
-_POLL: Final = 0.1
-# How soon to ask again whether there is room.
-_AGAIN: Final = 0.02
-_COMMIT: Final = 0.5
-# How long what was handed in may take before its partitions are given away, and dead letters at the end.
-_HAND_OVER: Final = 10.0
-_LAST: Final = 5.0
-
-
-class Kafka:
-    """Reads topics for as long as it is let.
-
-    Args:
-        name: what messages call it.
         topics: their names.
-        connection: of librdkafka's settings those that say where the brokers are, and who we are.
+        connection: librdkafka's settings for servers and login.
         group: the consumer group.
-        start: where to begin in a partition of which the group has no offset: ``earliest``, ``latest``.
-        dead_letters: the topic that what cannot be decided goes to.
-        session: for how many seconds the group waits for a member that is silent.
-        observer: receives messages about trouble.
-        counts: counts dead letters.
-        max_size: the most bytes of a message.
-        max_events: how many messages may be read and not done.
-        max_bytes: how many bytes these may have.
+        start: where to begin in a partition for which the group has no offset: ``earliest``, ``latest``.
+        session: seconds after which the group drops a silent member.
     """
+
+    kind = "kafka"
 
     def __init__(
         self,
@@ -273,32 +113,18 @@ class Kafka:
         max_events: int,
         max_bytes: int,
     ) -> None:
-        self._name = name
+        super().__init__(name, observer, counts, dead_letters, max_size, max_events, max_bytes)
         self._topics = list(topics)
-        # What it logs by itself is a line for each attempt to connect.
+        # At higher log levels librdkafka writes a line for each attempt to connect.
         self._connection = {**connection, "client.id": "spyderresp", "log_level": 2, "error_cb": self._error}
         self._group = group
         self._start = start
         self._session = session
-        self._max_size = max_size
-        self._max_events = max_events
-        self._max_bytes = max_bytes
-        self._trouble = Trouble(name, observer)
-        self._letters = DeadLetters(self._connection, dead_letters, counts, self._trouble, self._end, max_size=max_size)
         self._consumer: Any = None
-        self._intake = Intake()
-        self._ours: dict[tuple[str, int], PartitionProgress] = {}
-        # Read and not handed in; handed in and answered.
-        self._waiting: deque[tuple[PendingMessage, Delivery]] = deque()
-        self._answers: queue.SimpleQueue[tuple[PendingMessage, DeliveryResult]] = queue.SimpleQueue()
-        self._held = 0
-        self._bytes = 0
+        self._producer: Any = None
+        self._assignment: dict[tuple[str, int], PartitionProgress] = {}
         self._paused = False
         self._next_commit = 0.0
-
-    @property
-    def name(self) -> str:
-        return self._name
 
     def open(self) -> None:
         try:
@@ -309,7 +135,7 @@ class Kafka:
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
                     "auto.offset.reset": self._start,
-                    # Partitions that stay are read on while others are handed over.
+                    # Partitions that stay with this member are read on while others are handed over.
                     "partition.assignment.strategy": "cooperative-sticky",
                     "session.timeout.ms": int(self._session * 1000),
                     "heartbeat.interval.ms": max(1, int(self._session * 1000 / 10)),
@@ -317,7 +143,15 @@ class Kafka:
                     "on_commit": self._committed,
                 }
             )
-            self._letters.open()
+            self._producer = Producer(
+                {
+                    **self._connection,
+                    "acks": "all",
+                    "message.max.bytes": self._max_size + _HEADER_ROOM,
+                    "message.timeout.ms": 30_000,
+                    "linger.ms": 0,
+                }
+            )
         except KafkaException as error:
             raise SourceError(f"{self._name}: {reason_of(error.args[0])}") from None
 
@@ -328,9 +162,9 @@ class Kafka:
                 self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
             )
             while not stop.called:
-                self._settle()
+                self._process_results()
                 self._hand_in()
-                self._hold_back()
+                self._pause_if_full()
                 self._read()
                 self._commit()
             self._finish()
@@ -339,210 +173,206 @@ class Kafka:
         except KafkaException as error:
             raise SourceError(f"{self._name}: {reason_of(error.args[0])}") from None
         finally:
-            # Gives the partitions back, and commits what is done of them.
+            # Leaves the group; _revoked commits the offsets of finished messages.
             self._consumer.close()
-
-    def close(self) -> None:
-        """Nothing is left: ``run`` gives everything back."""
 
     # Reading.
 
     def _read(self) -> None:
-        """Take what has come."""
-        message = self._consumer.poll(_AGAIN if self._waiting else _POLL)
+        message = self._consumer.poll(ROOM_CHECK if self._backlog else _POLL)
         if message is None:
             return
-        messages = [message, *self._consumer.consume(_BATCH, 0)]
         now = time.time()
-        for each in messages:
+        for each in (message, *self._consumer.consume(BATCH, 0)):
             if (error := each.error()) is not None:
                 self._error(error)
             else:
                 self._take(each, now)
 
     def _take(self, message: Message, now: float) -> None:
-        topic, partition, offset = message.topic(), message.partition(), message.offset()
-        progress = self._ours.get((topic or "", partition or 0))
-        if topic is None or partition is None or offset is None or progress is None:
+        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset()
+        progress = self._assignment.get((topic, partition))
+        if offset is None or progress is None:
             return
-        self._trouble.over("down")
-        kind, stamp = message.timestamp()
-        # A message that lay there for long did not come just now: what it asks for may have expired.
-        arrived = min(now, stamp / 1000) if kind else now
-        value = message.value() or b""
-        key, headers = _bytes(message.key()), _headers(message)
-        held = PendingMessage(topic, partition, offset, key, _bytes(value) or b"", headers, arrived, stamp, progress)
-        self._held += 1
-        self._bytes += len(held.value)
-        self._waiting.append((held, self._delivery(held)))
+        self._problems.solved("down")
+        kind, timestamp = message.timestamp()
+        # A message is as old as the broker says: a kill that it asks for may have expired.
+        arrived = min(now, timestamp / 1000) if kind else now
+        source, value = f"kafka {topic}[{partition}]@{offset}", _bytes(message.value()) or b""
+        self._add(KafkaMessage(source, value, arrived, original=message, offset=offset, progress=progress))
 
-    def _delivery(self, held: PendingMessage) -> Delivery:
-        long = len(held.value) > self._max_size
+    def _accepted(self, message: KafkaMessage) -> None:
+        message.progress.begin(message.offset)
 
-        def done(answer: DeliveryResult) -> None:
-            self._answers.put((held, answer))
-
-        return Delivery(
-            f"kafka {held.topic}[{held.partition}]@{held.offset}",
-            b"" if long else held.value,
-            held.time,
-            done,
-            long=(1,) if long else (),
-            limit=self._max_size,
-            whole=not long,
-            kind="kafka",
-        )
-
-    def _hand_in(self) -> None:
-        """Hand in what was read, as far as there is room."""
-        while self._waiting:
-            held, delivery = self._waiting[0]
-            if not self._intake.offer(delivery):
-                return
-            self._waiting.popleft()
-            held.progress.begin(held.offset)
-
-    def _hold_back(self) -> None:
-        """Read no more where there is no room, but stay a member of the group."""
-        full = bool(self._waiting) or self._held >= self._max_events or self._bytes >= self._max_bytes
-        if full != self._paused:
-            assigned = self._consumer.assignment()
-            (self._consumer.pause if full else self._consumer.resume)(assigned)
+    def _pause_if_full(self) -> None:
+        """Pause reading while there is no room. Polling goes on, so the group keeps this member."""
+        if (full := self._full()) != self._paused:
+            (self._consumer.pause if full else self._consumer.resume)(self._consumer.assignment())
             self._paused = full
 
-    # Answers.
+    # Results and dead letters.
 
-    def _settle(self, wait: float = 0.0) -> None:
-        """Take the answers that are there, or the first that comes, and send dead letters."""
+    def _process_results(self, wait: float = 0.0) -> None:
+        self._settle(wait)
+        for message in self._due_letters():
+            if message.progress.ours:
+                self._write_letter(message)
+            else:
+                # The partition was reassigned. Its new owner reads the same bad message and sends the dead letter.
+                self._acknowledge(message)
+        self._producer.poll(0)
+
+    def _acknowledge(self, message: KafkaMessage) -> None:
+        self._remove(message)
+        message.progress.end(message.offset)
+
+    def _write_letter(self, message: KafkaMessage) -> None:
+        key, value = _bytes(message.original.key()), None if message.without_value else message.value
+        headers = letter_headers(message)
+
+        def delivered(error: KafkaError | None, _: Message) -> None:
+            self._letter_delivered(message, error)
+
         try:
-            while True:
-                held, answer = self._answers.get(timeout=wait) if wait else self._answers.get_nowait()
-                wait = 0.0
-                fault = fault_of(answer)
-                if fault is None:
-                    self._end(held)
-                else:
-                    self._letters.dead_letter(held, fault)
-        except queue.Empty:
-            pass
-        self._letters.look()
+            self._producer.produce(self._dead_letters, value, key, headers=headers, on_delivery=delivered)
+        except BufferError:
+            self._letter_failed(message, "too many wait to be sent")
+        except KafkaException as error:
+            self._letter_delivered(message, error.args[0])
 
-    def _end(self, held: PendingMessage) -> None:
-        self._held -= 1
-        self._bytes -= len(held.value)
-        held.progress.end(held.offset)
+    def _letter_delivered(self, message: KafkaMessage, error: KafkaError | None) -> None:
+        if error is None:
+            self._letter_written(message)
+        elif error.code() == KafkaError.MSG_SIZE_TOO_LARGE and not message.without_value:
+            message.without_value = True
+            self._letters.append(message)
+        else:
+            self._letter_failed(message, reason_of(error))
 
     # Offsets.
 
     def _commit(self) -> None:
-        """Commit what is done, now and then, without waiting."""
+        """Commit the offsets of finished messages twice a second, without waiting for the answer."""
         if time.monotonic() < self._next_commit:
             return
         self._next_commit = time.monotonic() + _COMMIT
-        if offsets := self._offsets(self._ours):
+        if offsets := _offsets(self._assignment):
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
-    def _offsets(self, places: Mapping[tuple[str, int], PartitionProgress]) -> list[TopicPartition]:
-        found = ((place, progress.next_commit()) for place, progress in places.items())
-        return [TopicPartition(*place, offset) for place, offset in found if offset is not None]
-
     def _committed(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        """Hear what came of a commit."""
+        """Receive the result of a commit."""
         failed = [item for item in partitions if error is not None or item.error is not None]
         for item in failed:
-            if (progress := self._ours.get((item.topic, item.partition))) is not None:
+            if (progress := self._assignment.get((item.topic, item.partition))) is not None:
                 progress.commit_failed()
         if failed:
             reason = reason_of(error or failed[0].error)
-            self._trouble.say("commit", f"offsets cannot be committed: {reason}; trying again")
+            self._problems.report("commit", f"offsets cannot be committed: {reason}; trying again")
         else:
-            self._trouble.over("down")
-            self._trouble.over("commit")
+            self._problems.solved("down")
+            self._problems.solved("commit")
 
     # The group.
 
     def _assigned(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:  # noqa: ARG002
         for item in partitions:
-            self._ours[item.topic, item.partition] = PartitionProgress()
-        # Those that are new are not paused.
+            self._assignment[item.topic, item.partition] = PartitionProgress()
+        # New partitions are not paused.
         self._paused = self._paused and not partitions
 
     def _revoked(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:
-        """Give partitions away: what was handed in of them is finished and committed first."""
-        gone = self._drop_waiting(partitions)
-        self._await(list(gone.values()), _HAND_OVER)
-        for progress in gone.values():
-            # What was told without waiting may have been refused since: the group was changing.
+        """Give partitions away, after their messages in the intake are finished and committed."""
+        revoked = self._drop_backlog(partitions)
+        until = time.monotonic() + _HAND_OVER
+        while any(progress.waits for progress in revoked.values()) and not self._intake.closed:
+            if time.monotonic() > until:
+                break
+            self._process_results(ROOM_CHECK)
+        for progress in revoked.values():
+            # Asynchronous commits may have failed since the group began to change: commit again.
             progress.commit_failed()
-        if offsets := self._offsets(gone):
+        if offsets := _offsets(revoked):
             try:
                 consumer.commit(offsets=offsets, asynchronous=False)
             except KafkaException as error:
                 reason = reason_of(error.args[0])
-                self._trouble.say("hand over", f"partitions given away uncommitted: {reason}; others decide again")
-        self._forget(gone)
+                consequence = "their next owners decide the same events again"
+                self._problems.report("hand over", f"partitions were given away uncommitted: {reason}; {consequence}")
+        self._unassign(revoked)
 
     def _lost(self, consumer: Consumer, partitions: Sequence[TopicPartition]) -> None:  # noqa: ARG002
-        """Hear that partitions are somebody else's already."""
-        said = "the group gave partitions to others; what was not committed of them is decided there too"
-        self._trouble.say("lost", said)
-        self._forget(self._drop_waiting(partitions))
+        """Drop partitions that the group has given to other members already."""
+        message = "the group gave partitions to other members, which decide uncommitted events again"
+        self._problems.report("lost", message)
+        self._unassign(self._drop_backlog(partitions))
 
-    def _drop_waiting(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], PartitionProgress]:
-        """Let go of what was not handed in; return the partitions that were ours."""
-        places = {(item.topic, item.partition) for item in partitions}
-        kept: deque[tuple[PendingMessage, Delivery]] = deque()
-        for held, delivery in self._waiting:
-            if (held.topic, held.partition) in places:
-                self._held -= 1
-                self._bytes -= len(held.value)
-            else:
-                kept.append((held, delivery))
-        self._waiting = kept
-        return {place: self._ours[place] for place in places if place in self._ours}
+    def _drop_backlog(self, partitions: Sequence[TopicPartition]) -> dict[tuple[str, int], PartitionProgress]:
+        """Drop the messages of partitions that are not in the intake; return the progress of those assigned to us."""
+        keys = {(item.topic, item.partition) for item in partitions}
+        dropped = {key: progress for key, progress in self._assignment.items() if key in keys}
+        for message in [each for each in self._backlog if each.progress in dropped.values()]:
+            self._backlog.remove(message)
+            self._remove(message)
+        return dropped
 
-    def _forget(self, gone: Mapping[tuple[str, int], PartitionProgress]) -> None:
-        for place, progress in gone.items():
+    def _unassign(self, partitions: Mapping[tuple[str, int], PartitionProgress]) -> None:
+        for key, progress in partitions.items():
             progress.ours = False
-            del self._ours[place]
-
-    def _await(self, places: Sequence[PartitionProgress], seconds: float) -> None:
-        """Wait until what was handed in is done, but not for ever."""
-        until = time.monotonic() + seconds
-        while any(place.waits for place in places) and time.monotonic() < until and not self._intake.closed:
-            self._settle(_AGAIN)
+            del self._assignment[key]
 
     def _finish(self) -> None:
-        """Told to stop: finish what was handed in, without leaving the group before."""
-        self._drop_waiting([TopicPartition(*place) for place in self._ours])
+        """Finish the messages in the intake before leaving the group."""
+        self._drop_backlog([TopicPartition(*key) for key in self._assignment])
         self._consumer.pause(self._consumer.assignment())
-        last: float | None = None
-        while any(progress.waits for progress in self._ours.values()) and not self._intake.closed:
-            self._settle(_AGAIN)
+        while self._draining():
+            self._process_results(ROOM_CHECK)
             self._commit()
-            # What comes now is nobody's: it was never handed in, and comes again.
+            # Discard messages polled during shutdown. They were not put into the intake and not committed, so Kafka
+            # redelivers them.
             self._consumer.poll(0)
-            if self._held > len(self._letters):
-                last = None
-            elif last is None:
-                last = time.monotonic() + _LAST
-            elif time.monotonic() > last:
-                return
 
     def _error(self, error: KafkaError) -> None:
-        """Hear of trouble. The client goes on by itself, but where it says that it cannot."""
+        """Report an error. The client recovers from all but fatal errors.
+
+        Raises:
+            KafkaException: the error is fatal.
+        """
         if error.fatal():
             raise KafkaException(error)
         code = error.code()
         if code in (KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE):
-            self._trouble.say("down", f"cannot be reached: {reason_of(error)}; trying again")
+            self._problems.report("down", f"cannot be reached: {reason_of(error)}; trying again")
         else:
-            self._trouble.say(str(code), f"{reason_of(error)}; trying again", "error")
+            self._problems.report(str(code), f"{reason_of(error)}; trying again", "error")
 
 
-def _headers(message: Message) -> list[tuple[str, bytes]]:
-    headers = cast("list[tuple[str, Any]]", message.headers() or [])
+def letter_headers(message: KafkaMessage) -> list[tuple[str, bytes]]:
+    """Return the headers of a dead letter: those of its message, and why and where from."""
+    topic, partition, offset = message.original.topic(), message.original.partition(), message.offset
+    added = {
+        "reason": message.fault,
+        "topic": topic,
+        "partition": partition,
+        "offset": offset,
+        "id": letter_id("kafka", topic, partition, offset, message.original.timestamp()[1]),
+    }
+    if message.without_value:
+        added["left-out"] = f"{len(message.value)} bytes are more than the topic takes"
+    headers = cast("list[tuple[str, Any]]", message.original.headers() or [])
+    headers += [(f"spyderresp-{name}", value) for name, value in added.items()]
     return [(name, _bytes(value) or b"") for name, value in headers]
+
+
+def reason_of(error: Any) -> str:
+    """Return the text of an error of the client, in lower case."""
+    text = error.str() if isinstance(error, KafkaError) else str(error)
+    return text[:1].lower() + text[1:]
+
+
+def _offsets(partitions: Mapping[tuple[str, int], PartitionProgress]) -> list[TopicPartition]:
+    """Return the offsets of partitions that are not committed yet."""
+    offsets = ((key, progress.next_commit()) for key, progress in partitions.items())
+    return [TopicPartition(*key, offset) for key, offset in offsets if offset is not None]
 
 
 def _bytes(value: Any) -> bytes | None:

@@ -1,8 +1,7 @@
 """Events out of a JetStream stream, by a durable pull consumer. Extra ``nats``.
 
-A message is acknowledged when everything about its events is in the journal, or when its dead letter has arrived
-(docs/decisions/0053-events-out-of-nats.md). What is not acknowledged comes again. Messages are kept by their place in
-the stream, not by their connection: what was decided while there was none is acknowledged over the next.
+A message is acknowledged by the rules of ``acknowledgement.py`` (docs/decisions/0053-events-out-of-nats.md). Pending
+messages outlive the connection: what is decided while there is no connection is acknowledged over the next one.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ import contextlib
 import ssl
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from nats import errors
 from nats.aio.client import Client
@@ -25,160 +23,51 @@ from nats.js import errors as stream_errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from spyderresp.execution.backoff import Backoff
-from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
+from spyderresp.service.intake import ClosedError, Intake
 from spyderresp.service.metrics import Counts, ServiceObserver
-from spyderresp.service.sources.base import SourceError, Stop, Trouble, fault_of, letter_id
+from spyderresp.service.sources.acknowledgement import BATCH, ROOM_CHECK, BrokerReader, PendingMessage, letter_id
+from spyderresp.service.sources.base import SourceError, Stop
 
-# Connections to NATS, and what is said where they fail. Extra ``nats``.
-
-#: How long an answer may take, in seconds.
-ANSWER: Final = 5.0
-#: What can go wrong with a connection, and be better over the next one.
-TROUBLE: Final = (errors.Error, OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, ValueError)
-
-
-class _Client(Client):
-    """Shows nobody who it is in the clear, where TLS is wanted: the library would, if a server did not ask for TLS."""
-
-    wants_tls = False
-
-    def _connect_command(self) -> Any:
-        if self.wants_tls and not self._server_info.get("tls_required"):
-            raise errors.SecureConnWantedError
-        return super()._connect_command()
-
-
-async def connected(connection: Mapping[str, Any], heard: Callable[[Exception], Awaitable[None]]) -> Client:
-    """Connect once, to whichever of the servers answers.
-
-    Args:
-        connection: of nats-py's options those that say where the servers are, and who we are.
-        heard: hears of what the library meets by itself.
-
-    Raises:
-        nats.errors.Error, OSError, asyncio.TimeoutError: it does not work.
-    """
-    client = _Client()
-    client.wants_tls = "tls" in connection
-    try:
-        # Made anew by its user, with a growing pause: the library's own is fixed, and it keeps what it could not send.
-        await client.connect(
-            **connection,
-            name="spyderresp",
-            allow_reconnect=False,
-            max_reconnect_attempts=1,
-            reconnect_time_wait=0,
-            connect_timeout=int(ANSWER),
-            ping_interval=10,
-            error_cb=heard,
-        )
-    except BaseException:
-        await closed(client)
-        raise
-    return client
-
-
-async def closed(client: Client) -> None:
-    """Close a connection, be it broken."""
-    if not client.is_closed:
-        with contextlib.suppress(*TROUBLE):
-            await asyncio.wait_for(client.close(), ANSWER)
-
-
-def covers(pattern: str, subject: str) -> bool:
-    """Tell whether a subject is among those that a pattern with ``*`` and ``>`` means.
-
-    Source: https://docs.nats.io/nats-concepts/subjects
-    """
-    wanted, given = pattern.split("."), subject.split(".")
-    for place, part in enumerate(wanted):
-        if part == ">":
-            return len(given) > place
-        if place >= len(given) or part not in ("*", given[place]):
-            return False
-    return len(wanted) == len(given)
-
-
-def client_tls_context(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Return the TLS settings of a connection.
-
-    Raises:
-        OSError: a certificate or key cannot be read, or does not fit.
-    """
-    context = ssl.create_default_context(cafile=authorities)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
-    return context
-
-
-def reason_of(error: BaseException) -> str:
-    """Return why something failed, in lower case."""
-    if isinstance(error, stream_errors.APIError) and error.description:
-        text = error.description
-    elif isinstance(error, errors.SecureConnWantedError):
-        text = "the server does not speak TLS"
-    elif isinstance(error, ConnectionRefusedError):
-        text = "connection refused"
-    elif isinstance(error, asyncio.TimeoutError):
-        text = "no answer in time"
-    else:
-        text = (getattr(error, "strerror", None) or str(error)).removeprefix("nats: ").strip("'") or type(
-            error
-        ).__name__
-    return text[:1].lower() + text[1:]
-
-
-_BATCH: Final = 500
+T = TypeVar("T")
+# Seconds that an answer of the server may take.
+_ANSWER: Final = 5.0
+# Seconds that one fetch waits for messages.
 _FETCH: Final = 1.0
-# How soon to ask again whether there is room, and whether what could not be sent can be.
-_AGAIN: Final = 0.02
+# Seconds between attempts to acknowledge while there is no connection.
 _RETRY: Final = 0.2
-# How long dead letters, and the last acknowledgements, may take at the end.
-_LAST: Final = 5.0
-# Around headers.
-_ROOM: Final = 64
+# Seconds for the last acknowledgements to leave.
+_FLUSH: Final = 5
+# Bytes of a message that are neither content nor headers.
+_FRAME: Final = 64
 _MOST_PENDING: Final = 10_000
 _BACKOFF: Final = Backoff(first=0.5, longest=15.0, attempts=None)
 _ACK, _NAK, _WORKING = b"+ACK", b"-NAK", b"+WPI"
-#: Says of a message that it is the same as another; JetStream takes each once within a window.
-MESSAGE_ID: Final = "Nats-Msg-Id"
+# The header by which JetStream recognises a message that is published twice.
+_MESSAGE_ID: Final = "Nats-Msg-Id"
+# Errors that a new connection may solve.
+_RETRYABLE: Final = (errors.Error, OSError, asyncio.TimeoutError, asyncio.IncompleteReadError, ValueError)
 
 
-@dataclass(slots=True)
-class _PendingMessage:
-    """A message that is not acknowledged."""
+@dataclass(slots=True, eq=False, kw_only=True)
+class NatsMessage(PendingMessage):
+    """A pending message of a stream, with its latest delivery: only that one can be acknowledged."""
 
-    sequence: int
-    # Its place in the stream, and when it came there: a stream that was made anew counts from 1 again.
-    place: tuple[int, datetime]
-    # Where to acknowledge it: as it came last.
-    reply: str
-    subject: str
-    data: bytes
-    headers: Mapping[str, str]
-    time: float
-    fault: str = ""
+    delivery: Msg
 
 
-class Nats:
-    """Reads a stream for as long as it is let.
+class Nats(BrokerReader[NatsMessage]):
+    """Reads a stream until it is stopped. See ``BrokerReader`` for the other arguments.
 
     Args:
-        name: what messages call it.
         stream: its name.
-        connection: of nats-py's options those that say where the servers are, and who we are.
-        observer: receives messages about trouble.
-        counts: counts dead letters.
-        consumer: the name of the durable consumer; it is made where there is none.
-        subject: which subjects of the stream a consumer that is made is for; None: all.
-        start: where such a one begins: ``beginning``, ``end``.
-        dead_letters: the subject that what cannot be decided is published to.
-        wait: for how many seconds the server is to wait for an acknowledgement of such a one.
-        max_size: the most bytes of a message.
-        max_events: how many messages may be read and not acknowledged.
-        max_bytes: how many bytes these may have.
+        connection: nats-py's options for servers and login.
+        consumer: the name of the durable consumer; it is created if it does not exist.
+        subject: which subjects of the stream a created consumer receives; None: all.
+        start: where a created consumer begins: ``beginning``, ``end``.
+        wait: seconds that the server waits for an acknowledgement to a created consumer.
     """
+
+    kind = "nats"
 
     def __init__(
         self,
@@ -197,53 +86,36 @@ class Nats:
         max_events: int,
         max_bytes: int,
     ) -> None:
-        self._name = name
+        super().__init__(name, observer, counts, dead_letters, max_size, max_events, max_bytes)
         self._stream = stream
         self._connection = connection
         self._consumer = consumer
         self._subject = subject
         self._start = start
-        self._dead_letters = dead_letters
         self._wait = wait
-        self._counts = counts
-        self._max_size = max_size
-        self._max_events = self._most = max_events
-        self._max_bytes = max_bytes
-        self._trouble = Trouble(name, observer)
+        # The most pending messages that consumer and settings both allow.
+        self._most = max_events
         self._client: Client | None = None
-        self._met: Exception | None = None
-        self._held: dict[tuple[int, datetime], _PendingMessage] = {}
-        self._bytes = 0
-        # Read and not handed in; answered; to be acknowledged; to be sent to the dead letters.
-        self._waiting: deque[tuple[_PendingMessage, Delivery]] = deque()
-        self._answers: deque[tuple[_PendingMessage, DeliveryResult]] = deque()
-        self._done: deque[_PendingMessage] = deque()
-        self._letters: deque[_PendingMessage] = deque()
-
-    @property
-    def name(self) -> str:
-        return self._name
+        self._connection_error: Exception | None = None
+        self._unacknowledged: deque[NatsMessage] = deque()
 
     def open(self) -> None:
-        """Nothing is opened before it is read: a server may come later."""
+        """Do nothing: the server may start later than the service."""
 
     def run(self, intake: Intake, stop: Stop) -> None:
-        asyncio.run(self._serve(intake, stop))
+        asyncio.run(self._run(intake, stop))
 
-    def close(self) -> None:
-        """Nothing is left: ``run`` gives everything back."""
-
-    async def _serve(self, intake: Intake, stop: Stop) -> None:
+    async def _run(self, intake: Intake, stop: Stop) -> None:
         loop = asyncio.get_running_loop()
         self._loop, self._intake = loop, intake
-        self._ended, self._wake, self._lettered = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        loop.add_reader(stop.descriptor, self._ended.set)
-        helpers = [loop.create_task(work()) for work in (self._settle, self._bury, self._keep)]
+        self._stopped, self._wake, self._new_letters = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        loop.add_reader(stop.descriptor, self._stopped.set)
+        helpers = [loop.create_task(work()) for work in (self._process_results, self._write_letters, self._keep_alive)]
         reading = loop.create_task(self._read())
         try:
             done, _ = await asyncio.wait([reading, *helpers], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
-                # None of the helpers ends but by what nobody foresaw.
+                # Raises the error of a task. Without an error only `reading` ends.
                 task.result()
             await self._finish()
         except ClosedError:
@@ -261,60 +133,57 @@ class Nats:
         """Connect once.
 
         Raises:
-            nats.errors.Error, OSError, asyncio.TimeoutError: it does not work.
+            nats.errors.Error, OSError, asyncio.TimeoutError: it fails.
         """
-        self._met = None
+        self._connection_error = None
         try:
-            return await connected(self._connection, self._error)
+            return await _open_client(self._connection, self._error)
         except errors.NoServersError:
-            if self._met is None:
+            if self._connection_error is None:
                 raise
-            # It says only that there is none; why was told before.
-            raise self._met from None
+            # This error gives no reason. The library passed the reason to `_error` before.
+            raise self._connection_error from None
 
     async def _error(self, error: Exception) -> None:
-        """Hear of what the library meets by itself."""
-        self._met = error if isinstance(error, TROUBLE) else self._met
+        """Receive an error that occurred in the background of the library."""
+        if isinstance(error, _RETRYABLE):
+            self._connection_error = error
         if not isinstance(error, (OSError, errors.UnexpectedEOF, errors.StaleConnectionError)):
-            self._trouble.say(type(error).__name__, reason_of(error))
+            self._problems.report(type(error).__name__, reason_of(error))
 
     async def _disconnect(self) -> None:
         client, self._client = self._client, None
         if client is not None:
-            await closed(client)
+            await _close_client(client)
 
     async def _read(self) -> None:
-        """Connect and read, again and again, until told to stop."""
+        """Connect and read until stopped; connect again after an error."""
         failures = 0
-        while not self._ended.is_set():
+        while not self._stopped.is_set():
             try:
                 self._client = await self._connect()
                 subscription = await self._bind(self._client)
-                self._trouble.over("down")
+                self._problems.solved("down")
                 failures = 0
                 self._wake.set()
                 await self._read_on(self._client, subscription)
-            except TROUBLE as error:  # noqa: PERF203 - what is caught is what the loop is for
+            except _RETRYABLE as error:  # noqa: PERF203 - each turn of the loop is one attempt
                 failures += 1
-                self._trouble.say("down", f"cannot be read: {reason_of(error)}; trying again")
+                self._problems.report("down", f"cannot be read: {reason_of(error)}; trying again")
                 await self._disconnect()
-                await self._rest(_BACKOFF.wait(failures))
-
-    async def _rest(self, seconds: float) -> None:
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._ended.wait(), seconds)
+                await _wait_for(self._stopped, _BACKOFF.wait(failures))
 
     async def _bind(self, client: Client) -> JetStreamContext.PullSubscription:
-        """Find the consumer, or make it.
+        """Subscribe by the consumer; create it if it does not exist.
 
         Raises:
-            SourceError: it is one by which events would be lost, or come in circles.
+            SourceError: the consumer would lose events, or read its own dead letters.
         """
-        jetstream = client.jetstream(timeout=ANSWER)
+        jetstream = client.jetstream(timeout=_ANSWER)
         try:
             info = await jetstream.consumer_info(self._stream, self._consumer)
         except stream_errors.NotFoundError:
-            made = ConsumerConfig(
+            new = ConsumerConfig(
                 durable_name=self._consumer,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=self._wait,
@@ -323,213 +192,265 @@ class Nats:
                 deliver_policy=DeliverPolicy.ALL if self._start == "beginning" else DeliverPolicy.NEW,
                 filter_subject=self._subject,
             )
-            info = await jetstream.add_consumer(self._stream, made)
+            info = await jetstream.add_consumer(self._stream, new)
         config = info.config
         if config.ack_policy != AckPolicy.EXPLICIT or config.deliver_subject:
             raise SourceError(
                 f"{self._name}: the consumer `{self._consumer}` must be a pull consumer with explicit acks"
             )
         if config.max_deliver is not None and config.max_deliver > 0:
-            said = f"the consumer `{self._consumer}` gives a message up after {config.max_deliver} deliveries"
-            raise SourceError(f"{self._name}: {said}; its `max_deliver` must be -1")
+            problem = f"the consumer `{self._consumer}` gives a message up after {config.max_deliver} deliveries"
+            raise SourceError(f"{self._name}: {problem}; its `max_deliver` must be -1")
         self._wait = config.ack_wait or self._wait
-        # The server gives no more than it lets lie unacknowledged, once for all who share the consumer.
+        # The server stops delivering at `max_ack_pending`, which counts for all members of the consumer together.
         allowed = config.max_ack_pending or 0
         self._most = min(self._max_events, allowed) if allowed > 0 else self._max_events
-        held = (await jetstream.stream_info(self._stream)).config
-        wanted = [config.filter_subject] if config.filter_subject else config.filter_subjects or held.subjects or []
-        taken = any(covers(subject, self._dead_letters) for subject in held.subjects or ())
-        if taken and any(covers(subject, self._dead_letters) for subject in wanted):
+        subjects = (await jetstream.stream_info(self._stream)).config.subjects or []
+        received = [config.filter_subject] if config.filter_subject else config.filter_subjects or subjects
+        if all(any(covers(each, self._dead_letters) for each in patterns) for patterns in (subjects, received)):
             raise SourceError(f"{self._name}: dead letters in `{self._dead_letters}` would be read again")
         try:
             await jetstream.find_stream_name_by_subject(self._dead_letters)
         except stream_errors.NotFoundError:
-            said = f"no stream takes `{self._dead_letters}`: what cannot be decided will not be acknowledged"
-            self._trouble.say("dead letters", said)
+            problem = f"no stream takes `{self._dead_letters}`: messages that cannot be decided stay unacknowledged"
+            self._problems.report("dead letters", problem)
         return await jetstream.pull_subscribe_bind(consumer=self._consumer, stream=self._stream)
 
     # Reading.
 
     async def _read_on(self, client: Client, subscription: JetStreamContext.PullSubscription) -> None:
-        """Read as long as the connection lasts."""
-        while not self._ended.is_set():
+        """Read while the connection lasts."""
+        while not self._stopped.is_set():
             self._hand_in()
-            room = min(_BATCH, self._most - len(self._held))
-            # Where there is little room, asking for what fits would be asking for one at a time.
-            if self._waiting or 2 * room < min(_BATCH, self._most) or self._bytes >= self._max_bytes:
-                await asyncio.sleep(_AGAIN)
+            room = min(BATCH, self._most - len(self._pending))
+            # With little room, wait for more: otherwise each fetch would get a few messages.
+            if self._full() or 2 * room < min(BATCH, self._most):
+                await asyncio.sleep(ROOM_CHECK)
             else:
-                for message in await self._fetched(subscription, room):
+                for message in await self._fetch(subscription, room):
                     self._take(message)
             if client.is_closed:
                 raise errors.ConnectionClosedError
 
-    async def _fetched(self, subscription: JetStreamContext.PullSubscription, room: int) -> list[Msg]:
-        # A task of its own: a connection that breaks cancels whoever waits for it.
-        fetching = self._loop.create_task(subscription.fetch(max(2, room), timeout=_FETCH))
-        try:
-            await asyncio.wait([fetching])
-        finally:
-            fetching.cancel()
-        if fetching.cancelled():
-            return []
-        if isinstance(fetching.exception(), asyncio.TimeoutError):
-            return []
-        return fetching.result()
+    async def _fetch(self, subscription: JetStreamContext.PullSubscription, room: int) -> list[Msg]:
+        with contextlib.suppress(asyncio.TimeoutError):
+            return await _shielded(subscription.fetch(max(2, room), timeout=_FETCH)) or []
+        return []
 
-    def _take(self, message: Msg) -> None:
-        about = message.metadata
-        sequence = about.sequence.stream
-        place = sequence, about.timestamp
-        if (known := self._held.get(place)) is not None:
-            # Nothing was heard of it for too long; it is on its way all the same.
-            known.reply = message.reply
+    def _take(self, delivery: Msg) -> None:
+        sequence, timestamp = delivery.metadata.sequence.stream, delivery.metadata.timestamp
+        # A stream that was deleted and created again counts from 1 again: the time tells its messages apart.
+        identity = sequence, timestamp
+        if (pending := self._pending.get(identity)) is not None:
+            # Delivered again, because the server got no acknowledgement in time.
+            pending.delivery = delivery
             return
-        now = time.time()
-        # A message that lay there for long did not come just now: what it asks for may have expired.
-        arrived = min(now, about.timestamp.timestamp())
-        headers = message.headers or {}
-        held = _PendingMessage(sequence, place, message.reply, message.subject, message.data, headers, arrived)
-        self._held[place] = held
-        self._bytes += len(held.data)
-        self._waiting.append((held, self._delivery(held)))
+        # A message is as old as the stream says: a kill that it asks for may have expired.
+        arrived = min(time.time(), timestamp.timestamp())
+        source = f"nats {self._stream}@{sequence}"
+        self._add(NatsMessage(source, delivery.data, arrived, identity=identity, delivery=delivery))
 
-    def _delivery(self, held: _PendingMessage) -> Delivery:
-        long = len(held.data) > self._max_size
+    # Results and acknowledgements.
 
-        def done(answer: DeliveryResult) -> None:
-            self._answers.append((held, answer))
-            # Where it is set it is cleared before the answers are looked at. The loop may have ended, where draining
-            # took too long.
-            if not self._wake.is_set():
-                with contextlib.suppress(RuntimeError):
-                    self._loop.call_soon_threadsafe(self._wake.set)
+    def _result_arrived(self) -> None:
+        # The flag is cleared before results are taken, so a result that finds it set is not missed. The event loop may
+        # be closed already, if draining took too long.
+        if not self._wake.is_set():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._wake.set)
 
-        return Delivery(
-            f"nats {self._stream}@{held.sequence}",
-            b"" if long else held.data,
-            held.time,
-            done,
-            long=(1,) if long else (),
-            limit=self._max_size,
-            whole=not long,
-            kind="nats",
-        )
-
-    def _hand_in(self) -> None:
-        """Hand in what was read, as far as there is room."""
-        while self._waiting and self._intake.offer(self._waiting[0][1]):
-            self._waiting.popleft()
-
-    # Answers.
-
-    async def _settle(self) -> None:
-        """Acknowledge what is done, as long as there is a connection; else over the next one."""
+    async def _process_results(self) -> None:
+        """Acknowledge messages; those that are finished while there is no connection, over the next one."""
         while True:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), None if not self._done else _RETRY)
+            await _wait_for(self._wake, _RETRY if self._unacknowledged else None)
             self._wake.clear()
-            while self._answers:
-                held, answer = self._answers.popleft()
-                fault = fault_of(answer)
-                if fault is None:
-                    self._done.append(held)
-                else:
-                    held.fault = fault
-                    self._letters.append(held)
-                    self._lettered.set()
-            while self._done and await self._tell(self._done[0], _ACK):
-                held = self._done.popleft()
-                self._bytes -= len(held.data)
-                self._held.pop(held.place, None)
+            self._settle()
+            if self._letters:
+                self._new_letters.set()
+            while self._unacknowledged and await self._reply(self._unacknowledged[0], _ACK):
+                self._remove(self._unacknowledged.popleft())
 
-    async def _tell(self, held: _PendingMessage, word: bytes) -> bool:
-        """Tell the server about a message; return whether there was a connection."""
+    def _acknowledge(self, message: NatsMessage) -> None:
+        self._unacknowledged.append(message)
+        self._wake.set()
+
+    async def _reply(self, message: NatsMessage, word: bytes) -> bool:
+        """Send an acknowledgement, or another answer to a delivery; return whether there was a connection."""
         client = self._client
         if client is None or not client.is_connected:
             return False
         try:
-            await client.publish(held.reply, word)
-        except TROUBLE:
+            await client.publish(message.delivery.reply, word)
+        except _RETRYABLE:
             return False
         return True
 
-    async def _keep(self) -> None:
-        """Say of everything that is under way that it is, well before the server would deliver it again."""
+    async def _keep_alive(self) -> None:
+        """Report pending messages as in progress, well before the server would deliver them again."""
         while True:
             await asyncio.sleep(self._wait / 3)
-            for held in list(self._held.values()):
-                if held.place in self._held:
-                    await self._tell(held, _WORKING)
+            for message in list(self._pending.values()):
+                if message.identity in self._pending:
+                    await self._reply(message, _WORKING)
 
-    async def _bury(self) -> None:
-        """Send dead letters, in their order; one that cannot be sent is tried for as long as it takes."""
-        failures = 0
+    # Dead letters.
+
+    async def _write_letters(self) -> None:
         while True:
-            if not self._letters:
-                self._lettered.clear()
-                await self._lettered.wait()
-            held = self._letters[0]
-            try:
-                await self._publish(held)
-            except TROUBLE as error:
-                failures += 1
-                reason = reason_of(error)
-                said = f"dead letters cannot be published to `{self._dead_letters}`: {reason}; not acknowledged"
-                self._trouble.say("dead letters", said, "error")
-                await asyncio.sleep(_BACKOFF.wait(failures))
-                continue
-            failures = 0
-            self._trouble.over("dead letters")
-            self._counts.dead_letter("nats")
-            self._done.append(self._letters.popleft())
-            self._wake.set()
+            self._new_letters.clear()
+            for message in self._due_letters():
+                try:
+                    await self._publish(message)
+                except _RETRYABLE as error:  # noqa: PERF203 - each turn of the loop is one attempt
+                    self._letter_failed(message, reason_of(error))
+                else:
+                    self._letter_written(message)
+            pause = max(0.0, self._letters_due - time.monotonic()) if self._letters else None
+            await _wait_for(self._new_letters, pause)
 
-    async def _publish(self, held: _PendingMessage) -> None:
+    async def _publish(self, message: NatsMessage) -> None:
         if self._client is None or not self._client.is_connected:
             raise errors.ConnectionClosedError
-        told = {
-            "Reason": held.fault,
-            "Stream": self._stream,
-            "Subject": held.subject,
-            "Sequence": str(held.sequence),
+        delivery = message.delivery
+        headers = {name: value for name, value in (delivery.headers or {}).items() if not name.startswith("Nats-")}
+        sequence, timestamp = delivery.metadata.sequence.stream, delivery.metadata.timestamp
+        headers |= {
+            "Spyderresp-Reason": message.fault or "",
+            "Spyderresp-Stream": self._stream,
+            "Spyderresp-Subject": delivery.subject,
+            "Spyderresp-Sequence": str(sequence),
+            _MESSAGE_ID: letter_id("nats", self._stream, sequence, timestamp),
         }
-        headers = {name: value for name, value in held.headers.items() if not name.startswith("Nats-")}
-        headers |= {f"Spyderresp-{name}": value for name, value in told.items()}
-        headers[MESSAGE_ID] = letter_id("nats", self._stream, *held.place)
-        # A server that is sent more hangs up.
-        size = len(held.data) + sum(len(name.encode() + value.encode()) + 4 for name, value in headers.items())
-        large = size + _ROOM > self._client.max_payload
-        if large:
-            headers["Spyderresp-Left-Out"] = f"{len(held.data)} bytes are more than the server takes"
-        publishing = self._client.jetstream(timeout=ANSWER).publish(
-            self._dead_letters, b"" if large else held.data, headers=headers
-        )
-        task = self._loop.create_task(publishing)
-        try:
-            await asyncio.wait([task])
-        finally:
-            task.cancel()
-        if task.cancelled():
+        # The server closes the connection if a message is larger than `max_payload`.
+        size = len(message.value) + sum(len(name.encode() + value.encode()) + 4 for name, value in headers.items())
+        message.without_value = size + _FRAME > self._client.max_payload
+        if message.without_value:
+            headers["Spyderresp-Left-Out"] = f"{len(message.value)} bytes are more than the server takes"
+        value = b"" if message.without_value else message.value
+        jetstream = self._client.jetstream(timeout=_ANSWER)
+        if await _shielded(jetstream.publish(self._dead_letters, value, headers=headers)) is None:
             raise errors.ConnectionClosedError
-        task.result()
 
     async def _finish(self) -> None:
-        """Told to stop: give back what was not handed in, finish what was."""
-        for held, _ in self._waiting:
-            self._bytes -= len(held.data)
-            self._held.pop(held.place, None)
-            await self._tell(held, _NAK)
-        self._waiting.clear()
-        last: float | None = None
-        while self._held and not self._intake.closed:
-            if len(self._held) > len(self._letters) + len(self._done):
-                last = None
-            elif last is None:
-                last = time.monotonic() + _LAST
-            elif time.monotonic() > last:
-                break
-            await asyncio.sleep(_AGAIN)
+        """Give the backlog back to the server; finish the messages in the intake."""
+        for message in self._backlog:
+            self._remove(message)
+            await self._reply(message, _NAK)
+        self._backlog.clear()
+        while self._draining():
+            await asyncio.sleep(ROOM_CHECK)
         if self._client is not None and self._client.is_connected:
-            with contextlib.suppress(*TROUBLE):
-                await self._client.flush(int(_LAST))
+            with contextlib.suppress(*_RETRYABLE):
+                await self._client.flush(_FLUSH)
+
+
+# The client.
+
+
+class _Client(Client):
+    """A client that sends no login in the clear if TLS is wanted; the library would, if the server offers no TLS."""
+
+    wants_tls = False
+
+    def _connect_command(self) -> Any:
+        if self.wants_tls and not self._server_info.get("tls_required"):
+            raise errors.SecureConnWantedError
+        return super()._connect_command()
+
+
+async def _open_client(connection: Mapping[str, Any], on_error: Callable[[Exception], Awaitable[None]]) -> Client:
+    """Connect once, to the first of the servers that answers.
+
+    Args:
+        connection: nats-py's options for servers and login.
+        on_error: receives errors that occur in the background of the library.
+
+    Raises:
+        nats.errors.Error, OSError, asyncio.TimeoutError: it fails.
+    """
+    client = _Client()
+    client.wants_tls = "tls" in connection
+    try:
+        # The library's own reconnecting waits a fixed time, and sends what it buffered: `Nats._read` reconnects.
+        await client.connect(
+            **connection,
+            name="spyderresp",
+            allow_reconnect=False,
+            max_reconnect_attempts=1,
+            reconnect_time_wait=0,
+            connect_timeout=int(_ANSWER),
+            ping_interval=10,
+            error_cb=on_error,
+        )
+    except BaseException:
+        await _close_client(client)
+        raise
+    return client
+
+
+async def _close_client(client: Client) -> None:
+    if not client.is_closed:
+        with contextlib.suppress(*_RETRYABLE):
+            await asyncio.wait_for(client.close(), _ANSWER)
+
+
+async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
+    with contextlib.suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(event.wait(), seconds)
+
+
+async def _shielded(call: Coroutine[Any, Any, T]) -> T | None:
+    """Return what a call of the library returns; None if the connection broke meanwhile.
+
+    If the connection breaks, the library cancels the task that waits for an answer. A task of its own for the call
+    keeps it from cancelling ours.
+    """
+    task = asyncio.get_running_loop().create_task(call)
+    try:
+        await asyncio.wait([task])
+    finally:
+        task.cancel()
+    return None if task.cancelled() else task.result()
+
+
+def client_tls_context(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    """Return the TLS settings of a connection.
+
+    Raises:
+        OSError: a certificate or key cannot be read, or they do not match.
+    """
+    context = ssl.create_default_context(cafile=authorities)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if certificate is not None:
+        context.load_cert_chain(certificate, key)
+    return context
+
+
+def covers(pattern: str, subject: str) -> bool:
+    """Return whether a subject matches a pattern with ``*`` and ``>``.
+
+    Source: https://docs.nats.io/nats-concepts/subjects
+    """
+    parts, given = pattern.split("."), subject.split(".")
+    for index, part in enumerate(parts):
+        if part == ">":
+            return len(given) > index
+        if index >= len(given) or part not in ("*", given[index]):
+            return False
+    return len(parts) == len(given)
+
+
+def reason_of(error: BaseException) -> str:
+    """Return why something failed, in lower case."""
+    if isinstance(error, stream_errors.APIError) and error.description:
+        text = error.description
+    elif isinstance(error, errors.SecureConnWantedError):
+        text = "the server does not speak TLS"
+    elif isinstance(error, ConnectionRefusedError):
+        text = "connection refused"
+    elif isinstance(error, asyncio.TimeoutError):
+        text = "no answer in time"
+    else:
+        text = getattr(error, "strerror", None) or str(error)
+        text = text.removeprefix("nats: ").strip("'") or type(error).__name__
+    return text[:1].lower() + text[1:]

@@ -1,4 +1,4 @@
-"""What all sources that are listened on share: their sockets, their connections, and how they come to an end."""
+"""Listening sockets for HTTP and JSON lines, and connections that send JSON lines over TCP or a Unix socket."""
 
 from __future__ import annotations
 
@@ -23,49 +23,50 @@ from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.base import SourceError, Stop
 from spyderresp.service.sources.file import reason_of
 
-_BACKLOG = 1024
-_WAIT = 0.02
+_BACKLOG: Final = 1024
+# Seconds between two checks: for room in the intake, and for open connections at the end.
+_CHECK: Final = 0.02
 
 
 class Connection(Protocol):
-    """A connection, as its listener sees it."""
+    """The part of a connection that its listener uses."""
 
     @property
     def waits(self) -> bool:
-        """Whether something that it handed in is not answered yet."""
+        """Whether a delivery of it has no result yet."""
 
     def wind_up(self) -> None:
-        """Take nothing more; close as soon as everything is answered."""
+        """Read nothing more; close when all deliveries have their results."""
 
     def abandon(self) -> None:
-        """Close at once: nothing will be answered."""
+        """Close now, without an answer."""
 
 
 class ListenAddress(Protocol):
-    """Where a listener listens."""
+    """An address that a listener can listen on."""
 
     def bind(self) -> socket.socket:
-        """Return a socket that listens.
+        """Return a listening socket.
 
         Raises:
-            OSError: it cannot.
+            OSError: the address cannot be used.
         """
 
     def leave(self) -> None:
-        """Take away what binding left."""
+        """Remove what ``bind`` created."""
 
 
 class Listener:
-    """A source that is listened on: an event loop in the thread of the source.
+    """A source that accepts connections, with an event loop in the thread of the source.
 
     Args:
-        name: what messages call it; ``{}`` in it is the address that was bound.
-        place: where to listen.
-        connect: makes the protocol of a new connection.
-        counts: counts connections that are turned away.
-        tls: certificates; None: in the clear.
-        most: how many connections there may be at once.
-        patience: for how many seconds a handshake may last.
+        name: its name in log lines; ``{}`` stands for the bound address.
+        place: the address to listen on.
+        connect: creates the protocol of a new connection.
+        counts: counts refused connections.
+        tls: certificate and key; None: no TLS.
+        most: the most connections at the same time.
+        patience: seconds that a TLS handshake may take.
     """
 
     def __init__(
@@ -80,14 +81,14 @@ class Listener:
         patience: float = 30.0,
     ) -> None:
         self._name = name
-        self._place = place
+        self._listen_address = place
         self._connect = connect
         self._counts = counts
         self._tls = tls
-        self._most = most
+        self._max_connections = most
         self._patience = patience
         self._socket: socket.socket | None = None
-        self._where: Any = ""
+        self._bound: Any = ""
         self._context: ssl.SSLContext | None = None
         self._connections: set[Connection] = set()
         self.ending = False
@@ -98,24 +99,24 @@ class Listener:
 
     @property
     def address(self) -> str:
-        """Where it listens; empty before it does."""
-        where = self._where
-        if isinstance(where, tuple):
-            return f"[{where[0]}]:{where[1]}" if ":" in where[0] else f"{where[0]}:{where[1]}"
-        return os.fsdecode(where)
+        """The bound address; empty before ``open``."""
+        bound = self._bound
+        if isinstance(bound, tuple):
+            return f"[{bound[0]}]:{bound[1]}" if ":" in bound[0] else f"{bound[0]}:{bound[1]}"
+        return os.fsdecode(bound)
 
     @property
     def port(self) -> int:
-        """The port that was bound, or 0."""
-        return int(self._where[1]) if isinstance(self._where, tuple) else 0
+        """The bound port; 0 before ``open``, and for a Unix socket."""
+        return int(self._bound[1]) if isinstance(self._bound, tuple) else 0
 
     def open(self) -> None:
         try:
             if self._tls is not None:
                 self._context = server_tls_context(self._tls)
-            self._socket = self._place.bind()
-            # Asked for later, when it may be closed.
-            self._where = self._socket.getsockname()
+            self._socket = self._listen_address.bind()
+            # Kept, because it is needed after the socket is closed.
+            self._bound = self._socket.getsockname()
         except (OSError, ssl.SSLError) as error:
             raise SourceError(f"{self._name.format('')}: {reason_of(error)}") from None
 
@@ -125,7 +126,7 @@ class Listener:
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
-            self._place.leave()
+            self._listen_address.leave()
 
     async def _serve(self, intake: Intake, stop: Stop) -> None:
         loop = asyncio.get_running_loop()
@@ -136,11 +137,11 @@ class Listener:
         loop.remove_reader(stop.descriptor)
         self.ending = True
         server.close()
-        # Where rounds broke off nothing is answered any more: whoever waits for it would wait for ever.
+        # If the intake is closed, the loop has ended and no result will come.
         while self._connections and not intake.closed:
             for connection in list(self._connections):
                 connection.wind_up()
-            await asyncio.sleep(_WAIT)
+            await asyncio.sleep(_CHECK)
         for connection in list(self._connections):
             connection.abandon()
         await asyncio.sleep(0)
@@ -149,39 +150,39 @@ class Listener:
         def factory() -> asyncio.Protocol:
             return self._connect(self, intake)
 
-        given = self._socket
-        if given is None:
+        listening = self._socket
+        if listening is None:
             raise SourceError(f"{self.name}: not open")
-        if given.family == socket.AF_UNIX:
-            return await loop.create_unix_server(factory, sock=given, backlog=_BACKLOG)
+        if listening.family == socket.AF_UNIX:
+            return await loop.create_unix_server(factory, sock=listening, backlog=_BACKLOG)
         patience = self._patience if self._context is not None else None
         return await loop.create_server(
-            factory, sock=given, ssl=self._context, ssl_handshake_timeout=patience, backlog=_BACKLOG
+            factory, sock=listening, ssl=self._context, ssl_handshake_timeout=patience, backlog=_BACKLOG
         )
 
     def admit(self, connection: Connection) -> bool:
-        """Take a connection, or return False where there are too many."""
-        if self.ending or len(self._connections) >= self._most:
+        """Add a connection and return True; return False if there are too many."""
+        if self.ending or len(self._connections) >= self._max_connections:
             self._counts.turn_away("connections")
             return False
         self._connections.add(connection)
         return True
 
     def leave(self, connection: Connection) -> None:
-        """Let go of a connection that is closed."""
+        """Remove a closed connection."""
         self._connections.discard(connection)
 
 
 class NetworkPlace:
-    """An address of this machine."""
+    """A host and a port to listen on."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
         self._port = port
 
     def bind(self) -> socket.socket:
-        """Listen on the first address that the host has."""
-        family, kind, protocol, _, where = socket.getaddrinfo(
+        """Listen on the first address of the host."""
+        family, kind, protocol, _, address = socket.getaddrinfo(
             self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
@@ -189,7 +190,7 @@ class NetworkPlace:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.bind(where)
+            bound.bind(address)
             bound.listen(_BACKLOG)
             bound.setblocking(False)
         except OSError:
@@ -198,29 +199,29 @@ class NetworkPlace:
         return bound
 
     def leave(self) -> None:
-        """Nothing is left."""
+        """Do nothing."""
 
 
 class UnixPlace:
-    """A path. What a service that ended left there is replaced; what another one listens on is not."""
+    """The path of a Unix socket. It replaces the socket of an ended process, but not one on which a process listens."""
 
     def __init__(self, path: str, mode: int) -> None:
         self._path = path
         self._mode = mode
-        self._made: tuple[int, int, int] | None = None
+        self._created: tuple[int, int, int] | None = None
 
     def bind(self) -> socket.socket:
         """Listen on the path."""
         self._clear()
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            # The permissions at once, not a moment later: umask is the process's, and other threads make files.
+            # Set the mode before binding, so that the path never has wider permissions. umask would affect all threads.
             os.fchmod(bound.fileno(), self._mode)
             bound.bind(self._path)
             os.chmod(self._path, self._mode)
             status = os.stat(self._path, follow_symlinks=False)
-            # The time too: an inode is soon given to another file.
-            self._made = (status.st_dev, status.st_ino, status.st_ctime_ns)
+            # With the time, because a new file can get the inode of a deleted one.
+            self._created = (status.st_dev, status.st_ino, status.st_ctime_ns)
             bound.listen(_BACKLOG)
             bound.setblocking(False)
         except OSError:
@@ -234,20 +235,20 @@ class UnixPlace:
         except FileNotFoundError:
             return
         if not stat.S_ISSOCK(status.st_mode):
-            raise OSError(0, "something else than a socket is there")
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asked:
+            raise OSError(0, "a file that is not a socket is there")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             try:
-                asked.connect(self._path)
+                probe.connect(self._path)
             except ConnectionRefusedError:
                 os.unlink(self._path)
                 return
         raise OSError(0, "another process listens there")
 
     def leave(self) -> None:
-        """Take the socket away, if it is still ours."""
+        """Delete the socket, if it is still the one that ``bind`` created."""
         with contextlib.suppress(OSError):
             status = os.lstat(self._path)
-            if (status.st_dev, status.st_ino, status.st_ctime_ns) == self._made:
+            if (status.st_dev, status.st_ino, status.st_ctime_ns) == self._created:
                 os.unlink(self._path)
 
 
@@ -255,7 +256,7 @@ def server_tls_context(tls: Tls) -> ssl.SSLContext:
     """Return the TLS settings of a listener.
 
     Raises:
-        OSError: a certificate or key cannot be read, or does not fit.
+        OSError: a certificate or key cannot be read, or they do not match.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -266,29 +267,31 @@ def server_tls_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
-# Events as JSON lines over a Unix or TCP socket: pushed back by not reading on, and summed up at the end.
+# JSON lines over a TCP or Unix socket. A full intake pauses reading; the sender gets a summary at the end.
 
-# How long to wait before asking again whether there is room.
-_AGAIN: Final = 0.02
+# Seconds until a refused connection is closed.
 _LINGER: Final = 2.0
-_LISTED: Final = 100
-_MOST_GREETING: Final = 4096
+# The most errors in a summary.
+_MAX_ERRORS: Final = 100
+# The most bytes of the line with the token.
+_MAX_TOKEN_LINE: Final = 4096
+# struct ucred: pid, uid, gid.
 _PEER: Final = struct.Struct("3i")
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 class LinesConnection(asyncio.Protocol):
-    """One connection.
+    """One connection that sends JSON lines.
 
     Args:
-        listener: whose it is.
-        intake: where its lines go.
-        counts: counts strangers.
+        listener: the listener that accepted it.
+        intake: receives its lines.
+        counts: counts refused connections.
         kind: ``unix`` or ``tcp``.
-        token: the first line must be ``Bearer TOKEN``; None: it is an event already.
-        uids: who may send over a Unix socket; None: this service's user, and root.
+        token: the first line must be ``Bearer TOKEN``; None: the first line is an event.
+        uids: the users that may send over a Unix socket; None: root and the user of this service.
         max_line: the most bytes of a line.
-        patience: for how many seconds a token may take to come.
+        patience: seconds that the token may take to arrive.
     """
 
     def __init__(
@@ -314,11 +317,11 @@ class LinesConnection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._source = kind
-        # Until the token has come: what has come of it.
-        self._greeting: bytes | None = b"" if token is not None else None
+        # The bytes of the line with the token, until it is complete.
+        self._token_line: bytes | None = b"" if token is not None else None
         self._timer: asyncio.TimerHandle | None = None
-        self._cutter = LineSplitter(max_line)
-        self._held: list[Delivery] = []
+        self._splitter = LineSplitter(max_line)
+        self._backlog: list[Delivery] = []
         self._open = 0
         self._ended = False
         self._events = 0
@@ -329,7 +332,7 @@ class LinesConnection(asyncio.Protocol):
 
     @property
     def waits(self) -> bool:
-        return self._open > 0 or bool(self._held)
+        return self._open > 0 or bool(self._backlog)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
@@ -338,17 +341,17 @@ class LinesConnection(asyncio.Protocol):
             self._transport = None
             return
         if self._kind == "unix":
-            self._look_at_peer()
+            self._check_peer()
         else:
             peer = transport.get_extra_info("peername")
             self._source = f"tcp {peer[0]}:{peer[1]}"
             bound = transport.get_extra_info("socket")
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if self._greeting is not None:
+        if self._token_line is not None:
             self._timer = self._loop.call_later(self._patience, self._refuse, "no token came")
 
-    def _look_at_peer(self) -> None:
-        """Ask the kernel who connected: nobody can say otherwise."""
+    def _check_peer(self) -> None:
+        """Check the user of the sender, which the kernel reports."""
         if self._transport is None:
             return
         bound = self._transport.get_extra_info("socket")
@@ -364,7 +367,7 @@ class LinesConnection(asyncio.Protocol):
         if transport is not None:
             transport.write(_encode({"error": reason}).encode() + b"\n")
             if transport.can_write_eof():
-                # Closed at once, with bytes unread, the kernel would take back what was just said.
+                # If the socket is closed with unread bytes, the kernel resets the connection and the error is lost.
                 transport.write_eof()
                 self._loop.call_later(_LINGER, transport.abort)
             else:
@@ -374,49 +377,48 @@ class LinesConnection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._transport = None
-        if not self._ended:
-            # Cut off: what came whole was taken, and half a line is none.
-            self._ended = True
-        if not self._held:
+        # An incomplete last line is dropped.
+        self._ended = True
+        if not self._backlog:
             self._listener.leave(self)
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self._ended:
             return
-        if self._greeting is not None:
-            data = self._greet(data)
+        if self._token_line is not None:
+            data = self._read_token(data)
             if not data:
                 return
-        self._take(self._cutter.feed(data))
+        self._take(self._splitter.feed(data))
 
-    def _greet(self, data: bytes) -> bytes:
-        """Take the first line; return what came after it, once it is the token."""
-        self._greeting = (self._greeting or b"") + data
-        line, found, rest = self._greeting.partition(b"\n")
-        if not found and len(line) <= _MOST_GREETING:
+    def _read_token(self, data: bytes) -> bytes:
+        """Check the token in the first line; return the bytes after that line."""
+        self._token_line = (self._token_line or b"") + data
+        line, newline, rest = self._token_line.partition(b"\n")
+        if not newline and len(line) <= _MAX_TOKEN_LINE:
             return b""
-        scheme, _, shown = line.strip().partition(b" ")
-        same = hmac.compare_digest(shown.strip(), self._token or b"")
-        if scheme.lower() != b"bearer" or not same or not found:
+        scheme, _, token_sent = line.strip().partition(b" ")
+        same = hmac.compare_digest(token_sent.strip(), self._token or b"")
+        if scheme.lower() != b"bearer" or not same or not newline:
             self._refuse("the first line must be `Bearer TOKEN`")
             return b""
-        self._greeting = None
+        self._token_line = None
         if self._timer is not None:
             self._timer.cancel()
         return rest
 
     def eof_received(self) -> bool:
         if not self._ended:
-            self._take(self._cutter.end())
+            self._take(self._splitter.end())
             self._ended = True
             self._finish()
-        # Stays open for the summary; under TLS asyncio cannot.
+        # True keeps the connection open for the summary, which asyncio cannot do with TLS.
         return self._transport is not None and self._transport.get_extra_info("sslcontext") is None
 
     def wind_up(self) -> None:
-        """Take nothing more; what came of a line that has no end is nobody's."""
+        """Read nothing more; drop an incomplete last line."""
         if self._transport is None and not self.waits:
-            # Refused, or gone.
+            # It was refused, or the sender has disconnected.
             self._listener.leave(self)
             return
         if not self._ended:
@@ -426,21 +428,21 @@ class LinesConnection(asyncio.Protocol):
         self._finish()
 
     def abandon(self) -> None:
-        """Close at once: nothing will be answered."""
+        """Close now, without an answer."""
         if self._transport is not None:
             self._transport.abort()
 
-    def _take(self, piece: LineChunk | None) -> None:
-        if piece is None:
+    def _take(self, chunk: LineChunk | None) -> None:
+        if chunk is None:
             return
-        self._held.append(
+        self._backlog.append(
             Delivery(
                 self._source,
-                piece.data,
+                chunk.data,
                 time.time(),
                 self._done,
-                piece.first,
-                piece.long,
+                chunk.first,
+                chunk.long,
                 self._max_line,
                 kind=self._kind,
             )
@@ -448,18 +450,18 @@ class LinesConnection(asyncio.Protocol):
         self._hand_in()
 
     def _hand_in(self) -> None:
-        """Hand in what is held; where there is no room, read no more until there is."""
+        """Put the backlog into the intake; if there is no room, pause reading until there is."""
         try:
-            while self._held and self._intake.offer(self._held[0]):
-                self._held.pop(0)
+            while self._backlog and self._intake.offer(self._backlog[0]):
+                self._backlog.pop(0)
                 self._open += 1
         except ClosedError:
-            self._held = []
+            self._backlog = []
             self._ended = True
-        if self._held:
+        if self._backlog:
             if self._transport is not None:
                 self._transport.pause_reading()
-            self._loop.call_later(_AGAIN, self._hand_in)
+            self._loop.call_later(_CHECK, self._hand_in)
             return
         if self._transport is not None and not self._ended:
             self._transport.resume_reading()
@@ -467,26 +469,26 @@ class LinesConnection(asyncio.Protocol):
         if self._transport is None:
             self._listener.leave(self)
 
-    def _done(self, answer: DeliveryResult) -> None:
-        """Hear, in the thread that decides, what became of a piece."""
-        # The loop may have ended, where draining took too long.
+    def _done(self, result: DeliveryResult) -> None:
+        """Receive the result of a delivery, in the thread of the service loop."""
+        # The event loop may be closed already, if draining took too long.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._add, answer)
+            self._loop.call_soon_threadsafe(self._add, result)
 
-    def _add(self, answer: DeliveryResult) -> None:
+    def _add(self, result: DeliveryResult) -> None:
         self._open -= 1
-        self._events += answer.events
-        self._bad_count += len(answer.bad)
-        self._bad += answer.bad[: max(0, _LISTED - len(self._bad))]
-        self._outcomes.update(answer.outcomes)
-        self._policy_set = answer.policy_set
+        self._events += result.events
+        self._bad_count += len(result.bad)
+        self._bad += result.bad[: max(0, _MAX_ERRORS - len(self._bad))]
+        self._outcomes.update(result.outcomes)
+        self._policy_set = result.policy_set
         self._finish()
 
     def _finish(self) -> None:
-        """At the end, when all is answered: sum up, and close."""
+        """Send the summary and close, if the sender has ended and all deliveries have their results."""
         if not self._ended or self.waits or self._transport is None:
             return
-        said = {
+        summary = {
             "accepted": self._events,
             "bad": self._bad_count,
             "outcomes": dict(self._outcomes),
@@ -494,7 +496,7 @@ class LinesConnection(asyncio.Protocol):
             "errors": [{"line": bad.line, "path": bad.error.path, "reason": bad.error.reason} for bad in self._bad],
         }
         if not self._bad:
-            del said["errors"]
-        self._transport.write(_encode(said).encode() + b"\n")
+            del summary["errors"]
+        self._transport.write(_encode(summary).encode() + b"\n")
         self._transport.close()
         self._transport = None
