@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -19,7 +18,6 @@ from spyderresp.cli.terminal import CommandError, Streams, counted, diagnostic_t
 from spyderresp.execution.interfaces import Executor
 from spyderresp.executors.dry_run import DryRun
 from spyderresp.journal import Journal, JournalError
-from spyderresp.policies.diagnostics import Source
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, FLAGS
 from spyderresp.service.config.build import (
@@ -30,119 +28,118 @@ from spyderresp.service.config.build import (
     require_trusted_files,
 )
 from spyderresp.service.config.executor_settings import Installed
-from spyderresp.service.config.load import Catalogue, ConfigurationError, read_configuration, settings_of
+from spyderresp.service.config.load import (
+    ConfigurationError,
+    read_configuration,
+    settings_of_flags,
+    value_of_flag,
+)
 from spyderresp.service.config.settings import Settings, StdinSource
 from spyderresp.service.config.source_settings import BROKERS
+from spyderresp.service.config.values import Location
 from spyderresp.service.metrics import Counts
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.base import SourceError
 from spyderresp.service.wiring import assemble
 
-# The options of ``spyderresp run``: turned into the text of a configuration, so that both are checked alike.
+# The flags of ``spyderresp run``: the same settings as in a configuration, checked by the same models.
 
+_SIMPLE: Final = ("policies", "journal", "positions", "monitor", "form", "mode", "defaults", "not_in")
 _NETWORK: Final = ("http", "tcp")
-_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def settings_from(args: argparse.Namespace, catalogue: Catalogue) -> Settings:
-    """Return the settings: those of the configuration, with those of the command line over them.
+class _Flags:
+    """The settings that a command line gives, as a configuration would hold them, and the flag of each.
 
     Raises:
-        ConfigurationError: anything is wrong with them.
+        ConfigurationError: the value of a flag cannot be read.
     """
-    settings = read_configuration(args.config, catalogue) if args.config is not None else Settings()
-    given = list(_given(args))
-    if given:
-        told = settings_of(Source("<command line>", "\n".join(given) + "\n"), catalogue)
-        settings = _over(settings, told, args)
-    return settings
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self.values: dict[str, Any] = {}
+        self.names: dict[Location, str] = {}
+        for key in _SIMPLE:
+            if value := getattr(args, key):
+                self._give(self.values, (key,), f"--{key.replace('_', '-')}", value)
+        if args.strict:
+            self._give(self.values, ("strict",), "--strict", "true")
+        if args.kill_switch is not None:
+            self.values["guard"] = {}
+            self._give(self.values["guard"], ("guard", "kill_switch"), "--kill-switch", args.kill_switch)
+        if args.events:
+            self.values["events"] = [self._source(index, word) for index, word in enumerate(args.events)]
+        if args.executor or args.set:
+            self.values["executors"] = self._executors()
 
-def _given(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the lines of a configuration that says what the command line says."""
-    if args.policies:
-        yield f"policies: {_quoted(args.policies)}"
-    for key in ("journal", "positions", "monitor", "form", "mode", "defaults", "not_in"):
-        if (value := getattr(args, key)) is not None:
-            yield f"{key}: {_quoted(value)}"
-    if args.strict:
-        yield "strict: true"
-    if args.kill_switch is not None:
-        yield f"guard: {{kill_switch: {_quoted(args.kill_switch)}}}"
-    if args.events:
-        yield "events:"
-        for word in args.events:
-            yield from _source(word, args)
-    if args.executor or args.set:
-        yield "executors:"
-        yield from _executors(args)
+    def over(self, settings: Settings, installed: Installed) -> Settings:
+        """Return settings with those of the command line in their place.
 
+        Raises:
+            ConfigurationError: anything is wrong with a flag.
+        """
+        given = settings_of_flags(self.values, self.names, installed)
+        fields = ["sources" if key == "events" else key for key in self.values if key != "guard"]
+        settings = replace(settings, **{name: getattr(given, name) for name in fields})
+        if "guard" in self.values:
+            settings = replace(settings, guard=replace(settings.guard, kill_switch=given.guard.kill_switch))
+        return settings
 
-def _source(word: str, args: argparse.Namespace) -> Iterator[str]:
-    kind, found, rest = word.partition(":")
-    if word == "-":
-        yield "- stdin:"
-    elif found and kind in _NETWORK:
-        yield f"- {kind}: {_quoted(rest.removeprefix('//').rstrip('/'))}"
-        if args.token_file is not None or args.token_env is not None:
-            named = {"file": args.token_file, "env": args.token_env}
-            yield f"  token: {_quoted({key: value for key, value in named.items() if value is not None})}"
-        tls = {"certificate": args.tls_certificate, "key": args.tls_key, "clients": args.tls_clients}
-        if any(value is not None for value in tls.values()):
-            yield f"  tls: {_quoted({key: value for key, value in tls.items() if value is not None})}"
-        if args.plain:
-            yield "  plain: true"
-    elif found and kind in BROKERS and "/" in rest:
-        servers, _, names = rest.removeprefix("//").partition("/")
-        yield f"- {kind}: {_quoted(servers)}"
-        yield f"  topics: {_quoted(names.split(','))}" if kind == "kafka" else f"  stream: {_quoted(names)}"
-        if args.group is not None:
-            yield f"  {'group' if kind == 'kafka' else 'consumer'}: {_quoted(args.group)}"
-        if args.dead_letters is not None:
-            yield f"  dead_letters: {_quoted(args.dead_letters)}"
-        if args.plain:
-            yield "  plain: true"
-    elif found and kind == "unix":
-        yield f"- unix: {_quoted(rest.removeprefix('//'))}"
-        if args.uid:
-            yield f"  uids: {_quoted(args.uid)}"
-    else:
-        yield f"- file: {_quoted(rest if found and kind == 'file' else word)}"
-        if args.follow:
-            yield "  follow: true"
+    def _give(self, values: dict[str, Any], loc: Location, flag: str, value: Any) -> None:
+        """Set the value of the last part of a location, in the mapping that the parts before it lead to."""
+        values[str(loc[-1])] = value
+        self.names[loc] = flag
 
+    def _source(self, index: int, word: str) -> dict[str, Any]:
+        args, loc = self._args, ("events", index)
+        self.names[loc] = f"--events {word}"
+        kind, colon, rest = word.partition(":")
+        source: dict[str, Any] = {}
+        if word == "-":
+            source["stdin"] = ""
+        elif colon and kind in _NETWORK:
+            source[kind] = rest.removeprefix("//").rstrip("/")
+            secret = {"file": args.token_file, "env": args.token_env}
+            tls = {"certificate": args.tls_certificate, "key": args.tls_key, "clients": args.tls_clients}
+            for key, flag, parts in (("token", "--token-file, --token-env", secret), ("tls", "--tls-...", tls)):
+                if chosen := {name: value for name, value in parts.items() if value is not None}:
+                    self._give(source, (*loc, key), flag, chosen)
+        elif colon and kind in BROKERS and "/" in rest:
+            servers, _, names = rest.removeprefix("//").partition("/")
+            kafka = kind == "kafka"
+            source |= {kind: servers, **({"topics": names.split(",")} if kafka else {"stream": names})}
+            if args.group is not None:
+                self._give(source, (*loc, "group" if kafka else "consumer"), "--group", args.group)
+            if args.dead_letters is not None:
+                self._give(source, (*loc, "dead_letters"), "--dead-letters", args.dead_letters)
+        elif colon and kind == "unix":
+            source["unix"] = rest.removeprefix("//")
+            if args.uid:
+                self._give(source, (*loc, "uids"), "--uid", args.uid)
+        else:
+            source["file"] = rest if colon and kind == "file" else word
+            if args.follow:
+                source["follow"] = "true"
+        if args.plain and kind in (*_NETWORK, *BROKERS) and kind in source:
+            source["plain"] = "true"
+        return source
 
-def _executors(args: argparse.Namespace) -> Iterator[str]:
-    """Yield each executor with its settings; one that only `--set` names is meant too."""
-    settings: dict[str, list[str]] = {name: [] for name in args.executor or ()}
-    for word in args.set or ():
-        where, _, value = word.partition("=")
-        name, _, key = where.partition(".")
-        # Not quoted: it may be a number, a boolean, a list or a mapping.
-        settings.setdefault(name, []).append(f"    {_quoted(key)}: {value}")
-    for name, lines in settings.items():
-        yield f"- {_quoted(name)}:"
-        yield from lines
-
-
-def _over(settings: Settings, told: Settings, args: argparse.Namespace) -> Settings:
-    given: dict[str, Any] = {
-        "policies": args.policies,
-        "sources": args.events,
-        "executors": args.executor or args.set,
-        "journal": args.journal,
-        "positions": args.positions,
-        "monitor": args.monitor,
-        "form": args.form,
-        "mode": args.mode,
-        "defaults": args.defaults,
-        "not_in": args.not_in,
-        "strict": args.strict,
-    }
-    settings = replace(settings, **{name: getattr(told, name) for name, value in given.items() if value})
-    if args.kill_switch is not None:
-        settings = replace(settings, guard=replace(settings.guard, kill_switch=told.guard.kill_switch))
-    return settings
+    def _executors(self) -> list[dict[str, dict[str, Any]]]:
+        """Return the executors with their settings, those included that only `--set` names."""
+        executors: dict[str, dict[str, Any]] = {name: {} for name in self._args.executor or ()}
+        flags: dict[str, str] = {}
+        settings: dict[str, dict[str, str]] = {}
+        for word in self._args.set or ():
+            where, _, value = word.partition("=")
+            name, _, key = where.partition(".")
+            flags.setdefault(name, f"--set {where}")
+            settings.setdefault(name, {})[key] = where
+            executors.setdefault(name, {})[key] = value_of_flag(f"--set {where}", value)
+        for index, name in enumerate(executors):
+            loc = ("executors", index)
+            self.names[loc] = f"--executor {name}" if name in (self._args.executor or ()) else flags[name]
+            self.names |= {(*loc, name, key): f"--set {where}" for key, where in settings.get(name, {}).items()}
+        return [{name: given} for name, given in executors.items()]
 
 
 _INTERRUPTED: Final = 130
@@ -154,7 +151,8 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     installed = Installed()
     executors: tuple[Executor, ...] = ()
     try:
-        settings = settings_from(args, installed)
+        settings = Settings() if args.config is None else read_configuration(args.config, installed)
+        settings = _Flags(args).over(settings, installed)
         if not settings.policies:
             raise CommandError("spyderresp run: error: no policies; name them by `--policies PATH`")
         if not settings.sources:

@@ -123,7 +123,7 @@ class Reader:
         word = node.value
         if isinstance(word, str) and word.lower() in TRUE | FALSE:
             return word.lower() in TRUE
-        shown = quoted(word) if isinstance(word, str) else _shape(word)
+        shown = quoted(word) if isinstance(word, str) else shape(word)
         self.wrong("SR114", node, f"`{key}` must be true or false, not {shown}")
         return default
 
@@ -233,10 +233,10 @@ class Reader:
         if node.value is None:
             self.wrong("SR110", node, f"{what} needs a value", "write one, or leave the key out")
         else:
-            self.wrong(code, node, f"{what} must be a {kind}, not {_shape(node.value)}")
+            self.wrong(code, node, f"{what} must be a {kind}, not {shape(node.value)}")
 
 
-def _shape(value: object) -> str:
+def shape(value: object) -> str:
     if value is None:
         return "null"
     return "a mapping" if isinstance(value, dict) else "a list" if isinstance(value, list) else "a text"

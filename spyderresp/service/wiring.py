@@ -14,10 +14,10 @@ from spyderresp.policies.policy_set import PolicySet
 from spyderresp.service.config.build import (
     SourceFactory,
     diagnosed,
-    distrusted_policies,
     guard_of,
     has_real_agent_actions,
     is_finite,
+    untrusted_policies,
 )
 from spyderresp.service.config.load import ConfigurationError
 from spyderresp.service.config.settings import Settings
@@ -131,7 +131,7 @@ def _reload(
         strict=settings.strict,
         watch=settings.watch and live,
         record=record,
-        refused=(lambda: tuple(distrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
+        refused=(lambda: tuple(untrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
     )
 
 
