@@ -181,6 +181,7 @@ def test_booleans_of_executors(tmp_path, setting, word, value):
     [
         ("webhook: {url: 1, timeout: 5s, queue: 010}", {"url": "1", "timeout": 5.0, "queue": 10}),
         ("webhook: {url: no, headers: {a: 1, b: off}}", {"url": "no", "headers": {"a": "1", "b": "off"}}),
+        ("webhook: {url: u, headers: {a: {env: A}}}", {"url": "u", "headers": {"a": Secret(env="A")}}),
         ("webhook: {url: u, certificate: [c, /k]}", {"url": "u", "certificate": ("{}/c", "/k")}),
         ("webhook: {url: u, ca: c}", {"url": "u", "ca": "{}/c"}),
         ("webhook: {url: u, secret: {file: s}}", {"url": "u", "secret": Secret(file="{}/s")}),
@@ -219,6 +220,8 @@ def test_settings_of_executors_have_the_types_of_their_parameters(tmp_path, text
         ("webhook: {url: u, headers: {a: [1]}}", "2:34: error[SR113]: `a` must be a text, not a list"),
         ("local-host: {machine: m, pids: owm}", "2:34: error[SR605]: unknown value `owm` of `pids`"),
         ("spyderbat-api: {org: o, token: abc}", "2:34: error[SR611]: `token` is a secret"),
+        ("local-host: {machine: m, exe_is_enough: {env: X}}", "2:43: error[SR114]: `exe_is_enough` must be true or"),
+        ("webhook: {url: u, timeout: {file: t}}", "2:30: error[SR113]: `timeout` must be a text, not a mapping"),
         ("webhook: {url: u, now: 5}", "2:21: error[SR601]: unknown key `now` in the settings of `webhook`"),
     ],
 )

@@ -194,13 +194,15 @@ def _union(members: Sequence[ast.expr]) -> Reader | None:
     scalars += [_of_choice(member) for name, member in by_name.items() if name == "Literal"]
     sequence = next((member for name, member in by_name.items() if name in _SEQUENCES), None)
     mapping = next((member for name, member in by_name.items() if name in _MAPPINGS), None)
+    secret = "str" in by_name or "bytes" in by_name
     if not scalars and sequence is None and mapping is None:
         return None
 
     def read(value: Any, folder: str) -> Any:
-        if isinstance(value, dict) and len(value) == 1 and (where := next(iter(value))) in ("file", "env"):
-            word = text(value[where])
-            return Secret(file=os.path.join(folder, word)) if where == "file" else Secret(env=word)
+        one = next(iter(value)) if secret and isinstance(value, dict) and len(value) == 1 else ""
+        if one in ("file", "env"):
+            word = text(value[one])
+            return Secret(file=os.path.join(folder, word)) if one == "file" else Secret(env=word)
         if mapping is not None and (isinstance(value, dict) or (not scalars and sequence is None)):
             return _mapping(mapping, of_kind(value, dict, "mapping"), folder)
         if sequence is not None and (isinstance(value, list) or not scalars):

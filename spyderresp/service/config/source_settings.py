@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
@@ -427,8 +428,10 @@ def _network(kind: str, fields: dict[str, Any]) -> Iterator[SettingError]:
         yield fault
     tls = fields.get("tls")
     authenticated = "token" in fields or (isinstance(tls, dict) and "clients" in tls)
-    exposure = exposure_error(address.host, authenticated=authenticated, encrypted=tls is not None or _is_plain(fields))
-    if exposure is not None:
+    encrypted = tls is not None or _is_plain(fields)
+    exposure = exposure_error(address.host, authenticated=authenticated, encrypted=encrypted)
+    # Faults in `tls` are reported; whether its clients authenticate is known once they are mended.
+    if exposure is not None and (tls is None or (isinstance(tls, dict) and {"certificate", "key"} <= tls.keys())):
         exposure.loc = (kind,)
         yield exposure
     fields |= {"protocol": kind, "host": address.host, "port": address.port}
@@ -466,7 +469,11 @@ def _broker(kind: str, fields: dict[str, Any]) -> Iterator[SettingError]:
             message = f"dead letters in {quoted(fields['dead_letters'])} would be read again"
             yield SettingError("SR605", message, "name another topic", loc=("dead_letters",))
     elif isinstance(first, str):
-        fields["dead_letters"] = f"{first}{DEAD}" if kind == "kafka" else f"{_DEAD_SUBJECT}.{first}"
+        default = f"{first}{DEAD}" if kind == "kafka" else f"{_DEAD_SUBJECT}.{first}"
+        with contextlib.suppress(SettingError):
+            # A wrong name is reported as such, and not for the default that is made of it.
+            (_topic if kind == "kafka" else _nats_name)(first)
+            fields["dead_letters"] = default
     yield from _login(kind, fields)
     tls = fields.get("tls")
     encrypted = isinstance(tls, dict) or str(tls).lower() in ("true", "yes", "on")
@@ -491,14 +498,19 @@ def _servers(kind: str, fields: dict[str, Any], servers: list[str]) -> Iterator[
         yield fault
         return
     for index, item in enumerate(items):
-        for word in text(item).split(",") if isinstance(item, str) else [item]:
-            name = word.strip() if isinstance(word, str) else ""
+        try:
+            names = text(item).split(",")
+        except SettingError as fault:
+            fault.loc = (kind, index)
+            yield fault
+            continue
+        for name in map(str.strip, names):
             address = address_of(name) or (None if ":" in name else address_of(f"{name}:{port}"))
             if address is not None:
                 servers.append(str(address))
                 continue
             hint = f"write `broker.example.net` or `broker.example.net:{port}`"
-            yield SettingError("SR607", f"{quoted(str(word))} is no address of a server", hint, loc=(kind, index))
+            yield SettingError("SR607", f"{quoted(name)} is no address of a server", hint, loc=(kind, index))
 
 
 def _login(kind: str, fields: dict[str, Any]) -> Iterator[SettingError]:
