@@ -207,11 +207,10 @@ def _union(members: Sequence[ast.expr]) -> Reader | None:
             return _mapping(mapping, of_kind(value, dict, "mapping"), folder)
         if sequence is not None and (isinstance(value, list) or not scalars):
             return _sequence(sequence, value, folder)
-        word = text(value)
         for attempt in scalars[:-1]:
             with contextlib.suppress(SettingError):
-                return attempt(word, folder)
-        return scalars[-1](word, folder)
+                return attempt(value, folder)
+        return scalars[-1](value, folder)
 
     return read
 
