@@ -1,4 +1,4 @@
-"""``spyderresp run``, once it is known that it is wanted: a service and its terminal."""
+"""Runs ``spyderresp run``: makes the service from flags and configuration, and reports on the terminal."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         if not settings.sources:
             settings = replace(settings, sources=(StdinSource(),))
         if StdinSource() in settings.sources:
-            _look_at_stdin(streams)
+            _check_stdin(streams)
         executors = _completed(executors_of(settings, installed), flags)
         if has_real_agent_actions(executors):
             require_trusted_files(settings)
@@ -168,7 +168,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         if policies is None:
             return 2
         if args.check:
-            # Made and never started: tokens are read, and extras looked for.
+            # Make the parts without starting them: this reads tokens and finds missing extras.
             with assemble(settings, policies, executors, RunLog(streams, "quiet")):
                 pass
             streams.complain(f"spyderresp: fine: {_count(policies)}, {policies.digest}")
@@ -176,17 +176,17 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         return _serve(settings, policies, executors, flags, args.log, streams)
     except ConfigurationError as error:
         paint = streams.paint(errors=True)
-        said = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
-        found = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
-        raise CommandError(f"{said}\n{found}") from None
+        text = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
+        count = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
+        raise CommandError(f"{text}\n{count}") from None
     finally:
         for executor in executors:
             executor.close()
 
 
-def _look_at_stdin(streams: Streams) -> None:
+def _check_stdin(streams: Streams) -> None:
     if sys.stdin is None:
-        # Its number may belong to any file by now.
+        # Another file may have its descriptor number.
         raise CommandError("spyderresp: standard input is closed; name a file")
     if sys.stdin.isatty():
         streams.complain("reading events from the terminal, one JSON object a line; Ctrl-D ends")
@@ -202,7 +202,7 @@ def _serve(
 ) -> int:
     live = not all(map(is_finite, settings.sources))
     log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
-    with _heard(log):
+    with _logging_to(log):
         try:
             journal = None if settings.journal is None else Journal(settings.journal)
             if journal is None and has_real_agent_actions(executors):
@@ -224,8 +224,8 @@ def _serve(
 
 
 @contextlib.contextmanager
-def _heard(log: RunLog) -> Iterator[None]:
-    """Tell what the package and asyncio log as everything else is told."""
+def _logging_to(log: RunLog) -> Iterator[None]:
+    """Write what the package and asyncio log to the log of this run."""
     handler = LogHandler(log)
     loggers = [logging.getLogger(name) for name in ("spyderresp", "asyncio")]
     for logger in loggers:
@@ -258,7 +258,7 @@ def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Exe
 
 @contextlib.contextmanager
 def _signals(service: Service) -> Iterator[None]:
-    """Let signals reach the service: the first that ends drains it, a second one ends it where it stands."""
+    """Pass signals to the service: the first SIGTERM or SIGINT drains it, a second one ends it at once."""
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -272,7 +272,7 @@ def _signals(service: Service) -> Iterator[None]:
     try:
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     except ValueError:
-        # Not the main thread: whoever calls has the signals.
+        # Only the main thread can set handlers; the caller handles the signals.
         yield
         return
     try:
@@ -286,13 +286,13 @@ def _summary(counts: Counts, ending: Ending) -> str:
     steps: dict[str, int] = {}
     for (_, status), count in sorted(counts.steps.items()):
         steps[status] = steps.get(status, 0) + count
-    said = [f"{plural(counts.decided, 'event')} decided"]
+    parts = [f"{plural(counts.decided, 'event')} decided"]
     if bad := sum(counts.bad.values()):
-        said.append(f"{bad:,} bad")
-    said += [f"{count:,} {status}" for status, count in sorted(steps.items())]
+        parts.append(f"{bad:,} bad")
+    parts += [f"{count:,} {status}" for status, count in sorted(steps.items())]
     if ending.undecided:
-        said.append(f"about {ending.undecided:,} accepted and not decided: draining took too long")
-    return ", ".join(said)
+        parts.append(f"about {ending.undecided:,} accepted and not decided: draining took too long")
+    return ", ".join(parts)
 
 
 def _code(ending: Ending, log: RunLog) -> int:
