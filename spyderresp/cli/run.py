@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any, Final, get_args
 
-from spyderresp.cli.terminal import Streams
+from spyderresp.cli.terminal import CommandError, Streams
 from spyderresp.decision.compiler import Defaults, NotIn
 from spyderresp.events.formats import BUILT_IN
 
@@ -80,7 +80,12 @@ def _add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
-    # The service takes long to import; `spyderresp run --help` does without it.
+    # The service takes long to import, and `spyderresp run --help` does not need it.
+    try:
+        import pydantic  # noqa: F401 - the models of the configuration are made of it
+    except ImportError:
+        message = "`spyderresp run` needs the extra `service`: pip install 'spyderresp[service]'"
+        raise CommandError(message) from None
     from spyderresp.cli import run_service
 
     return run_service.run(args, streams)

@@ -1,10 +1,9 @@
-"""``spyderresp run``, once it is known that it is wanted: a service and its terminal."""
+"""Runs ``spyderresp run``: makes the service from flags and configuration, and reports on the terminal."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -19,7 +18,6 @@ from spyderresp.cli.terminal import CommandError, Streams, counted, diagnostic_t
 from spyderresp.execution.interfaces import Executor
 from spyderresp.executors.dry_run import DryRun
 from spyderresp.journal import Journal, JournalError
-from spyderresp.policies.diagnostics import Source
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, FLAGS
 from spyderresp.service.config.build import (
@@ -30,119 +28,118 @@ from spyderresp.service.config.build import (
     require_trusted_files,
 )
 from spyderresp.service.config.executor_settings import Installed
-from spyderresp.service.config.load import Catalogue, ConfigurationError, read_configuration, settings_of
+from spyderresp.service.config.load import (
+    ConfigurationError,
+    read_configuration,
+    settings_of_flags,
+    value_of_flag,
+)
 from spyderresp.service.config.settings import Settings, StdinSource
 from spyderresp.service.config.source_settings import BROKERS
+from spyderresp.service.config.values import Location
 from spyderresp.service.metrics import Counts
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.base import SourceError
 from spyderresp.service.wiring import assemble
 
-# The options of ``spyderresp run``: turned into the text of a configuration, so that both are checked alike.
+# The flags of ``spyderresp run``: the same settings as in a configuration, checked by the same models.
 
+_SIMPLE: Final = ("policies", "journal", "positions", "monitor", "form", "mode", "defaults", "not_in")
 _NETWORK: Final = ("http", "tcp")
-_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
-def settings_from(args: argparse.Namespace, catalogue: Catalogue) -> Settings:
-    """Return the settings: those of the configuration, with those of the command line over them.
+class _Flags:
+    """The settings that a command line gives, as a configuration would hold them, and the flag of each.
 
     Raises:
-        ConfigurationError: anything is wrong with them.
+        ConfigurationError: the value of a flag cannot be read.
     """
-    settings = read_configuration(args.config, catalogue) if args.config is not None else Settings()
-    given = list(_given(args))
-    if given:
-        told = settings_of(Source("<command line>", "\n".join(given) + "\n"), catalogue)
-        settings = _over(settings, told, args)
-    return settings
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self.values: dict[str, Any] = {}
+        self.names: dict[Location, str] = {}
+        for key in _SIMPLE:
+            if value := getattr(args, key):
+                self._give(self.values, (key,), f"--{key.replace('_', '-')}", value)
+        if args.strict:
+            self._give(self.values, ("strict",), "--strict", "true")
+        if args.kill_switch is not None:
+            self.values["guard"] = {}
+            self._give(self.values["guard"], ("guard", "kill_switch"), "--kill-switch", args.kill_switch)
+        if args.events:
+            self.values["events"] = [self._source(index, word) for index, word in enumerate(args.events)]
+        if args.executor or args.set:
+            self.values["executors"] = self._executors()
 
-def _given(args: argparse.Namespace) -> Iterator[str]:
-    """Yield the lines of a configuration that says what the command line says."""
-    if args.policies:
-        yield f"policies: {_quoted(args.policies)}"
-    for key in ("journal", "positions", "monitor", "form", "mode", "defaults", "not_in"):
-        if (value := getattr(args, key)) is not None:
-            yield f"{key}: {_quoted(value)}"
-    if args.strict:
-        yield "strict: true"
-    if args.kill_switch is not None:
-        yield f"guard: {{kill_switch: {_quoted(args.kill_switch)}}}"
-    if args.events:
-        yield "events:"
-        for word in args.events:
-            yield from _source(word, args)
-    if args.executor or args.set:
-        yield "executors:"
-        yield from _executors(args)
+    def over(self, settings: Settings, installed: Installed) -> Settings:
+        """Return settings with those of the command line in their place.
 
+        Raises:
+            ConfigurationError: anything is wrong with a flag.
+        """
+        given = settings_of_flags(self.values, self.names, installed)
+        fields = ["sources" if key == "events" else key for key in self.values if key != "guard"]
+        settings = replace(settings, **{name: getattr(given, name) for name in fields})
+        if "guard" in self.values:
+            settings = replace(settings, guard=replace(settings.guard, kill_switch=given.guard.kill_switch))
+        return settings
 
-def _source(word: str, args: argparse.Namespace) -> Iterator[str]:
-    kind, found, rest = word.partition(":")
-    if word == "-":
-        yield "- stdin:"
-    elif found and kind in _NETWORK:
-        yield f"- {kind}: {_quoted(rest.removeprefix('//').rstrip('/'))}"
-        if args.token_file is not None or args.token_env is not None:
-            named = {"file": args.token_file, "env": args.token_env}
-            yield f"  token: {_quoted({key: value for key, value in named.items() if value is not None})}"
-        tls = {"certificate": args.tls_certificate, "key": args.tls_key, "clients": args.tls_clients}
-        if any(value is not None for value in tls.values()):
-            yield f"  tls: {_quoted({key: value for key, value in tls.items() if value is not None})}"
-        if args.plain:
-            yield "  plain: true"
-    elif found and kind in BROKERS and "/" in rest:
-        servers, _, names = rest.removeprefix("//").partition("/")
-        yield f"- {kind}: {_quoted(servers)}"
-        yield f"  topics: {_quoted(names.split(','))}" if kind == "kafka" else f"  stream: {_quoted(names)}"
-        if args.group is not None:
-            yield f"  {'group' if kind == 'kafka' else 'consumer'}: {_quoted(args.group)}"
-        if args.dead_letters is not None:
-            yield f"  dead_letters: {_quoted(args.dead_letters)}"
-        if args.plain:
-            yield "  plain: true"
-    elif found and kind == "unix":
-        yield f"- unix: {_quoted(rest.removeprefix('//'))}"
-        if args.uid:
-            yield f"  uids: {_quoted(args.uid)}"
-    else:
-        yield f"- file: {_quoted(rest if found and kind == 'file' else word)}"
-        if args.follow:
-            yield "  follow: true"
+    def _give(self, values: dict[str, Any], loc: Location, flag: str, value: Any) -> None:
+        """Set the value of the last part of a location, in the mapping that the parts before it lead to."""
+        values[str(loc[-1])] = value
+        self.names[loc] = flag
 
+    def _source(self, index: int, word: str) -> dict[str, Any]:
+        args, loc = self._args, ("events", index)
+        self.names[loc] = f"--events {word}"
+        kind, colon, rest = word.partition(":")
+        source: dict[str, Any] = {}
+        if word == "-":
+            source["stdin"] = ""
+        elif colon and kind in _NETWORK:
+            source[kind] = rest.removeprefix("//").rstrip("/")
+            secret = {"file": args.token_file, "env": args.token_env}
+            tls = {"certificate": args.tls_certificate, "key": args.tls_key, "clients": args.tls_clients}
+            for key, flag, parts in (("token", "--token-file, --token-env", secret), ("tls", "--tls-...", tls)):
+                if chosen := {name: value for name, value in parts.items() if value is not None}:
+                    self._give(source, (*loc, key), flag, chosen)
+        elif colon and kind in BROKERS and "/" in rest:
+            servers, _, names = rest.removeprefix("//").partition("/")
+            kafka = kind == "kafka"
+            source |= {kind: servers, **({"topics": names.split(",")} if kafka else {"stream": names})}
+            if args.group is not None:
+                self._give(source, (*loc, "group" if kafka else "consumer"), "--group", args.group)
+            if args.dead_letters is not None:
+                self._give(source, (*loc, "dead_letters"), "--dead-letters", args.dead_letters)
+        elif colon and kind == "unix":
+            source["unix"] = rest.removeprefix("//")
+            if args.uid:
+                self._give(source, (*loc, "uids"), "--uid", args.uid)
+        else:
+            source["file"] = rest if colon and kind == "file" else word
+            if args.follow:
+                source["follow"] = "true"
+        if args.plain and kind in (*_NETWORK, *BROKERS) and kind in source:
+            source["plain"] = "true"
+        return source
 
-def _executors(args: argparse.Namespace) -> Iterator[str]:
-    """Yield each executor with its settings; one that only `--set` names is meant too."""
-    settings: dict[str, list[str]] = {name: [] for name in args.executor or ()}
-    for word in args.set or ():
-        where, _, value = word.partition("=")
-        name, _, key = where.partition(".")
-        # Not quoted: it may be a number, a boolean, a list or a mapping.
-        settings.setdefault(name, []).append(f"    {_quoted(key)}: {value}")
-    for name, lines in settings.items():
-        yield f"- {_quoted(name)}:"
-        yield from lines
-
-
-def _over(settings: Settings, told: Settings, args: argparse.Namespace) -> Settings:
-    given: dict[str, Any] = {
-        "policies": args.policies,
-        "sources": args.events,
-        "executors": args.executor or args.set,
-        "journal": args.journal,
-        "positions": args.positions,
-        "monitor": args.monitor,
-        "form": args.form,
-        "mode": args.mode,
-        "defaults": args.defaults,
-        "not_in": args.not_in,
-        "strict": args.strict,
-    }
-    settings = replace(settings, **{name: getattr(told, name) for name, value in given.items() if value})
-    if args.kill_switch is not None:
-        settings = replace(settings, guard=replace(settings.guard, kill_switch=told.guard.kill_switch))
-    return settings
+    def _executors(self) -> list[dict[str, dict[str, Any]]]:
+        """Return the executors with their settings, those included that only `--set` names."""
+        executors: dict[str, dict[str, Any]] = {name: {} for name in self._args.executor or ()}
+        flags: dict[str, str] = {}
+        settings: dict[str, dict[str, str]] = {}
+        for word in self._args.set or ():
+            where, _, value = word.partition("=")
+            name, _, key = where.partition(".")
+            flags.setdefault(name, f"--set {where}")
+            settings.setdefault(name, {})[key] = where
+            executors.setdefault(name, {})[key] = value_of_flag(f"--set {where}", value)
+        for index, name in enumerate(executors):
+            loc = ("executors", index)
+            self.names[loc] = f"--executor {name}" if name in (self._args.executor or ()) else flags[name]
+            self.names |= {(*loc, name, key): f"--set {where}" for key, where in settings.get(name, {}).items()}
+        return [{name: given} for name, given in executors.items()]
 
 
 _INTERRUPTED: Final = 130
@@ -154,13 +151,14 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     installed = Installed()
     executors: tuple[Executor, ...] = ()
     try:
-        settings = settings_from(args, installed)
+        settings = Settings() if args.config is None else read_configuration(args.config, installed)
+        settings = _Flags(args).over(settings, installed)
         if not settings.policies:
             raise CommandError("spyderresp run: error: no policies; name them by `--policies PATH`")
         if not settings.sources:
             settings = replace(settings, sources=(StdinSource(),))
         if StdinSource() in settings.sources:
-            _look_at_stdin(streams)
+            _check_stdin(streams)
         executors = _completed(executors_of(settings, installed), flags)
         if has_real_agent_actions(executors):
             require_trusted_files(settings)
@@ -170,7 +168,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         if policies is None:
             return 2
         if args.check:
-            # Made and never started: tokens are read, and extras looked for.
+            # Make the parts without starting them: this reads tokens and finds missing extras.
             with assemble(settings, policies, executors, RunLog(streams, "quiet")):
                 pass
             streams.complain(f"spyderresp: fine: {_count(policies)}, {policies.digest}")
@@ -178,17 +176,17 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         return _serve(settings, policies, executors, flags, args.log, streams)
     except ConfigurationError as error:
         paint = streams.paint(errors=True)
-        said = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
-        found = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
-        raise CommandError(f"{said}\n{found}") from None
+        text = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
+        count = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
+        raise CommandError(f"{text}\n{count}") from None
     finally:
         for executor in executors:
             executor.close()
 
 
-def _look_at_stdin(streams: Streams) -> None:
+def _check_stdin(streams: Streams) -> None:
     if sys.stdin is None:
-        # Its number may belong to any file by now.
+        # Another file may have its descriptor number.
         raise CommandError("spyderresp: standard input is closed; name a file")
     if sys.stdin.isatty():
         streams.complain("reading events from the terminal, one JSON object a line; Ctrl-D ends")
@@ -204,7 +202,7 @@ def _serve(
 ) -> int:
     live = not all(map(is_finite, settings.sources))
     log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
-    with _heard(log):
+    with _logging_to(log):
         try:
             journal = None if settings.journal is None else Journal(settings.journal)
             if journal is None and has_real_agent_actions(executors):
@@ -226,8 +224,8 @@ def _serve(
 
 
 @contextlib.contextmanager
-def _heard(log: RunLog) -> Iterator[None]:
-    """Tell what the package and asyncio log as everything else is told."""
+def _logging_to(log: RunLog) -> Iterator[None]:
+    """Write what the package and asyncio log to the log of this run."""
     handler = LogHandler(log)
     loggers = [logging.getLogger(name) for name in ("spyderresp", "asyncio")]
     for logger in loggers:
@@ -260,7 +258,7 @@ def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Exe
 
 @contextlib.contextmanager
 def _signals(service: Service) -> Iterator[None]:
-    """Let signals reach the service: the first that ends drains it, a second one ends it where it stands."""
+    """Pass signals to the service: the first SIGTERM or SIGINT drains it, a second one ends it at once."""
 
     def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
         for each in (signal.SIGTERM, signal.SIGINT):
@@ -274,7 +272,7 @@ def _signals(service: Service) -> Iterator[None]:
     try:
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     except ValueError:
-        # Not the main thread: whoever calls has the signals.
+        # Only the main thread can set handlers; the caller handles the signals.
         yield
         return
     try:
@@ -288,13 +286,13 @@ def _summary(counts: Counts, ending: Ending) -> str:
     steps: dict[str, int] = {}
     for (_, status), count in sorted(counts.steps.items()):
         steps[status] = steps.get(status, 0) + count
-    said = [f"{plural(counts.decided, 'event')} decided"]
+    parts = [f"{plural(counts.decided, 'event')} decided"]
     if bad := sum(counts.bad.values()):
-        said.append(f"{bad:,} bad")
-    said += [f"{count:,} {status}" for status, count in sorted(steps.items())]
+        parts.append(f"{bad:,} bad")
+    parts += [f"{count:,} {status}" for status, count in sorted(steps.items())]
     if ending.undecided:
-        said.append(f"about {ending.undecided:,} accepted and not decided: draining took too long")
-    return ", ".join(said)
+        parts.append(f"about {ending.undecided:,} accepted and not decided: draining took too long")
+    return ", ".join(parts)
 
 
 def _code(ending: Ending, log: RunLog) -> int:

@@ -1,4 +1,4 @@
-"""A whole service, put together: ``spyderresp run`` is this and a terminal."""
+"""Puts a service together from its settings, for ``spyderresp run``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from spyderresp.policies.policy_set import PolicySet
 from spyderresp.service.config.build import (
     SourceFactory,
     diagnosed,
-    distrusted_policies,
     guard_of,
     has_real_agent_actions,
     is_finite,
+    untrusted_policies,
 )
 from spyderresp.service.config.load import ConfigurationError
 from spyderresp.service.config.settings import Settings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from spyderresp.journal import Journal
     from spyderresp.service.tracing import Spans
 
-# For whoever follows a step up, and for flags that sinks are owed, at the end.
+# Seconds at the end for polling outcomes and for delivering queued flags.
 _LAST: float = 5.0
 
 
@@ -45,19 +45,19 @@ def assemble(
     observer: ServiceObserver,
     journal: Journal | None = None,
 ) -> Iterator[tuple[Service, Counts]]:
-    """Put a service together; at the end everything that it held is closed, the journal last.
+    """Put a service together; close all its parts at the end, the journal last.
 
-    With a journal, what an earlier process left open is checked and ended first.
+    With a journal, steps that an earlier process left open are checked and ended first.
 
     Args:
-        settings: of the service; its executors are not looked at.
-        policies: what decides at first.
-        executors: what acts.
+        settings: of the service; ``settings.executors`` is not used.
+        policies: those in force at first.
+        executors: carry out the steps.
         observer: receives everything that the service reports.
-        journal: where steps are written.
+        journal: records the steps.
 
     Raises:
-        ConfigurationError: a source cannot be set up as it is said.
+        ConfigurationError: a source cannot be made with its settings.
         SourceError: positions cannot be read.
         JournalError: the journal cannot be read or written.
     """
@@ -68,22 +68,22 @@ def assemble(
     context = ServiceContext(engine, executors, guard, journal, observer, settings.form, counts, spans)
     intake = Intake(settings.max_events, settings.max_bytes)
     watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
-    making = SourceFactory(settings, _positions(settings), observer, counts, watch)
-    sources = making.sources()
+    factory = SourceFactory(settings, _positions(settings), observer, counts, watch)
+    sources = factory.sources()
     live = not all(map(is_finite, settings.sources))
-    monitor = None if settings.monitor is None else making.monitor(settings.monitor)
-    chores: list[PeriodicTask] = [_reload(settings, engine, executors, observer, counts, journal, live=live)]
-    following = None if journal is None else OutcomePoller(context, journal)
-    if journal is not None and following is not None:
-        chores.append(following)
+    monitor = None if settings.monitor is None else factory.monitor(settings.monitor)
+    tasks: list[PeriodicTask] = [_reload(settings, engine, executors, observer, counts, journal, live=live)]
+    poller = None if journal is None else OutcomePoller(context, journal)
+    if journal is not None and poller is not None:
+        tasks.append(poller)
         _begin(context, journal, policies, settings)
-    service = Service(sources, intake, context, chores=chores, drain=settings.drain, monitor=monitor, announced=live)
+    service = Service(sources, intake, context, chores=tasks, drain=settings.drain, monitor=monitor, announced=live)
     watch.ready = lambda: service.ready
     try:
         yield service, counts
     finally:
-        if following is not None:
-            following.end(_LAST)
+        if poller is not None:
+            poller.end(_LAST)
         if journal is not None:
             journal.close(_LAST)
         if spans is not None:
@@ -131,12 +131,12 @@ def _reload(
         strict=settings.strict,
         watch=settings.watch and live,
         record=record,
-        refused=(lambda: tuple(distrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
+        refused=(lambda: tuple(untrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
     )
 
 
 def _begin(context: ServiceContext, journal: Journal, policies: PolicySet, settings: Settings) -> None:
-    """Write which policies decide, and end what an earlier process left open."""
+    """Record the policies in force, and end the steps that an earlier process left open."""
     journal.record_policies(policies.digest, settings.policies, policies=len(policies))
     ended = reconcile(context.executors, journal, context.guard)
     if ended:

@@ -57,7 +57,9 @@ def test_a_service_that_kills_believes_no_open_broker(start, kind, source):
     arguments = ("--policies", "policy.yaml", "--events", source, *LOCAL, "--journal", "j.sqlite", "--check")
     program = start(*arguments)
     assert program.end() == 3
-    assert "error[SR610]: the broker does not ask who connects: anybody may send events" in "\n".join(program.err)
+    assert "error[SR610]: the broker does not authenticate clients, so anybody can send events" in "\n".join(
+        program.err
+    )
     program = start(*arguments, "--plain")
     assert program.end() == 0, program.err
 

@@ -10,8 +10,9 @@ import pytest
 
 from spyderresp.cli.terminal import Paint, diagnostic_text
 from spyderresp.guards import Limits, Protection, Silence
+from spyderresp.policies.diagnostics import Source
 from spyderresp.service.config.executor_settings import Installed
-from spyderresp.service.config.load import ConfigurationError, read_configuration
+from spyderresp.service.config.load import ConfigurationError, read_configuration, settings_of
 from spyderresp.service.config.settings import (
     BrokerSource,
     BrokerTls,
@@ -40,7 +41,7 @@ def test_everything_that_can_be_said(here):
     settings = read_configuration("everything.yaml", Installed())
     assert [(said.name, said.settings) for said in settings.executors] == [
         ("dry-run", {}),
-        ("jsonlines", {"path": "/var/log/flags.jsonl", "fsync": "true"}),
+        ("jsonlines", {"path": "/var/log/flags.jsonl", "fsync": True}),
     ]
     assert replace(settings, executors=()) == Settings(
         policies=("policies/", "more.yaml"),
@@ -154,3 +155,103 @@ def test_every_fault_in_one_pass(here, name):
 def test_a_file_that_is_not_there():
     with pytest.raises(ConfigurationError, match=r"gone.yaml: error\[SR001\]: no such file or directory"):
         read_configuration("gone.yaml", Installed())
+
+
+def executor(folder: Path, text: str) -> dict[str, object]:
+    (folder / "run.yaml").write_text(f"executors:\n- {text}\n")
+    (settings,) = read_configuration(str(folder / "run.yaml"), Installed()).executors
+    return dict(settings.settings)
+
+
+@pytest.mark.parametrize("setting", ["local-host: {machine: m, exe_is_enough: %s}", "webhook: {url: u, plaintext: %s}"])
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        *((word, False) for word in ("no", "off", "False", "NO", '"false"', "false", "'no'")),
+        *((word, True) for word in ("yes", "on", "True", "YES", '"true"', "true")),
+    ],
+)
+def test_booleans_of_executors(tmp_path, setting, word, value):
+    settings = executor(tmp_path, setting % word)
+    assert value is settings[next(key for key in ("exe_is_enough", "plaintext") if key in settings)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("webhook: {url: 1, timeout: 5s, queue: 010}", {"url": "1", "timeout": 5.0, "queue": 10}),
+        ("webhook: {url: no, headers: {a: 1, b: off}}", {"url": "no", "headers": {"a": "1", "b": "off"}}),
+        ("webhook: {url: u, headers: {a: {env: A}}}", {"url": "u", "headers": {"a": Secret(env="A")}}),
+        ("webhook: {url: u, certificate: [c, /k]}", {"url": "u", "certificate": ("{}/c", "/k")}),
+        ("webhook: {url: u, ca: c}", {"url": "u", "ca": "{}/c"}),
+        ("webhook: {url: u, secret: {file: s}}", {"url": "u", "secret": Secret(file="{}/s")}),
+        ("webhook: {url: u, secret: {env: S}}", {"url": "u", "secret": Secret(env="S")}),
+        ("spyderbat-api: {org: 1, token: {env: T}}", {"org": "1", "token": Secret(env="T")}),
+        ("local-host: {machine: 7, wait: 1m30s}", {"machine": "7", "wait": 90.0}),
+        ("local-host: {machine: [a, 7], pids: own}", {"machine": ["a", "7"], "pids": "own"}),
+        ("jsonlines: {path: flags, actions: makeRedFlag}", {"path": "{}/flags", "actions": ["makeRedFlag"]}),
+        ("jsonlines: {path: /dev/stdout, envelope: null}", {"path": "/dev/stdout", "envelope": None}),
+        ("dry-run: {actions: [makeRedFlag]}", {"actions": frozenset({"makeRedFlag"})}),
+        ("syslog: {limit: 1_000, address: 2026-12-01}", {"limit": 1000, "address": "2026-12-01"}),
+    ],
+)
+def test_settings_of_executors_have_the_types_of_their_parameters(tmp_path, text, expected):
+    def placed(value):
+        if isinstance(value, Secret):
+            return Secret(placed(value.file), value.env)
+        if isinstance(value, tuple):
+            return tuple(map(placed, value))
+        return value.replace("{}", str(tmp_path)) if isinstance(value, str) else value
+
+    assert executor(tmp_path, text) == {key: placed(value) for key, value in expected.items()}
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("local-host: {machine: m, exe_is_enough: maybe}", "2:43: error[SR114]: `exe_is_enough` must be true or false"),
+        ("webhook: {url: u, timeout: 5x}", "2:30: error[SR603]: `timeout` must be seconds"),
+        ("webhook: {url: u, queue: 1.5}", "2:28: error[SR603]: `queue` must be an integer"),
+        ("webhook: {url: [u]}", "2:18: error[SR113]: `url` must be a text, not a list"),
+        (
+            "webhook: {url: u, certificate: [c]}",
+            "2:34: error[SR112]: `certificate` must be a list of 2 values",
+        ),
+        ("webhook: {url: u, headers: {a: [1]}}", "2:34: error[SR113]: `a` must be a text, not a list"),
+        ("local-host: {machine: m, pids: owm}", "2:34: error[SR605]: unknown value `owm` of `pids`"),
+        ("spyderbat-api: {org: o, token: abc}", "2:34: error[SR611]: `token` is a secret"),
+        ("local-host: {machine: m, exe_is_enough: {env: X}}", "2:43: error[SR114]: `exe_is_enough` must be true or"),
+        ("webhook: {url: u, timeout: {file: t}}", "2:30: error[SR113]: `timeout` must be a text, not a mapping"),
+        ("webhook: {url: u, now: 5}", "2:21: error[SR601]: unknown key `now` in the settings of `webhook`"),
+    ],
+)
+def test_faults_of_executors_have_a_place(tmp_path, text, fault):
+    with pytest.raises(ConfigurationError) as caught:
+        executor(tmp_path, text)
+    assert str(caught.value).startswith(f"{tmp_path}/run.yaml:{fault}")
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("drain: 1m30s", "drain", 90.0),
+        ("drain: 1_0", "drain", 10.0),
+        ("drain: 1e1", "drain", 10.0),
+        ("limits: {bytes: 10MB}", "max_bytes", 10_000_000),
+        ("limits: {bytes: 1 MiB}", "max_bytes", 1 << 20),
+        ("limits: {events: 010}", "max_events", 10),
+        ("limits: {events: 1_000}", "max_events", 1000),
+        ("watch: 'NO'", "watch", False),
+        ("watch: Off", "watch", False),
+        ("policies: no", "policies", ("no",)),
+        ("policies: [010, 2026-12-01]", "policies", ("010", "2026-12-01")),
+    ],
+)
+def test_the_schema_decides_what_a_text_means(text, name, value):
+    assert getattr(settings_of(Source("run.yaml", text), Installed()), name) == value
+
+
+def test_keys_of_another_kind_of_broker_change_nothing():
+    text = "events: [{nats: localhost, stream: a, topics: b}]"
+    with pytest.raises(ConfigurationError, match=r"^run.yaml:1:39: error\[SR601\]: unknown key `topics`[^\n]*$"):
+        settings_of(Source("run.yaml", text), Installed())

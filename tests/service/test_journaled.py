@@ -199,11 +199,41 @@ def test_a_configuration_at_work(start, tmp_path, log):
     assert "audit makeRedFlag" in program.err[0]
 
 
-def test_faults_of_the_command_line_are_told_like_those_of_a_file(start):
+def test_errors_name_the_flag(start):
     program = start("--policies", "policy.yaml", "--events", "http:0.0.0.0:80", "--executor", "jsonlins")
     assert program.end() == 3
     text = "\n".join(program.err)
-    assert "<command line>:3:9: error[SR610]" in text
-    assert "error[SR608]: unknown executor `jsonlins`" in text
+    assert "--events http:0.0.0.0:80: error[SR610]: `0.0.0.0` accepts connections" in text
+    assert "--executor jsonlins: error[SR608]: unknown executor `jsonlins`" in text
     assert "help: did you mean `jsonlines`?" in text
     assert text.endswith("configuration cannot be used: 2 errors; see `spyderresp explain-code SR608 SR610`")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["--monitor", "x"], "--monitor: error[SR607]: `x` is no address"),
+        (["--events", "unix:s", "--uid", "root"], "--uid: error[SR603]: `uids` must be numbers of users, not `root`"),
+        (
+            ["--events", "kafka:localhost/a", "--dead-letters", "a"],
+            "--dead-letters: error[SR605]: dead letters in `a` would be read again",
+        ),
+        (["--set", "jsonlines.fsync=maybe"], "--set jsonlines.fsync: error[SR114]: `fsync` must be true or false"),
+        (["--set", "jsonlines.actions=[a"], "--set jsonlines.actions:1:3: error[SR007]: not valid YAML"),
+        (["--set", "jsonlines.pth=x"], "--set jsonlines.pth: error[SR601]: unknown key `pth`"),
+        (["--set", "jsonlins.path=x"], "--set jsonlins.path: error[SR608]: unknown executor `jsonlins`"),
+        (["--events", "http:0", "--tls-key", "k"], "--tls-...: error[SR602]: `tls` has no `certificate`"),
+    ],
+)
+def test_errors_name_each_flag(start, arguments, error):
+    program = start("--policies", "policy.yaml", *arguments)
+    assert program.end() == 3
+    assert program.err[0].startswith(error)
+
+
+def test_flags_take_lists_and_texts(start, tmp_path):
+    (tmp_path / "events.jsonl").write_bytes(line(1))
+    flags = ["--set", "jsonlines.path=no", "--set", "jsonlines.actions=[makeRedFlag]", "--set", "jsonlines.fsync=NO"]
+    program = start("--policies", "policy.yaml", "--events", "events.jsonl", *flags)
+    assert program.end() == 0, program.err
+    assert (tmp_path / "no").exists()

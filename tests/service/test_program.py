@@ -170,7 +170,8 @@ def test_check_starts_nothing(start, events):
 
 
 def test_other_verbs_load_nothing_of_it():
-    code = "import sys, spyderresp.cli; print({'asyncio', 'ssl', 'spyderresp.service.wiring'} & set(sys.modules))"
+    names = "{'asyncio', 'pydantic', 'ssl', 'spyderresp.service.wiring'}"
+    code = f"import sys, spyderresp.cli; print({names} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240)
     assert done.stdout == "set()\n"
 
@@ -199,6 +200,13 @@ def test_an_extra_that_is_not_installed_is_named(events, start, module, extra, a
     done = without(module, "run", "--policies", "policy.yaml", "--check", *arguments, cwd=events.parent)
     assert done.returncode == 3
     assert f"pip install 'spyderresp[{extra}]'" in done.stderr
+
+
+def test_the_models_need_their_extra(tmp_path):
+    done = without("pydantic", "run", "--check", cwd=tmp_path)
+    expected = "`spyderresp run` needs the extra `service`: pip install 'spyderresp[service]'"
+    assert (done.returncode, done.stdout, done.stderr.strip()) == (3, "", expected)
+    assert without("pydantic", "run", "--help", cwd=tmp_path).returncode == 0
 
 
 def test_metrics_that_are_not_installed_keep_nothing_else(events, start):

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.service.config import load
+from spyderresp.service.config import settings as models
 from spyderresp.service.config.executor_settings import Installed
-from spyderresp.service.config.load import KEYS, LIMITS, read_configuration
-from spyderresp.service.config.settings import FileSource, Monitor, NetworkSource
+from spyderresp.service.config.load import read_configuration
+from spyderresp.service.config.settings import KEYS, LIMITS, FileSource, Monitor, NetworkSource
 from spyderresp.service.config.source_settings import SOURCES
 from spyderresp.service.intake import Intake
 from spyderresp.service.metrics import Counts, Watch
@@ -26,10 +26,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "RUN.md").read_text("utf-8")
         *(f".{key}" for key in LIMITS),
         *SOURCES,
         *(key for keys in SOURCES.values() for key in keys),
-        *load.GUARD,
-        *load.GUARD_LIMITS,
-        *load.PROTECT,
-        *load.SILENCE,
+        *models.GUARD,
+        *models.GUARD_LIMITS,
+        *models.PROTECT,
+        *models.SILENCE,
     ],
 )
 def test_every_key_is_documented(key):

@@ -131,7 +131,7 @@ def test_a_service_that_can_kill_refuses_senders_whom_it_does_not_know(start, tm
     for kind in ("http", "tcp"):
         program = start(*arguments, "--events", f"{kind}:0")
         assert program.end() == 3
-        assert "error[SR610]: senders need not show who they are" in program.err[0]
+        assert "error[SR610]: senders need not authenticate" in program.err[0]
         assert start(*arguments, "--events", f"{kind}:0", "--token-file", "token").end() == 0
     token.chmod(0o644)
     program = start(*arguments, "--events", "http:0", "--token-file", "token")

@@ -283,20 +283,10 @@ def _parameters(node: Node, reader: Reader) -> dict[str, Any]:
         if held.value is None:
             said[key] = None
         elif key == "priority":
-            # The reader's own counts begin at a bound; a priority may be below zero.
-            said[key] = _priority(held, reader)
+            said[key] = reader.count(keys, key, 0, least=None)
         else:
             said[key] = reader.text(held, key)
     return said
-
-
-def _priority(node: Node, reader: Reader) -> int | None:
-    word = reader.text(node, "priority")
-    try:
-        return None if word is None else int(word)
-    except ValueError:
-        reader.wrong("SR703", node, f"`priority` must be an integer, not {quoted(str(word))}")
-        return None
 
 
 # Misspelt keys of events in a test: a test that expects no action would pass because of the misspelling.
@@ -405,7 +395,7 @@ def _document(root: Node, source: Source, findings: Findings) -> Suite | None:
     named = kind is not None and kind.value == TEST_KIND
     if not ours and not named:
         return None
-    reader = Reader(source, findings, "SR7")
+    reader = Reader(source, findings)
     if not ours or not named:
         node, key, word = (version, "apiVersion", TEST_API_VERSION) if named else (kind, "kind", TEST_KIND)
         shown = quoted(node.value) if node is not None and isinstance(node.value, str) else "nothing"

@@ -1,4 +1,4 @@
-"""Settings into the parts of a service: everything is made here, and nothing is started."""
+"""Makes the parts of a service from its settings: sources, executors and the guard. Starts nothing."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ from spyderresp.service.sources.file import Followed, Positions, Stream
 from spyderresp.service.sources.sockets import LinesConnection, Listener, NetworkPlace, UnixPlace
 from spyderresp.service.trusted_files import privileged, untrusted_files, untrusted_reason
 
-# Settings of brokers into sources: what each client library is told.
+# Brokers: the settings of each client library.
 
 
-def broker_of(said: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
-    """Return a source out of a broker.
+def broker_of(source: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
+    """Return a source that reads from a broker.
 
     Raises:
         ImportError: its extra is not installed.
         SecretError: a secret or a certificate cannot be read.
     """
-    for path in files_of(said):
-        _look_at(path)
-    return (_kafka if said.kind == "kafka" else _nats)(said, settings, observer, counts)
+    for path in files_of(source):
+        _check_readable(path)
+    return (_kafka if source.kind == "kafka" else _nats)(source, settings, observer, counts)
 
 
-def _look_at(path: str) -> None:
-    """See that a file can be read: the libraries say only that something failed."""
+def _check_readable(path: str) -> None:
+    """Raise where a file cannot be read: the libraries would only report that something failed."""
     try:
         with open(path, "rb"):
             pass
@@ -59,80 +59,84 @@ def _look_at(path: str) -> None:
         raise SecretError(f"{path}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from None
 
 
-def files_of(said: BrokerSource) -> tuple[str, ...]:
-    """Return the files that say who a broker is, and who we are; secrets aside."""
-    tls, login = said.tls, said.login
+def files_of(source: BrokerSource) -> tuple[str, ...]:
+    """Return the files of certificates, keys and credentials for a broker, without files of secrets."""
+    tls, login = source.tls, source.login
     files = ([tls.authorities, tls.certificate, tls.key] if tls else []) + ([login.credentials] if login else [])
     return tuple(path for path in files if path is not None)
 
 
-def _kafka(said: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
+def _kafka(source: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
     with needs_extra("kafka", "reading from Kafka"):
         from spyderresp.service.sources.kafka import Kafka
     return Kafka(
-        f"kafka {','.join(said.servers)}/{','.join(said.names)}",
-        said.names,
-        librdkafka(said),
+        f"kafka {','.join(source.servers)}/{','.join(source.names)}",
+        source.names,
+        librdkafka(source),
         observer,
         counts,
-        group=said.group,
-        start="earliest" if said.start == "beginning" else "latest",
-        dead_letters=said.dead_letters,
-        session=said.patience,
+        group=source.group,
+        start="earliest" if source.start == "beginning" else "latest",
+        dead_letters=source.dead_letters,
+        session=source.patience,
         max_size=settings.max_body,
         max_events=settings.max_events,
         max_bytes=settings.max_bytes,
     )
 
 
-def librdkafka(said: BrokerSource) -> dict[str, Any]:
+def librdkafka(source: BrokerSource) -> dict[str, Any]:
     """Return librdkafka's settings of a connection.
 
     Raises:
         SecretError: a secret cannot be read.
     """
-    login, tls = said.login, said.tls
-    told: dict[str, Any] = {"bootstrap.servers": ",".join(said.servers)}
-    told["security.protocol"] = f"{'SASL_' if login else ''}{'SSL' if tls else 'PLAINTEXT'}"
+    login, tls = source.login, source.tls
+    options: dict[str, Any] = {"bootstrap.servers": ",".join(source.servers)}
+    options["security.protocol"] = f"{'SASL_' if login else ''}{'SSL' if tls else 'PLAINTEXT'}"
     if login is not None:
-        told |= {"sasl.mechanism": login.mechanism, "sasl.username": login.user, "sasl.password": _read(login.password)}
+        options |= {
+            "sasl.mechanism": login.mechanism,
+            "sasl.username": login.user,
+            "sasl.password": _read(login.password),
+        }
     if tls is not None:
         files = {
             "ssl.ca.location": tls.authorities,
             "ssl.certificate.location": tls.certificate,
             "ssl.key.location": tls.key,
         }
-        told |= {key: path for key, path in files.items() if path is not None}
-    return told
+        options |= {key: path for key, path in files.items() if path is not None}
+    return options
 
 
-def _nats(said: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
+def _nats(source: BrokerSource, settings: Settings, observer: ServiceObserver, counts: Counts) -> Source:
     with needs_extra("nats", "reading from NATS"):
         from spyderresp.service.sources import nats
-    login, tls = said.login, said.tls
-    told: dict[str, Any] = {"servers": [f"{'tls' if tls else 'nats'}://{server}" for server in said.servers]}
+    login, tls = source.login, source.tls
+    options: dict[str, Any] = {"servers": [f"{'tls' if tls else 'nats'}://{server}" for server in source.servers]}
     if login is not None:
         given = {"user": login.user, "password": _read(login.password), "token": _read(login.token)}
-        told |= {key: value for key, value in given.items() if value}
+        options |= {key: value for key, value in given.items() if value}
         if login.credentials is not None:
-            told["user_credentials"] = login.credentials
+            options["user_credentials"] = login.credentials
     if tls is not None:
         try:
-            told["tls"] = nats.client_tls_context(tls.authorities, tls.certificate, tls.key)
+            options["tls"] = nats.client_tls_context(tls.authorities, tls.certificate, tls.key)
         except OSError as error:
             raise SecretError(f"`tls`: {(error.strerror or str(error)).lower()}") from None
-    (stream,) = said.names
+    (stream,) = source.names
     return nats.Nats(
-        f"nats {','.join(said.servers)}/{stream}",
+        f"nats {','.join(source.servers)}/{stream}",
         stream,
-        told,
+        options,
         observer,
         counts,
-        consumer=said.group,
-        subject=said.subject,
-        start=said.start,
-        dead_letters=said.dead_letters,
-        wait=said.patience,
+        consumer=source.group,
+        subject=source.subject,
+        start=source.start,
+        dead_letters=source.dead_letters,
+        wait=source.patience,
         max_size=settings.max_body,
         max_events=settings.max_events,
         max_bytes=settings.max_bytes,
@@ -149,76 +153,76 @@ _INHERITED: Final = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 def guard_of(settings: Settings) -> Guard:
     """Return the guard."""
-    said = settings.guard
+    guard = settings.guard
     return Guard(
-        protection=said.protection,
-        limits=said.limits,
-        expiry=said.expiry,
-        kill_switch=said.kill_switch,
+        protection=guard.protection,
+        limits=guard.limits,
+        expiry=guard.expiry,
+        kill_switch=guard.kill_switch,
         mode=settings.mode,
-        cooldown=said.cooldown,
-        silences=said.silences,
+        cooldown=guard.cooldown,
+        silences=guard.silences,
     )
 
 
 def is_finite(source: SourceSettings) -> bool:
-    """Tell whether a source comes to an end by itself."""
+    """Return whether a source ends by itself."""
     return isinstance(source, StdinSource) or (isinstance(source, FileSource) and not source.follow)
 
 
 def executors_of(settings: Settings, installed: Installed) -> tuple[Executor, ...]:
-    """Return the executors that were named.
+    """Return the executors.
 
     Raises:
-        ConfigurationError: one cannot be made as it was set up.
+        ConfigurationError: one cannot be made with its settings.
     """
     findings = Findings()
-    made: list[Executor] = []
-    for said in settings.executors:
-        at = said.origin
+    executors: list[Executor] = []
+    for item in settings.executors:
+        at = item.origin
         try:
-            executor = installed.make(said.name, said.settings)
+            executor = installed.make(item.name, item.settings)
         except SecretError as error:
-            findings.add("SR612", f"`{said.name}`: {error}", at.source, at.start, at.end)
+            findings.add("SR612", f"`{item.name}`: {error}", at.source, at.start, at.end)
         except ExecutorError as error:
             findings.add("SR609", str(error), at.source, at.start, at.end)
         else:
-            if any(executor.name == other.name for other in made):
-                said_twice = f"two executors are called `{executor.name}`"
-                findings.add("SR609", said_twice, at.source, at.start, at.end, "give one of them another `name`")
-            made.append(executor)
+            if any(executor.name == other.name for other in executors):
+                duplicate = f"two executors are called `{executor.name}`"
+                findings.add("SR609", duplicate, at.source, at.start, at.end, "give one of them another `name`")
+            executors.append(executor)
     if findings.errors:
-        for executor in made:
+        for executor in executors:
             executor.close()
         raise ConfigurationError(tuple(findings.items))
-    return tuple(made)
+    return tuple(executors)
 
 
 def has_real_agent_actions(executors: Iterable[Executor]) -> bool:
-    """Tell whether any executor acts on processes or pods for real."""
+    """Return whether any executor acts on processes or pods for real."""
     return any(executor.actions - FLAGS and not getattr(executor, "dry", False) for executor in executors)
 
 
-def distrusted_policies(settings: Settings) -> Iterator[str]:
-    """Yield why the policies may not be believed, where this process can kill."""
+def untrusted_policies(settings: Settings) -> Iterator[str]:
+    """Yield why the policies cannot be trusted, where this process can kill."""
     if privileged():
         for path in settings.policies:
             yield from untrusted_files(path)
 
 
 def require_trusted_files(settings: Settings) -> None:
-    """See that a service that can kill believes only what nobody else can change, and nobody unknown.
+    """Check for a service that can kill: only root and this user can change its files, and senders authenticate.
 
     Raises:
-        ConfigurationError: it would.
+        ConfigurationError: others could change a file, or an unauthenticated sender could cause a kill.
     """
     if not privileged():
         return
-    reasons = list(distrusted_policies(settings))
+    reasons = list(untrusted_policies(settings))
     files = [settings.path, settings.journal, settings.kept_positions]
     for source in settings.sources:
         if isinstance(source, (FileSource, UnixSource)):
-            # A descriptor that was handed over is as good as standard input.
+            # An inherited descriptor is trusted like standard input.
             files.append(None if source.path.startswith(_INHERITED) else source.path)
         elif isinstance(source, NetworkSource):
             files += [source.token.file if source.token else None]
@@ -226,26 +230,27 @@ def require_trusted_files(settings: Settings) -> None:
         elif isinstance(source, BrokerSource):
             secrets = (source.login.password, source.login.token) if source.login else ()
             files += [*files_of(source), *(secret.file for secret in secrets if secret)]
-    reasons += [reason for path in files if path is not None and (reason := distrust_place(path)) is not None]
+    reasons += [reason for path in files if path is not None and (reason := untrusted_place(path)) is not None]
     help = "make root or this user its owner, and `chmod go-w` it"  # noqa: A001 - the field's name
     found = [diagnosed("SR613", reason, help) for reason in reasons]
     for source in settings.sources:
         if isinstance(source, NetworkSource) and not source.authenticated:
-            said = f"{source.protocol} {source.host}:{source.port}: senders need not show who they are"
-            found.append(diagnosed("SR610", said, "give it a `token`, or `tls` with `clients`"))
+            message = f"{source.protocol} {source.host}:{source.port}: senders need not authenticate"
+            found.append(diagnosed("SR610", message, "set `token`, or `tls` with `clients`"))
         elif isinstance(source, BrokerSource) and not source.authenticated:
-            said = f"{source.kind} {source.servers[0]}: the broker does not ask who connects: anybody may send events"
-            help = "log in, or give `tls` a `certificate`; `plain: true` where something else sees to it"  # noqa: A001
-            found.append(diagnosed("SR610", said, help))
+            where = f"{source.kind} {source.servers[0]}"
+            message = f"{where}: the broker does not authenticate clients, so anybody can send events"
+            help = "log in, or set `tls` with a `certificate`; or `plain: true` where something else authenticates"  # noqa: A001
+            found.append(diagnosed("SR610", message, help))
     if found:
         raise ConfigurationError(tuple(found))
 
 
 def require_journal(settings: Settings) -> None:
-    """See that what a broker delivers again is known: a service that kills remembers in a journal what it did.
+    """Check that a service that kills has a journal where a broker can deliver an event twice.
 
     Raises:
-        ConfigurationError: it would not.
+        ConfigurationError: there is none.
     """
     if settings.journal is None:
         help = "name one by `journal`, or `--journal PATH`"  # noqa: A001 - the field's name
@@ -258,8 +263,8 @@ def require_journal(settings: Settings) -> None:
             raise ConfigurationError(tuple(found))
 
 
-def distrust_place(path: str) -> str | None:
-    """Return why a file is not to be believed, be it there or to be made; None where it is."""
+def untrusted_place(path: str) -> str | None:
+    """Return why a file, existing or yet to be created, cannot be trusted; None where it can."""
     reason = untrusted_reason(path)
     if reason is not None and "no such file" in reason:
         return untrusted_reason(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
@@ -267,7 +272,7 @@ def distrust_place(path: str) -> str | None:
 
 
 def diagnosed(code: str, message: str, help: str = "") -> Diagnostic:
-    """Return a diagnostic about what has no text."""
+    """Return a diagnostic about a thing without a text; the message begins with its name and a colon."""
     findings = Findings()
     findings.about_path(code, message.partition(": ")[2] or message, message.partition(": ")[0], help)
     return findings.items[0]
@@ -275,14 +280,14 @@ def diagnosed(code: str, message: str, help: str = "") -> Diagnostic:
 
 @dataclass(frozen=True)
 class SourceFactory:
-    """What making sources needs beside their settings.
+    """Makes sources.
 
     Attributes:
         settings: of the whole service.
         positions: of followed files.
         observer: receives messages about followed files.
-        counts: counts what is turned away.
-        watch: looks at the service, for health and metrics.
+        counts: counts rejected deliveries.
+        watch: gives the state of the service, for health and metrics.
     """
 
     settings: Settings
@@ -297,38 +302,38 @@ class SourceFactory:
         Raises:
             ConfigurationError: an extra is missing, or a token cannot be read.
         """
-        return [self._source(said) for said in self.settings.sources]
+        return [self._source(source) for source in self.settings.sources]
 
-    def monitor(self, said: Monitor) -> Source:
-        """Return what answers about health and metrics; it takes no events."""
-        return self._http(said.host, said.port, "monitor {}", events=False)
+    def monitor(self, address: Monitor) -> Source:
+        """Return the listener for health and metrics; it takes no events."""
+        return self._http(address.host, address.port, "monitor {}", events=False)
 
-    def _source(self, said: SourceSettings) -> Source:
-        if isinstance(said, StdinSource):
+    def _source(self, source: SourceSettings) -> Source:
+        if isinstance(source, StdinSource):
             return Stream(None)
-        if isinstance(said, FileSource):
-            if said.follow:
-                return Followed(said.path, self.positions, self.observer, start=said.start)
-            return Stream(said.path)
-        if isinstance(said, UnixSource):
-            return self._listener(f"unix {said.path}", UnixPlace(said.path, said.mode), "unix", uids=said.uids)
-        if isinstance(said, BrokerSource):
-            return self._broker(said)
+        if isinstance(source, FileSource):
+            if source.follow:
+                return Followed(source.path, self.positions, self.observer, start=source.start)
+            return Stream(source.path)
+        if isinstance(source, UnixSource):
+            return self._listener(f"unix {source.path}", UnixPlace(source.path, source.mode), "unix", uids=source.uids)
+        if isinstance(source, BrokerSource):
+            return self._broker(source)
         token = None
-        if said.token is not None:
+        if source.token is not None:
             try:
-                token = read_secret(said.token, least=LEAST)
+                token = read_secret(source.token, least=LEAST)
             except SecretError as error:
-                raise ConfigurationError((diagnosed("SR612", f"{said.protocol} token: {error}"),)) from None
-        if said.protocol == "http":
-            return self._http(said.host, said.port, "http {}", token=token, source=said)
-        place = NetworkPlace(said.host, said.port)
-        return self._listener("tcp {}", place, "tcp", token=token, source=said)
+                raise ConfigurationError((diagnosed("SR612", f"{source.protocol} token: {error}"),)) from None
+        if source.protocol == "http":
+            return self._http(source.host, source.port, "http {}", token=token, source=source)
+        place = NetworkPlace(source.host, source.port)
+        return self._listener("tcp {}", place, "tcp", token=token, source=source)
 
-    def _broker(self, said: BrokerSource) -> Source:
-        where = f"{said.kind} {said.servers[0]}"
+    def _broker(self, source: BrokerSource) -> Source:
+        where = f"{source.kind} {source.servers[0]}"
         try:
-            return broker_of(said, self.settings, self.observer, self.counts)
+            return broker_of(source, self.settings, self.observer, self.counts)
         except ImportError as error:
             raise ConfigurationError((diagnosed("SR608", f"{where}: {error}"),)) from None
         except SecretError as error:
@@ -408,7 +413,7 @@ class SourceFactory:
         )
 
     def _pages(self) -> dict[bytes, Callable[[], tuple[int, str, bytes]]]:
-        """Return what is answered about health and figures, by path: status, type and body."""
+        """Return the pages for health and metrics by path: each returns status, type and body."""
         watch = self.watch
         try:
             from spyderresp.service import prometheus
@@ -422,7 +427,7 @@ class SourceFactory:
 
         def ready() -> tuple[int, str, bytes]:
             state = watch.state()
-            said = {
+            answer = {
                 "ready": state.ready and state.journal,
                 "accepting": state.ready,
                 "journal": state.journal,
@@ -430,7 +435,7 @@ class SourceFactory:
                 "policy_set": state.digest,
                 "waiting": state.waiting,
             }
-            return (200 if said["ready"] else 503), _JSON, json.dumps(said).encode()
+            return (200 if answer["ready"] else 503), _JSON, json.dumps(answer).encode()
 
         def figures() -> tuple[int, str, bytes]:
             if exposition is None:

@@ -1,225 +1,207 @@
-"""What a service is made of, as values: read from a configuration file, from the command line, or both."""
+"""The settings of a service as immutable values, and how each is checked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args
+
+from pydantic import AliasPath, BeforeValidator, Field, PlainValidator, TypeAdapter, ValidationInfo, WrapValidator
+from typing_extensions import TypedDict
 
 from spyderresp.decision.compiler import Defaults, NotIn
+from spyderresp.events.formats import BUILT_IN
 from spyderresp.execution.guards.circuit_breakers import Limits
 from spyderresp.execution.guards.guard import DEFAULT_KILL_SWITCH
 from spyderresp.execution.guards.silences import Silence
 from spyderresp.execution.protection import Protection
-from spyderresp.policies.diagnostics import Source
+from spyderresp.execution.steps import epoch_seconds
+from spyderresp.policies.diagnostics import quoted, suggestion
+from spyderresp.policies.vocabulary import ACTIONS, FALSE, FLAGS
+from spyderresp.service.config.executor_settings import ExecutorSettings, Origin, read_executor
+from spyderresp.service.config.source_settings import (
+    Address,
+    BrokerSource,
+    BrokerTls,
+    FileSource,
+    Login,
+    NetworkSource,
+    Secret,
+    SourceSettings,
+    StdinSource,
+    Tls,
+    UnixSource,
+    read_address,
+    read_source,
+)
+from spyderresp.service.config.values import (
+    Bool,
+    Count,
+    Keys,
+    Listed,
+    OptionalPath,
+    Path,
+    Seconds,
+    SettingError,
+    Several,
+    Size,
+    Texts,
+    choice,
+    of_kind,
+    path,
+    seconds,
+    text,
+    unknown_keys,
+)
 from spyderresp.service.intake import MAX_BYTES, MAX_EVENTS
 from spyderresp.service.service import DRAIN
 
+__all__ = (
+    "BrokerSource",
+    "BrokerTls",
+    "ExecutorSettings",
+    "FileSource",
+    "GuardSettings",
+    "Login",
+    "Monitor",
+    "NetworkSource",
+    "Origin",
+    "Secret",
+    "Settings",
+    "SourceSettings",
+    "StdinSource",
+    "Tls",
+    "UnixSource",
+)
+
 MAX_BODY: Final = 8 * 1024 * 1024
 MAX_NETWORK_LINE: Final = 1024 * 1024
+Monitor = Address
+
+# The guard. Its limits, protection and silences are values of `spyderresp.guards`, made from these.
 
 
-class PlainScalar(str):
-    """A text that its author did not quote: it may be meant as a number or a boolean."""
+class GuardLimits(TypedDict, total=False):
+    """The keys of ``guard.limits``."""
 
-    __slots__ = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """Where a secret stands: in a file, or in a variable of the environment. Exactly one is given."""
-
-    file: str | None = None
-    env: str | None = None
+    policy: Count
+    namespace: Count
+    overall: Count
+    window: Seconds
+    warm_up: Count
+    warm_up_seconds: Seconds
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files of a TLS listener.
-
-    Attributes:
-        certificate: its chain, PEM.
-        key: its private key, PEM.
-        clients: certificates of authorities, PEM; clients must have one that they signed. None: clients need none.
-    """
-
-    certificate: str
-    key: str
-    clients: str | None = None
+def _absolute(value: Any) -> str:
+    word = text(value)
+    if not word.startswith("/"):
+        raise SettingError("SR605", f"`{{key}}` are absolute paths, not {quoted(word)}")
+    return word
 
 
-@dataclass(frozen=True, slots=True)
-class StdinSource:
-    """Standard input."""
+_AbsolutePaths = Annotated[tuple[Annotated[str, PlainValidator(_absolute)], ...], Listed]
 
 
-@dataclass(frozen=True, slots=True)
-class FileSource:
-    """A file.
-
-    Attributes:
-        path: the file.
-        follow: whether to stay and wait for more.
-        start: where to begin in a followed file of which no position is kept.
-    """
-
-    path: str
-    follow: bool = False
-    start: Literal["beginning", "end"] = "beginning"
+def _user(value: Any) -> int | str:
+    word = text(value)
+    return int(word) if word.isdigit() else word
 
 
-@dataclass(frozen=True, slots=True)
-class UnixSource:
-    """A Unix socket.
+class Protect(TypedDict, total=False):
+    """The keys of ``guard.protect``."""
 
-    Attributes:
-        path: the socket.
-        uids: who may send; None: the service's own user, and root.
-        mode: the permissions of the socket.
-    """
-
-    path: str
-    uids: frozenset[int] | None = None
-    mode: int = 0o600
+    executables: _AbsolutePaths
+    cgroups: _AbsolutePaths
+    users: Annotated[frozenset[Annotated[int | str, PlainValidator(_user)]], Listed]
+    namespaces: Annotated[frozenset[Annotated[str, PlainValidator(text)]], Listed]
 
 
-@dataclass(frozen=True, slots=True)
-class NetworkSource:
-    """An address that events are sent to.
-
-    Attributes:
-        protocol: ``http``, or ``tcp`` for JSON lines.
-        host: a name or an address.
-        port: 0: any that is free.
-        token: what senders must show; None: nothing.
-        tls: None: in the clear.
-        plain: whether a token may cross a network in the clear.
-    """
-
-    protocol: Literal["http", "tcp"]
-    host: str
-    port: int
-    token: Secret | None = None
-    tls: Tls | None = None
-    plain: bool = False
-
-    @property
-    def authenticated(self) -> bool:
-        """Whether senders must show who they are."""
-        return self.token is not None or (self.tls is not None and self.tls.clients is not None)
+def _time(value: Any) -> float:
+    word = text(value)
+    result = epoch_seconds(float(word)) if word.isascii() and word.isdigit() else epoch_seconds(word)
+    if result is None:
+        example = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(0))
+        raise SettingError("SR615", f"{quoted(word)} is no time", f"write it as `{example}`, or in seconds since then")
+    return result
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """What is shown to a broker.
-
-    Attributes:
-        user: a name, with ``password``; None: there is none.
-        password: goes with it.
-        mechanism: how both are shown: Kafka's SASL mechanism.
-        token: instead of both.
-        credentials: a file of NATS credentials, instead of both.
-    """
-
-    user: str | None = None
-    password: Secret | None = None
-    mechanism: str = "SCRAM-SHA-512"
-    token: Secret | None = None
-    credentials: str | None = None
+def _action(value: Any) -> str:
+    word = text(value)
+    if word not in ACTIONS:
+        raise SettingError("SR605", f"unknown action {quoted(word)}", suggestion(word, tuple(ACTIONS)))
+    return word
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerTls:
-    """Files of a TLS connection to a broker.
+class SilenceKeys(TypedDict, total=False):
+    """The keys of one of ``guard.silences``."""
 
-    Attributes:
-        authorities: certificates of authorities, PEM, one of which signed the broker's; None: those of the system.
-        certificate: our own chain, PEM; None: we show none.
-        key: its private key, PEM.
-    """
-
-    authorities: str | None = None
-    certificate: str | None = None
-    key: str | None = None
+    match: Annotated[dict[str, Texts], BeforeValidator(lambda value: of_kind(value, dict, "mapping"))]
+    until: Annotated[float, PlainValidator(_time)]
+    reason: Annotated[str, PlainValidator(text)]
+    actions: Annotated[frozenset[Annotated[str, PlainValidator(_action)]], Listed]
 
 
-@dataclass(frozen=True, slots=True)
-class BrokerSource:
-    """Events out of a broker.
-
-    Attributes:
-        kind: of broker.
-        servers: where to find it, each ``HOST:PORT``.
-        names: Kafka: the topics; NATS: the stream, alone.
-        group: Kafka: the consumer group; NATS: the durable consumer.
-        dead_letters: the topic or subject that what cannot be decided goes to.
-        start: where to begin where the group is new.
-        patience: Kafka: for how many seconds the group waits for a member that is silent; NATS: for how many the server
-            waits for an acknowledgement; of a consumer that is there already its own.
-        subject: NATS: which subjects of the stream; None: all.
-        login: None: nothing is shown.
-        tls: None: in the clear.
-        plain: whether something else encrypts the connection, and knows who is at its ends.
-    """
-
-    kind: Literal["kafka", "nats"]
-    servers: tuple[str, ...]
-    names: tuple[str, ...]
-    dead_letters: str
-    group: str = "spyderresp"
-    start: Literal["beginning", "end"] = "beginning"
-    patience: float = 45.0
-    subject: str | None = None
-    login: Login | None = None
-    tls: BrokerTls | None = None
-    plain: bool = False
-
-    @property
-    def authenticated(self) -> bool:
-        """Whether the broker is shown who connects, or something else knows it."""
-        return self.login is not None or (self.tls is not None and self.tls.certificate is not None) or self.plain
+def _check_silence(mapping: dict[str, Any]) -> Iterator[SettingError]:
+    match = mapping.get("match")
+    if isinstance(match, dict):
+        try:
+            Silence({key: tuple(item) if isinstance(item, list) else item for key, item in match.items()}, 0.0)
+        except (ValueError, TypeError) as error:
+            yield SettingError("SR615", str(error), loc=("match",))
 
 
-SourceSettings = StdinSource | FileSource | UnixSource | NetworkSource | BrokerSource
+GUARD_LIMITS: Final = tuple(GuardLimits.__annotations__)
+PROTECT: Final = tuple(Protect.__annotations__)
+SILENCE: Final = tuple(SilenceKeys.__annotations__)
+_LIMITS: Final = TypeAdapter(Annotated[GuardLimits, WrapValidator(Keys("`limits`", GUARD_LIMITS))])
+_PROTECT: Final = TypeAdapter(Annotated[Protect, WrapValidator(Keys("`protect`", PROTECT))])
+_SILENCE: Final = TypeAdapter(
+    Annotated[SilenceKeys, WrapValidator(Keys("a silence", SILENCE, ("match", "until"), _check_silence))]
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Monitor:
-    """An address for health and metrics."""
-
-    host: str
-    port: int
+def _limits(value: Any) -> Limits:
+    return Limits(**_LIMITS.validate_python(value))
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where something was said, for messages: a part of a text."""
-
-    source: Source
-    start: int
-    end: int
+def _protection(value: Any) -> Protection:
+    """Return the default protection with what is named in addition."""
+    return Protection().including(**_PROTECT.validate_python(value))
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorSettings:
-    """An executor by name, with its settings, and where that was said."""
+def _silence(value: Any) -> Silence:
+    keys: dict[str, Any] = {"actions": FLAGS, **_SILENCE.validate_python(value)}
+    return Silence(**keys)
 
-    name: str
-    settings: Mapping[str, Any]
-    origin: Origin
+
+def _kill_switch(value: Any, info: ValidationInfo) -> str | None:
+    return None if text(value).lower() in FALSE else path(value, info)
 
 
 @dataclass(frozen=True, slots=True)
 class GuardSettings:
     """As of ``spyderresp.guards.Guard``."""
 
-    protection: Protection = field(default_factory=Protection)
-    limits: Limits = field(default_factory=Limits)
-    expiry: float = 60.0
-    kill_switch: str | None = DEFAULT_KILL_SWITCH
-    cooldown: float = 0.0
-    silences: tuple[Silence, ...] = ()
+    protection: Annotated[Protection, PlainValidator(_protection), Field(validation_alias="protect")] = field(
+        default_factory=Protection
+    )
+    limits: Annotated[Limits, PlainValidator(_limits)] = field(default_factory=Limits)
+    expiry: Seconds = 60.0
+    kill_switch: Annotated[str | None, PlainValidator(_kill_switch)] = DEFAULT_KILL_SWITCH
+    cooldown: Seconds = 0.0
+    silences: Annotated[tuple[Annotated[Silence, PlainValidator(_silence)], ...], Listed] = ()
+
+
+# The whole service.
+
+GUARD: Final = ("expiry", "kill_switch", "cooldown", "limits", "protect", "silences")
+KEYS: Final = (
+    *("policies", "strict", "defaults", "not_in", "mode", "form", "events", "executors", "guard", "journal"),
+    *("positions", "watch", "monitor", "limits", "drain", "spans"),
+)
+LIMITS: Final = ("events", "bytes", "body", "line", "connections", "patience")
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,36 +224,56 @@ class Settings:
         max_body: the most bytes of an HTTP body.
         max_line: the most bytes of a line that comes over a socket.
         max_connections: how many senders may be connected at once, for each address.
-        patience: for how many seconds a sender may take over a request.
-        drain: for how many seconds, once told to stop, what was accepted may still take.
+        patience: how many seconds a request may take.
+        drain: how many seconds the service may take to finish what was accepted, after a signal to end.
         spans: whether OpenTelemetry spans are made.
         path: of the configuration file, or None.
     """
 
-    policies: tuple[str, ...] = ()
-    strict: bool = False
-    defaults: Defaults = "always"
-    not_in: NotIn = "kubernetes"
-    mode: Literal["audit"] | None = None
-    form: str | None = None
-    sources: tuple[SourceSettings, ...] = ()
-    executors: tuple[ExecutorSettings, ...] = ()
-    guard: GuardSettings = field(default_factory=GuardSettings)
-    journal: str | None = None
-    positions: str | None = None
-    watch: bool = True
-    monitor: Monitor | None = None
-    max_events: int = MAX_EVENTS
-    max_bytes: int = MAX_BYTES
-    max_body: int = MAX_BODY
-    max_line: int = MAX_NETWORK_LINE
-    max_connections: int = 256
-    patience: float = 30.0
-    drain: float = DRAIN
-    spans: bool = False
+    policies: Annotated[tuple[Path, ...], Listed] = ()
+    strict: Bool = False
+    defaults: Annotated[Defaults, PlainValidator(choice(get_args(Defaults)))] = "always"
+    not_in: Annotated[NotIn, PlainValidator(choice(get_args(NotIn)))] = "kubernetes"
+    mode: Annotated[Literal["audit"] | None, PlainValidator(choice(("audit",)))] = None
+    form: Annotated[str | None, PlainValidator(choice(BUILT_IN.names))] = None
+    sources: Annotated[
+        tuple[Annotated[SourceSettings, PlainValidator(read_source)], ...], Listed, Field(validation_alias="events")
+    ] = ()
+    executors: Annotated[tuple[Annotated[ExecutorSettings, PlainValidator(read_executor)], ...], Listed] = ()
+    guard: Annotated[GuardSettings, WrapValidator(Keys("`guard`", GUARD))] = field(default_factory=GuardSettings)
+    journal: OptionalPath = None
+    positions: OptionalPath = None
+    watch: Bool = True
+    monitor: Annotated[Monitor | None, PlainValidator(read_address)] = None
+    max_events: Annotated[Several, Field(validation_alias=AliasPath("limits", "events"))] = MAX_EVENTS
+    max_bytes: Annotated[Size, Field(validation_alias=AliasPath("limits", "bytes"))] = MAX_BYTES
+    max_body: Annotated[Size, Field(validation_alias=AliasPath("limits", "body"))] = MAX_BODY
+    max_line: Annotated[Size, Field(validation_alias=AliasPath("limits", "line"))] = MAX_NETWORK_LINE
+    max_connections: Annotated[Several, Field(validation_alias=AliasPath("limits", "connections"))] = 256
+    patience: Annotated[
+        float, PlainValidator(seconds(0.1)), Field(validation_alias=AliasPath("limits", "patience"))
+    ] = 30.0
+    drain: Seconds = DRAIN
+    spans: Bool = False
     path: str | None = None
 
     @property
     def kept_positions(self) -> str | None:
         """Where positions are kept, or None where they are not."""
         return self.positions or (None if self.journal is None else f"{os.fspath(self.journal)}.positions")
+
+
+def _check_limits(mapping: dict[str, Any]) -> Iterable[SettingError]:
+    if "limits" not in mapping:
+        return
+    try:
+        limits = of_kind(mapping["limits"], dict, "mapping")
+    except SettingError as fault:
+        fault.loc = ("limits",)
+        yield fault
+    else:
+        yield from unknown_keys(limits, "`limits`", LIMITS, "limits")
+
+
+#: Makes settings from the mapping of a configuration, in which every scalar is a text.
+SETTINGS: Final = TypeAdapter(Annotated[Settings, WrapValidator(Keys("the configuration", KEYS, check=_check_limits))])
