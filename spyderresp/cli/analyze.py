@@ -1,4 +1,4 @@
-"""``spyderresp analyze``: what is certain about a policy set, each answer with an event that shows it."""
+"""``spyderresp analyze``: exact answers about a policy set, each with an example event."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ without --reach it says what can never fire, what others cover, what always is s
 there twice; with --reach, which actions can touch such events: all questions together describe them, values are globs
 
 exit codes: 0 nothing to say, or disjoint; 1 answers; 2 a policy cannot be read; 3 wrong usage"""
-#: What `--reach` asks about unless told otherwise: whatever acts on a process or a pod.
+#: The default of `--action`: all actions on a process or a pod.
 _AGENT_ACTIONS: Final = tuple(action for action, stage in STAGES.items() if stage)
 
 
@@ -74,11 +74,12 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     if args.compare is not None:
         answers = [_compared(args, policies)]
     else:
-        found = analysis.answers() if question is None else analysis.reaching(question, args.action or _AGENT_ACTIONS)
-        answers = list(found)
+        answers = list(
+            analysis.answers() if question is None else analysis.reaching(question, args.action or _AGENT_ACTIONS)
+        )
     if args.format == "json":
-        said = {"version": 1, "digest": policies.digest, "answers": [answer.to_dict() for answer in answers]}
-        streams.write(json.dumps(said, indent=2))
+        data = {"version": 1, "digest": policies.digest, "answers": [answer.to_dict() for answer in answers]}
+        streams.write(json.dumps(data, indent=2))
     else:
         _text(answers, len(policies), streams, asked=question is not None)
     return 1 if any(answer.kind != "disjoint" for answer in answers) else 0
@@ -113,9 +114,9 @@ def _asked(text: str) -> EventRegion:
 
 def _text(answers: Iterable[Answer], count: int, streams: Streams, *, asked: bool) -> None:
     paint = streams.paint()
-    said = 0
+    shown = 0
     for answer in answers:
-        said += 1
+        shown += 1
         where = paint("bold", safe(str(answer.location)))
         about = f"{answer.policy}: {answer.subject}" if answer.subject else answer.policy
         kind = paint("blue" if answer.kind == "not-decided" else "yellow", answer.kind)
@@ -124,7 +125,7 @@ def _text(answers: Iterable[Answer], count: int, streams: Streams, *, asked: boo
             streams.write(f"  shown by {json.dumps(answer.event)}")
         streams.write("")
     policies = "1 policy" if count == 1 else f"{count:,} policies"
-    what = plural(said, "answer")
-    if not said:
+    what = plural(shown, "answer")
+    if not shown:
         what = "no action can touch such an event" if asked else "nothing to say"
-    streams.write(paint("green" if not said else "yellow", f"analyzed {policies}: {what}"))
+    streams.write(paint("green" if not shown else "yellow", f"analyzed {policies}: {what}"))

@@ -1,4 +1,4 @@
-"""``spyderresp certify``: a proof that the index decides these very policies as the specification does."""
+"""``spyderresp certify``: proves that the compiled index decides the given policies as the specification does."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     compiled = compile_policies(policies, Options(args.defaults, args.not_in))
     statements = list(certify(compiled, reference.Options(args.defaults, args.not_in)))
     if args.format == "json":
-        said = {
+        data = {
             "version": 1,
             "digest": policies.digest,
             "defaults": args.defaults,
             "not_in": args.not_in,
             "statements": [statement.to_dict() for statement in statements],
         }
-        streams.write(json.dumps(said, indent=2))
+        streams.write(json.dumps(data, indent=2))
     else:
         _text(statements, policies.digest, streams)
     return 1 if any(statement.verdict == "refuted" for statement in statements) else 0
@@ -73,7 +73,9 @@ def _text(statements: list[Statement], digest: str, streams: Streams) -> None:
         if statement.event is not None:
             streams.write(f"  decided differently: {json.dumps(statement.event)}")
     counts: Counter[str] = Counter(statement.verdict for statement in statements)
-    said = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in _COLOURS if counts[verdict])
+    totals = ", ".join(f"{counts[verdict]:,} {verdict}" for verdict in _COLOURS if counts[verdict])
     compared = sum(statement.checked for statement in statements)
     worst = next(verdict for verdict in ("refuted", "not-decided", "proven") if counts[verdict])
-    streams.write(paint(_COLOURS[worst], f"certified {digest[:19]}: {said}; {compared:,} verdicts and events compared"))
+    streams.write(
+        paint(_COLOURS[worst], f"certified {digest[:19]}: {totals}; {compared:,} verdicts and events compared")
+    )

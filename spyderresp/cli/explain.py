@@ -47,7 +47,7 @@ def _policy(policy: PolicyReason, paint: Paint) -> Iterator[str]:
 
 def _entry(entry: EntryReason, paint: Paint) -> Iterator[str]:
     mark = paint("green", "+") if entry.fired else paint("dim", "-")
-    # Where there are clauses to show, they say why.
+    # If there are clauses to show, they give the reason.
     reason = entry.reason if not entry.selectors else "fired" if entry.fired else "did not fire"
     yield f"  {mark} {entry.section}[{entry.index}] {entry.action}: {safe(f'{reason} ({entry.location})')}"
     for selector in entry.selectors:
@@ -56,11 +56,11 @@ def _entry(entry: EntryReason, paint: Paint) -> Iterator[str]:
 
 def _selector(selector: SelectorReason, deciding: ClauseReason | None, indent: str, paint: Paint) -> Iterator[str]:
     if selector.status == "absent":
-        said = f"the event has no such object ({selector.location})"
-        yield f"{indent}{_verdict(False, paint)} {selector.selector}: {safe(said)}"
+        message = f"the event has no such object ({selector.location})"
+        yield f"{indent}{_verdict(False, paint)} {selector.selector}: {safe(message)}"
     elif selector.status == "excused":
-        said = "the event has none, and by its attribution the detector has checked it"
-        yield f"{indent}{_verdict(True, paint)} {selector.selector}: {said}"
+        message = "the event has none, and by its attribution the detector has checked it"
+        yield f"{indent}{_verdict(True, paint)} {selector.selector}: {message}"
     for clause in selector.clauses:
         where = "" if clause.holds else f" ({'decides: ' if clause is deciding else ''}{clause.location})"
         yield f"{indent}{_verdict(clause.holds, paint)} {safe(f'{selector.selector}: {clause_text(clause)}{where}')}"

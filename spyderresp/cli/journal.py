@@ -1,4 +1,4 @@
-"""``spyderresp journal``: shows what was done and refused, and verifies that nobody changed it."""
+"""``spyderresp journal``: shows what was done and refused, and verifies that the journal was not altered."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spyderresp.journal.queries import JournalReader
 from spyderresp.journal.verification import verify
 from spyderresp.policies.vocabulary import FLAGS
 
-# A journal as text, for the person who was woken by it.
+# A journal as text.
 
 _COLOURS: Final = {
     "done": "green",
@@ -36,105 +36,107 @@ _COLOURS: Final = {
 _INDENT: Final = " " * 22
 _LABEL: Final = 14
 _FACTS: Final = 6
-#: How many digits of a step's key are shown: enough to tell it from others.
+#: The number of digits of a step's key that are shown; enough to identify it.
 SHOWN: Final = 12
-# Texts about a process are made for the actions on one.
+# `said_of` describes a process only for an action on a process.
 _OF_A_PROCESS: Final = "agentKillProcess"
 
 
 def moment(seconds: float) -> str:
-    """Return a time as people read it."""
+    """Return a time in the form ``2026-11-24T01:02:03Z``."""
     try:
         return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
     except (ValueError, OverflowError, OSError):
         return str(seconds)
 
 
-def step_text(time: float, step: Step, told: Mapping[str, Any], paint: Paint) -> str:
-    """Return what became of a step.
+def step_text(time: float, step: Step, body: Mapping[str, Any], paint: Paint) -> str:
+    """Return the lines about a step and its outcome.
 
     Args:
-        time: when, in epoch seconds.
+        time: the time of the outcome in epoch seconds.
         step: the step.
-        told: the body of its outcome's entry; for an open one ``{"outcome": "open"}``.
+        body: the body of the outcome's entry; ``{"outcome": "open"}`` for an open step.
         paint: the colours.
     """
-    status = str(told["outcome"])
+    status = str(body["outcome"])
     label = paint(_COLOURS.get(status, "dim"), f"{safe(status):<{_LABEL}}")
-    return "\n".join([f"{moment(time)}  {label}{safe(_what(step))}", *_more(step, told, paint)])
+    return "\n".join([f"{moment(time)}  {label}{safe(_what(step))}", *_more(step, body, paint)])
 
 
 def bare_text(entry: Entry, paint: Paint) -> str:
-    """Return an outcome whose beginning is in a segment that is not here, on one line."""
-    told = entry.body
-    label = paint(_COLOURS.get(told["outcome"], "dim"), f"{safe(told['outcome']):<{_LABEL}}")
-    said = f"{told['action']} for event {told['event']}, by {', '.join(told['policies'])}: {told.get('reason', '')}"
-    return f"{moment(entry.time)}  {label}{safe(said)}\n{_INDENT}{paint('dim', f'step {safe(str(entry.key)[:SHOWN])}')}"
+    """Return the lines about an outcome whose intent is in a missing segment."""
+    body = entry.body
+    label = paint(_COLOURS.get(body["outcome"], "dim"), f"{safe(body['outcome']):<{_LABEL}}")
+    summary = f"{body['action']} for event {body['event']}, by {', '.join(body['policies'])}: {body.get('reason', '')}"
+    return (
+        f"{moment(entry.time)}  {label}{safe(summary)}\n{_INDENT}{paint('dim', f'step {safe(str(entry.key)[:SHOWN])}')}"
+    )
 
 
 def _what(step: Step) -> str:
     if step.action in FLAGS:
-        said = step.parameters
+        parameters = step.parameters
         about = "" if step.value("process.pid") is None else f" about {said_of(replace(step, action=_OF_A_PROCESS))}"
-        return f"{step.action} {said.get('severity', '')}{about}"
+        return f"{step.action} {parameters.get('severity', '')}{about}"
     if step.action == UNDO:
         return f"{UNDO} of step {step.parameters.get('of')!s:.{SHOWN}}: {said_of(replace(step, action=_OF_A_PROCESS))}"
     more = "".join(f" {name}={value}" for name, value in step.items)
     return f"{step.action}{more} {said_of(step)}"
 
 
-def _more(step: Step, told: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    reason = ": ".join(str(told[key]) for key in ("rule", "reason") if told.get(key))
+def _more(step: Step, body: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    reason = ": ".join(str(body[key]) for key in ("rule", "reason") if body.get(key))
     if reason:
         yield f"{_INDENT}{safe(reason)}"
     for source in step.sources:
         where = f"{source.policy}, {source.section}[{source.index}], {source.location}"
         yield f"{_INDENT}{paint('dim', 'by')} {safe(where)}"
-    said = [f"event {step.event}" if step.event is not None else "event without an id"]
+    text_parts = [f"event {step.event}" if step.event is not None else "event without an id"]
     host = step.value("machine.hostname") or step.value("machine.uid")
-    said += [f"on {host}"] if host else []
-    said += [f"by way of {told['executor']}"] if told.get("executor") else []
-    yield f"{_INDENT}{paint('dim', safe(', '.join(said)))}"
-    details = told.get("details")
+    text_parts += [f"on {host}"] if host else []
+    text_parts += [f"executor {body['executor']}"] if body.get("executor") else []
+    yield f"{_INDENT}{paint('dim', safe(', '.join(text_parts)))}"
+    details = body.get("details")
     if isinstance(details, Mapping):
         for name, value in list(details.items())[:_FACTS]:
-            text = ", ".join(f"{key} {held}" for key, held in value.items()) if isinstance(value, Mapping) else value
+            text = ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, Mapping) else value
             yield f"{_INDENT}{paint('dim', safe(f'{name}: {text}'))}"
     yield f"{_INDENT}{paint('dim', f'step {safe(step.key[:SHOWN])}')}"
 
 
 def entry_text(entry: Entry, paint: Paint) -> str:
-    """Return an entry that is of no step, on one line."""
-    told = entry.body
-    colour, said = _said(entry.kind, told)
-    return f"{moment(entry.time)}  {paint(colour, f'{safe(entry.kind):<{_LABEL}}')}{safe(said)}"
+    """Return the line about an entry that belongs to no step."""
+    body = entry.body
+    colour, summary = _entry_summary(entry.kind, body)
+    return f"{moment(entry.time)}  {paint(colour, f'{safe(entry.kind):<{_LABEL}}')}{safe(summary)}"
 
 
-def _said(kind: str, told: Mapping[str, Any]) -> tuple[str, str]:
+def _entry_summary(kind: str, body: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "start":
-        beside = " beside the one that holds it" if told.get("guest") else ""
-        return "dim", f"process {told['process']} opened the journal{beside}, release {told['version']}"
+        beside = " while another process owned it" if body.get("guest") else ""
+        return "dim", f"process {body['process']} opened the journal{beside}, release {body['version']}"
     if kind == "stop":
-        return "dim", "it was closed"
+        return "dim", "the journal was closed"
     if kind == "clock":
-        return "yellow", f"the wall clock jumped by {told['seconds']:+} s"
+        return "yellow", f"the wall clock jumped by {body['seconds']:+} s"
     if kind == "policies":
-        where = ", ".join(told["paths"])
-        if told["reason"]:
-            return "red", f"{where}: turned down: {told['reason']}"
-        return "dim", f"{told['policies']} of {where}, digest {told['digest']}"
+        where = ", ".join(body["paths"])
+        if body["reason"]:
+            return "red", f"{where}: rejected: {body['reason']}"
+        return "dim", f"{body['policies']} of {where}, digest {body['digest']}"
     if kind == "delivery":
-        return "dim", f"`{told['sink']}` took {plural(len(told['flags']), 'flag')}"
+        return "dim", f"`{body['sink']}` accepted {plural(len(body['flags']), 'flag')}"
     if kind == "dead_letter":
-        return "red", f"`{told['sink']}` will never take flag {told['record'].get('id')}: {told['reason']}"
-    lost = sum(told["outcomes"].values())
-    return "red", f"{plural(lost, 'outcome')} of steps that were never begun could not be kept: {told['outcomes']}"
+        return "red", f"`{body['sink']}` will never take flag {body['record'].get('id')}: {body['reason']}"
+    dropped = sum(body["outcomes"].values())
+    return "red", f"{plural(dropped, 'outcome')} of steps without an intent were dropped: {body['outcomes']}"
 
 
 _ENDINGS: Final = ("outcome", "settled")
 _AGO: Final = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-# What each command alone takes: option, attribute, what it is where it is not given.
+# The options that only one of the commands accepts: option and attribute.
 _OWN: Final = {
     "show": (("--event", "event"), ("--policy", "policy"), ("--since", "since")),
     "verify": (("--expect", "expect"), ("--archived", "archived")),
@@ -145,7 +147,7 @@ examples:
   spyderresp journal show journal.sqlite --policy web-containers --format json
   spyderresp journal verify journal.sqlite
 
-both read along while a service writes, and go through all older segments
+both work while a service writes, and read all older segments
 
 exit codes: 0 fine; 1 `verify` found something altered, missing or moved; 3 wrong usage, or it cannot be read"""
 
@@ -154,8 +156,8 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "journal",
-        help="show a journal, or verify that nobody changed it",
-        description="show what was done and what was refused, and why; or verify that nobody changed the journal",
+        help="show a journal, or verify that it was not altered",
+        description="show what was done and what was refused, and why; or verify that the journal was not altered",
         epilog=_EPILOG,
     )
     parser.add_argument("what", choices=tuple(_OWN), help="what to do")
@@ -186,87 +188,87 @@ def _show(args: argparse.Namespace, streams: Streams) -> int:
     since = _since(args.since)
     paint = streams.paint()
     with JournalReader(args.path) as reader:
-        chosen = _Chosen(args.event, args.policy)
+        selected = _StepFilter(args.event, args.policy)
         for entry in reader.entries(missing=True):
-            text = _shown(entry, chosen, since, None if args.format == "json" else paint)
+            text = _entry_output(entry, selected, since, None if args.format == "json" else paint)
             if text is not None:
                 streams.write(text)
         if args.format == "text":
-            for moment, step in chosen.open():
+            for moment, step in selected.open():
                 if moment >= since:
                     streams.write(step_text(moment, step, {"outcome": "open", "reason": _OPEN}, paint))
     return 0
 
 
-def _shown(entry: Entry, chosen: _Chosen, since: float, paint: Paint | None) -> str | None:
-    """Return an entry as it is shown, as JSON where there is no paint; None where it is not."""
+def _entry_output(entry: Entry, selected: _StepFilter, since: float, paint: Paint | None) -> str | None:
+    """Return the output for an entry: JSON if ``paint`` is None, else text. None if the entry is not shown."""
     try:
-        wanted = chosen(entry) and entry.time >= since
-        text = None if not wanted else _json(entry) if paint is None else _text(entry, chosen, paint)
-        chosen.forget(entry)
+        is_selected = selected(entry) and entry.time >= since
+        text = None if not is_selected else _json(entry) if paint is None else _text(entry, selected, paint)
+        selected.forget(entry)
     except (KeyError, TypeError, ValueError):
         if paint is None:
             return _json(entry, readable=False)
-        return f"entry {entry.seq} cannot be read; `spyderresp journal verify` says more"
+        return f"entry {entry.seq} cannot be read; `spyderresp journal verify` gives details"
     return text
 
 
-_OPEN: Final = "begun, and what became of it is not known: under way, or checked when the service starts"
+_OPEN: Final = "begun, outcome not recorded yet: under way, or checked at the next start of the service"
 
 
 @dataclass
-class _Chosen:
-    """Follows steps through the entries, and tells which were asked for."""
+class _StepFilter:
+    """Tracks the steps of the entries and selects entries by event and policy."""
 
     event: str | None
     policy: str | None
     steps: dict[str, Step] = field(default_factory=dict)
-    begun: dict[str, float] = field(default_factory=dict)
+    open_since: dict[str, float] = field(default_factory=dict)
 
     def __call__(self, entry: Entry) -> bool:
         if entry.key is None:
             return self.event is None and self.policy is None
-        told = entry.body
-        if "step" in told:
-            self.steps[entry.key] = Step.from_dict(told["step"])
+        body = entry.body
+        if "step" in body:
+            self.steps[entry.key] = Step.from_dict(body["step"])
         if entry.kind == "intent":
-            self.begun[entry.key] = entry.time
+            self.open_since[entry.key] = entry.time
         elif entry.kind == "outcome":
-            self.begun.pop(entry.key, None)
-        return self._wants(entry.key, told)
+            self.open_since.pop(entry.key, None)
+        return self._wants(entry.key, body)
 
-    def _wants(self, key: str, told: dict[str, Any]) -> bool:
+    def _wants(self, key: str, body: dict[str, Any]) -> bool:
         step = self.steps.get(key)
-        event, policies = (step.event, step.policies) if step else (told.get("event"), told.get("policies", ()))
+        event, policies = (step.event, step.policies) if step else (body.get("event"), body.get("policies", ()))
         return (self.event is None or str(event) == self.event) and (self.policy is None or self.policy in policies)
 
     def forget(self, entry: Entry) -> None:
-        """Let go of a step that has ended; an action that was accepted has another outcome to come."""
-        if entry.key is not None and entry.kind in _ENDINGS and entry.key not in self.begun:
-            told = entry.body
-            if told["outcome"] != "accepted" or told["action"] in FLAGS:
+        """Drop the state of a step that has ended. An accepted agent action stays: its final outcome follows."""
+        if entry.key is not None and entry.kind in _ENDINGS and entry.key not in self.open_since:
+            body = entry.body
+            if body["outcome"] != "accepted" or body["action"] in FLAGS:
                 self.steps.pop(entry.key, None)
 
     def open(self) -> Iterator[tuple[float, Step]]:
-        """Yield the steps that were begun and have no outcome, and when they were."""
-        for key, moment in self.begun.items():
+        """Yield the selected steps without an outcome, each after the time when it was begun."""
+        for key, moment in self.open_since.items():
             if self._wants(key, {}):
                 yield moment, self.steps[key]
 
 
-def _text(entry: Entry, chosen: _Chosen, paint: Paint) -> str | None:
+def _text(entry: Entry, selected: _StepFilter, paint: Paint) -> str | None:
     if entry.kind in ("intent", "delivery"):
         return None
     if entry.kind not in _ENDINGS:
         return entry_text(entry, paint)
-    step = chosen.steps.get(str(entry.key))
+    step = selected.steps.get(str(entry.key))
     return bare_text(entry, paint) if step is None else step_text(entry.time, step, entry.body, paint)
 
 
 def _json(entry: Entry, *, readable: bool = True) -> str:
-    """Return an entry as a line of JSON; the body of one that cannot be read is its text."""
-    said = {"seq": entry.seq, "time": entry.time, "kind": entry.kind, "key": entry.key, "hash": entry.hash}
-    return json.dumps({**said, "body": entry.body if readable else str(entry.text)}, separators=(",", ":"))
+    """Return an entry as a line of JSON. For an entry that cannot be read, ``body`` is the stored text."""
+    data = {"seq": entry.seq, "time": entry.time, "kind": entry.kind, "key": entry.key, "hash": entry.hash}
+    return json.dumps({**data, "body": entry.body if readable else str(entry.text)}, separators=(",", ":"))
 
 
 def _since(text: str | None) -> float:
@@ -276,32 +278,33 @@ def _since(text: str | None) -> float:
     seconds = time.time() - int(ago[1]) * _SECONDS[ago[2]] if ago else epoch_seconds(text)
     if seconds is None:
         raise CommandError(
-            f"spyderresp journal: error: `{safe(text)}` is no time; write 2026-11-24T01:02:03Z, or 30m, 12h, 7d"
+            f"spyderresp journal: error: `{safe(text)}` is not a time; write 2026-11-24T01:02:03Z, or 30m, 12h, 7d"
         )
     return seconds
 
 
 def _verify(args: argparse.Namespace, streams: Streams) -> int:
-    found = verify(args.path, expect=args.expect, archived=args.archived)
+    result = verify(args.path, expect=args.expect, archived=args.archived)
     if args.format == "json":
-        said = {
+        data = {
             "version": 1,
-            "ok": found.ok,
-            "entries": found.entries,
-            "segments": found.segments,
-            "head": {"seq": found.head[0], "digest": found.head[1]},
-            "problems": found.problems,
-            "notes": found.notes,
+            "ok": result.ok,
+            "entries": result.entries,
+            "segments": result.segments,
+            "head": {"seq": result.head[0], "digest": result.head[1]},
+            "problems": result.problems,
+            "notes": result.notes,
         }
-        streams.write(json.dumps(said, indent=2))
-        return 0 if found.ok else 1
+        streams.write(json.dumps(data, indent=2))
+        return 0 if result.ok else 1
     paint = streams.paint()
-    for problem in found.problems:
+    for problem in result.problems:
         streams.write(f"{safe(args.path)}: {paint('red', 'error')}: {safe(problem)}")
-    for note in found.notes:
+    for note in result.notes:
         streams.write(f"{safe(args.path)}: {paint('blue', 'note')}: {safe(note)}")
-    if found.ok:
-        older = f", in {plural(found.segments, 'older segment')} too" if found.segments else ""
-        streams.write(f"{safe(args.path)}: all as it was written, {found.entries:,} in number{older}")
-        streams.write(f"digest of entry {found.head[0]}, to be noted elsewhere: {found.head[1]}")
-    return 0 if found.ok else 1
+    if result.ok:
+        older = f", with {plural(result.segments, 'older segment')}" if result.segments else ""
+        count = "1 entry" if result.entries == 1 else f"{result.entries:,} entries"
+        streams.write(f"{safe(args.path)}: nothing altered in {count}{older}")
+        streams.write(f"digest of entry {result.head[0]}, for a later `--expect`: {result.head[1]}")
+    return 0 if result.ok else 1

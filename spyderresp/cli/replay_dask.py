@@ -1,4 +1,4 @@
-"""A replay by Dask's workers: those of a scheduler that is named, or processes of this machine. Extra ``dask``."""
+"""Replays on Dask workers: those of a given scheduler, or processes on this machine. Extra ``dask``."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ from distributed import Client, KilledWorker, LocalCluster, as_completed
 
 from spyderresp.cli.replay_pieces import RecordingPart, ReplayTask
 
-#: What ends a replay, and why it says so.
+#: The exceptions that end a replay with a message.
 FAILURES: Final = (OSError, KilledWorker)
 
 
 def pieces(work: ReplayTask, cluster: str | None) -> Iterator[RecordingPart]:
-    """Yield what the files come to, in their order, while others are still being read.
+    """Yield the result of each file, in the order of the files, while later files are still being read.
 
     Args:
-        work: the files.
-        cluster: the scheduler's address, such as ``tcp://host:8786``; None: a process for each core here.
+        work: the files and the engine.
+        cluster: the scheduler's address, such as ``tcp://host:8786``; None: a local process for each core.
 
     Raises:
-        OSError: nobody answers there.
-        KilledWorker: workers die of a piece.
+        OSError: the scheduler does not answer.
+        KilledWorker: a file repeatedly ended the worker that read it.
     """
-    with ExitStack() as held:
+    with ExitStack() as stack:
         if cluster is None:
-            here = LocalCluster(threads_per_worker=1, processes=True, dashboard_address=None)
-            cluster = held.enter_context(here).scheduler_address
-        client = held.enter_context(Client(cluster))
+            local = LocalCluster(threads_per_worker=1, processes=True, dashboard_address=None)
+            cluster = stack.enter_context(local).scheduler_address
+        client = stack.enter_context(Client(cluster))
         shared = client.scatter(work, broadcast=True)
-        # Names of their own: on a scheduler that others use results are known by name. A lost piece is made again.
-        made = [client.submit(ReplayTask.piece, shared, number, pure=False) for number in range(len(work.files))]
-        numbers = {future.key: number for number, future in enumerate(made)}
-        early: dict[int, RecordingPart] = {}
-        turn = 0
-        for future, piece in as_completed(made, with_results=True):
-            early[numbers[future.key]] = piece
-            while turn in early:
-                yield early.pop(turn)
-                turn += 1
+        # pure=False gives each task a unique key: on a shared scheduler, equal keys would share results. Dask repeats
+        # a lost task.
+        futures = [client.submit(ReplayTask.piece, shared, number, pure=False) for number in range(len(work.files))]
+        numbers = {future.key: number for number, future in enumerate(futures)}
+        finished: dict[int, RecordingPart] = {}
+        next_number = 0
+        for future, piece in as_completed(futures, with_results=True):
+            finished[numbers[future.key]] = piece
+            while next_number in finished:
+                yield finished.pop(next_number)
+                next_number += 1

@@ -1,4 +1,4 @@
-"""Recorded files into a replay: here, or on a worker that gives back totals."""
+"""Replays recorded files, in this process or on workers that return totals."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spyderresp.events.records import is_surely_normal, to_event
 
 
 class Replaying:
-    """Decides what is read, and gathers what comes of it."""
+    """Decides the events that are read and totals the plans."""
 
     def __init__(self, engine: Engine, form: str | None) -> None:
         self.replay = Replay()
@@ -49,13 +49,13 @@ class Replaying:
 
 @dataclass(frozen=True, slots=True)
 class RecordingPart:
-    """What one file comes to.
+    """The result of replaying one file.
 
     Attributes:
-        part: its totals.
-        bad: how many events are.
-        said: what is said of them on standard error.
-        failed: why it cannot be read on; None where it was read to its end.
+        part: the totals of the file.
+        bad: the number of bad events.
+        said: the messages about them for standard error.
+        failed: why reading stopped early; None if the file was read to its end.
     """
 
     part: Part
@@ -64,8 +64,8 @@ class RecordingPart:
     failed: str | None
 
 
-class _Kept(Streams):
-    """Keeps what is said on standard error, and writes nothing."""
+class _CapturedStreams(Streams):
+    """Collects the messages for standard error and writes nothing."""
 
     def __init__(self) -> None:
         self.said = io.StringIO()
@@ -75,37 +75,37 @@ class _Kept(Streams):
 
 
 def piece_of(engine: Engine, form: str | None, path: str, where: str) -> RecordingPart:
-    """Return what a file comes to, whatever is wrong with it.
+    """Replay a file; errors are part of the result.
 
     Args:
-        engine: decides.
-        form: the form of its events; None: told by their shape.
-        path: what messages call it.
-        where: its path on any machine.
+        engine: decides the events.
+        form: the form of the events; None: recognised for each event.
+        path: the file's name in messages.
+        where: the file's path, valid on every machine.
     """
-    streams = _Kept()
-    taker = Replaying(engine, form)
-    reading = Reading(taker, form, streams)
+    streams = _CapturedStreams()
+    consumer = Replaying(engine, form)
+    reading = Reading(consumer, form, streams)
     failed = None
     try:
         reading.read(path, where)
     except CommandError as error:
         failed = str(error)
-    return RecordingPart(taker.replay.part(), reading.bad, streams.said.getvalue(), failed)
+    return RecordingPart(consumer.replay.part(), reading.bad, streams.said.getvalue(), failed)
 
 
-# Work that other engines hand to their workers: one file of a recording, by one engine, compiled once a process.
+# The work for other engines: one file for each task; each worker process compiles the policies once.
 
 _COMPILING: Final = threading.Lock()
 
 
 class ReplayTask:
-    """The files of a recording, and what decides them. Pickles small: a worker unpacks and compiles policies once.
+    """The files of a recording and the engine that decides them. Its pickle is small: the policies are compressed.
 
     Args:
-        engine: decides; its policies are sent with their places, as reports tell them.
-        form: the form of the events; None: told by their shape.
-        files: what messages call each, and its path, under which every worker has to find it.
+        engine: decides the events; its policies are sent with their locations, which reports show.
+        form: the form of the events; None: recognised for each event.
+        files: for each file its name in messages and its path, which must be valid on every worker.
     """
 
     def __init__(self, engine: Engine, form: str | None, files: Sequence[tuple[str, str]]) -> None:
@@ -114,7 +114,7 @@ class ReplayTask:
         self._data = zlib.compress(pickle.dumps(engine, pickle.HIGHEST_PROTOCOL), 1)
 
     def piece(self, number: int) -> RecordingPart:
-        """Return what a file comes to."""
+        """Replay the file with this number and return the result."""
         with _COMPILING:
             engine = _engine_of(self._data)
         return piece_of(engine, self._form, *self.files[number])
@@ -122,20 +122,20 @@ class ReplayTask:
 
 @functools.lru_cache(maxsize=2)
 def _engine_of(data: bytes) -> Engine:
-    """Return the engine. A function of its argument, remembered: docs/decisions/0050."""
+    """Return the unpickled engine. Cached; the result depends only on the argument (docs/decisions/0050)."""
     engine: Engine = pickle.loads(zlib.decompress(data))  # noqa: S301 - part of a pickle that was being loaded anyway
     return engine
 
 
 def decided(engine: Engine, data: bytes, form: str | None) -> ActionPlan:
-    """Return the plan of a JSON record, only what is looked at decoded where that will do.
+    """Return the plan of a JSON record. A record in the normal form is not decoded as a whole.
 
     Raises:
-        EventError: as of ``to_event``, and of ``Engine.evaluate``.
+        EventError: as in ``to_event`` and ``Engine.evaluate``.
     """
     if is_surely_normal(data, form):
         try:
             return engine.evaluate_json(data)
         except EventError:
-            pass  # the other way says what is wrong
+            pass  # decode it as a whole below, for the full error message
     return engine.evaluate(to_event(data, form))

@@ -1,4 +1,4 @@
-"""A replay by Spark's workers, on the JVM or on Connect. Extra ``spark``."""
+"""Replays on Spark workers, on the JVM or through Spark Connect. Extra ``spark``."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pyspark.sql import SparkSession
 
 from spyderresp.cli.replay_pieces import RecordingPart, ReplayTask
 
-#: What ends a replay, and why it says so.
+#: The exceptions that end a replay with a message.
 FAILURES: Final = (PySparkException,)
 _MADE: Final = pa.schema([("number", pa.int64()), ("piece", pa.binary())])
 
 
 def pieces(work: ReplayTask, cluster: str | None) -> Iterator[RecordingPart]:
-    """Yield what the files come to, in their order, when all are read.
+    """Yield the result of each file, in the order of the files, after all are read.
 
     Args:
-        work: the files.
+        work: the files and the engine.
         cluster: ``sc://host:15002`` of a Connect server, or a master such as ``local[4]`` or ``spark://host:7077``;
-            None: what the environment says.
+            None: Spark reads it from the environment.
 
     Raises:
-        PySparkException: nobody answers there, or the job fails.
+        PySparkException: the cluster does not answer, or the job fails.
     """
     builder = SparkSession.builder.appName("spyderresp replay")
     if cluster is not None:
@@ -34,18 +34,18 @@ def pieces(work: ReplayTask, cluster: str | None) -> Iterator[RecordingPart]:
     session = builder.getOrCreate()
     try:
         count = len(work.files)
-        # A partition for each file: there is nothing else to balance by.
+        # One partition for each file: the sizes of the files are not compared.
         numbers = session.range(0, count, 1, count)
         rows = numbers.mapInArrow(_each(work), "number long, piece binary").collect()
     finally:
         session.stop()
     for row in sorted(rows, key=lambda row: row["number"]):
-        # These come from workers that were sent code, by whoever sent it.
+        # Trusted: the data comes from workers that run the code that this process sent.
         yield pickle.loads(bytes(row["piece"]))  # noqa: S301
 
 
 def _each(work: ReplayTask) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    # An inner function: one that could be imported would be sent by its name, and the work not at all.
+    # An inner function is sent with the data that it uses. An importable function is sent only by its name.
     def made(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():

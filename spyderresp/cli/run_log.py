@@ -1,4 +1,4 @@
-"""What ``spyderresp run`` prints: flags on standard output, everything else on standard error."""
+"""The output of ``spyderresp run``: flags on standard output, all messages on standard error."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from spyderresp.service.metrics import Level
 
 Form = Literal["text", "json", "quiet"]
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), default=repr).encode
-# Of a source that never ends so many bad events are named a second: whoever sends them must not fill the disk.
+# The most bad events logged in a second for live sources, so that a bad sender cannot fill the disk with log lines.
 _NAMED_A_SECOND: Final = 20
 _COLOURS: Final = {"done": "green", "accepted": "green", "failed": "red", "refused": "yellow", "incomplete": "red"}
 
 
 class StdoutFlags:
-    """Flags as JSON lines on standard output.
+    """A sink that writes flags as JSON lines to standard output.
 
     Attributes:
-        lost: what went wrong with standard output, once it did.
+        lost: the error that ended standard output; None while it works.
     """
 
     name: Final = "stdout"
@@ -42,11 +42,11 @@ class StdoutFlags:
         self.lost: Exception | None = None
 
     def resolve(self, step: Step, protection: Protection) -> Result:  # noqa: ARG002 - the protocol's signature
-        """Flags are delivered, not resolved."""
+        """Unused: flags are delivered, not resolved."""
         return Result("unsupported", "a sink")
 
     def deliver(self, records: list[Mapping[str, Any]]) -> None:
-        """Write each as a line."""
+        """Write each record as a line."""
         try:
             for record in records:
                 self._streams.write(_encode(record))
@@ -56,17 +56,17 @@ class StdoutFlags:
             raise DeliveryError("standard output is gone") from error
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to close."""
 
 
 class RunLog:
-    """Tells people, or a machine that reads JSON lines, on standard error.
+    """Logs to standard error, as text or as JSON lines.
 
     Args:
-        streams: where it goes.
-        form: ``quiet`` leaves out outcomes and news.
-        sink: where flags go, if it is standard output: when its reader goes away, the service ends.
-        bounded: whether to name only so many bad events a second.
+        streams: the standard streams.
+        form: the form of the log; ``quiet`` leaves out outcomes and messages of level ``info``.
+        sink: the sink on standard output, if flags go there: when its reader goes away, the service ends.
+        bounded: whether to limit the number of bad events logged in a second.
     """
 
     def __init__(self, streams: Streams, form: Form, sink: StdoutFlags | None = None, *, bounded: bool = False) -> None:
@@ -82,7 +82,7 @@ class RunLog:
         self.bad_events = 0
 
     def say(self, level: Level, message: str) -> None:
-        """Tell something about the service itself."""
+        """Log a message about the service itself."""
         if self._form == "quiet" and level == "info":
             return
         if self._form == "json":
@@ -92,7 +92,7 @@ class RunLog:
         self._complain(f"spyderresp: {word}" + "\n".join(safe(line) for line in message.split("\n")))
 
     def bad(self, source: str, bad: BadRecord) -> None:
-        """Name a bad event, and where it stood."""
+        """Log a bad event with its source and line."""
         with self._lock:
             self.bad_events += 1
             named = self._may_name()
@@ -113,7 +113,7 @@ class RunLog:
         self._complain(f"{safe(source)}:{bad.line}: error: {safe(str(bad.error))}")
 
     def outcome(self, source: str, line: int, outcome: StepOutcome) -> None:
-        """Tell what became of a step; a flag that was taken tells of itself."""
+        """Log the outcome of a step. Skip flags that a sink accepted: the sink shows them."""
         if self._form == "quiet" or (outcome.step.is_flag and outcome.status in ("done", "accepted")):
             return
         if self._form == "json":
@@ -123,10 +123,10 @@ class RunLog:
         self._complain(f"{where}{self._status(outcome)} {outcome.action}: {safe(sentence(outcome))}")
 
     def flush(self) -> None:
-        """Tell what was held back.
+        """Log the number of bad events that were not logged one by one.
 
         Raises:
-            BrokenPipeError: whoever read the flags went away.
+            BrokenPipeError: the reader of the flags went away.
             CommandError: standard output cannot be written.
         """
         if self._sink is not None and self._sink.lost is not None:
@@ -138,7 +138,7 @@ class RunLog:
             self.say("error", f"{unnamed:,} more bad events")
 
     def end(self) -> None:
-        """Tell what is still held back."""
+        """Log the last number of bad events that were not logged one by one."""
         self._second = -1
         self._sink = None
         self.flush()
@@ -157,10 +157,10 @@ class RunLog:
         colour = _COLOURS.get(outcome.status)
         return self._paint(colour, outcome.status) if colour else outcome.status
 
-    def _write(self, said: Mapping[str, Any]) -> None:
-        moment = time.time()
-        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(moment)) + f".{int(moment % 1 * 1000):03d}Z"
-        self._complain(_encode({"time": stamp, **said}))
+    def _write(self, record: Mapping[str, Any]) -> None:
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1000):03d}Z"
+        self._complain(_encode({"time": stamp, **record}))
 
     def _complain(self, text: str) -> None:
         with self._lock:
@@ -168,22 +168,22 @@ class RunLog:
 
 
 class LogHandler(logging.Handler):
-    """Hands what is logged to the log of a run."""
+    """Passes records of ``logging`` to the log of a run."""
 
     def __init__(self, log: RunLog) -> None:
         super().__init__(logging.WARNING)
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Tell a record; a traceback is for whoever looks for the fault."""
+        """Log a record, with its traceback if it has one."""
         self._log.say("warning" if record.levelno < logging.ERROR else "error", self.format(record))
 
 
 def sentence(outcome: StepOutcome) -> str:
-    """Return what became of a step, of whom, and who asked for it."""
+    """Return the text about an outcome: target, reason, rule, and the policy entries that planned the step."""
     step = outcome.step
     about = [] if step.is_flag or outcome.status == "dry_run" else [said_of(step)]
     rule = f" [{outcome.rule}]" if outcome.rule else ""
-    said = ": ".join([*about, *([outcome.reason] if outcome.reason else [])]) + rule
-    asked = [f"{source.policy}, {source.section}[{source.index}], {source.location}" for source in step.sources]
-    return f"{said} (by {'; '.join(asked)})" if asked else said
+    text = ": ".join([*about, *([outcome.reason] if outcome.reason else [])]) + rule
+    entries = [f"{source.policy}, {source.section}[{source.index}], {source.location}" for source in step.sources]
+    return f"{text} (by {'; '.join(entries)})" if entries else text

@@ -1,4 +1,4 @@
-"""The terminal: what may be written to it, in what colour, and what happens when it goes away."""
+"""Terminal output: escaping, colours, progress, diagnostics, and closed or broken standard streams."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from typing import IO, Any, Final, NamedTuple, TextIO
 from spyderresp.errors import Diagnostic, SpyderrespError
 
 _SGR: Final = {"red": "31;1", "yellow": "33;1", "blue": "34;1", "green": "32;1", "bold": "1", "dim": "2"}
-# Control characters; what reorders or hides text on the screen; line separators; surrogates, which no stream can
-# encode. The joiners U+200C and U+200D stay: scripts need them.
+# Control characters, characters that reorder or hide text, line separators, and surrogates, which cannot be encoded.
+# The joiners U+200C and U+200D are not escaped: some scripts need them.
 _UNSAFE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
     "\U000e0000-\U000e007f]"
@@ -25,16 +25,16 @@ _UNSAFE: Final = re.compile(
 _SHORT: Final = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _PROGRESS_AFTER: Final = 1.0
 _PROGRESS_EVERY: Final = 0.25
-# How wide a line that may be cut is, where no terminal says.
+# The width at which lines are cut if the terminal does not report its width.
 _WIDTH: Final = 120
 
 
 class CommandError(SpyderrespError):
-    """The command ends here with exit code 3; the message is for people, and safe to print."""
+    """Ends the command with exit code 3. The message is for people and must be safe to print."""
 
 
 def safe(text: str) -> str:
-    """Return text that no terminal acts on: control and reordering characters escaped."""
+    """Return text with control and reordering characters escaped, so that a terminal does not act on it."""
     return _UNSAFE.sub(_escape, text)
 
 
@@ -47,13 +47,13 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def reason_of(error: OSError) -> str:
-    """Return why an operation of the system failed, in lower case."""
+    """Return the reason of a system error, starting in lower case."""
     reason = error.strerror or "it failed"
     return reason[:1].lower() + reason[1:]
 
 
 class Streams:
-    """Standard output and error, as one command uses them. Either may be closed."""
+    """Standard output and standard error of one command. Either may be closed."""
 
     def __init__(self) -> None:
         self._out: TextIO | None = sys.stdout
@@ -61,14 +61,14 @@ class Streams:
         self._prompt = not is_regular_file(self._out)
 
     def live(self, source: IO[bytes]) -> None:
-        """Say where input comes from: what is read from anything but a regular file is answered at once."""
+        """Flush each line from now on, unless the input is a regular file."""
         self._prompt = self._prompt or not is_regular_file(source)
 
     def write(self, text: str) -> None:
-        """Write a line to standard output; at once where somebody may be waiting for it.
+        """Write a line to standard output; flush it unless both input and output are regular files.
 
         Raises:
-            CommandError: it cannot be written, for a full disk perhaps.
+            CommandError: standard output cannot be written, such as on a full disk.
         """
         if self._out is None:
             raise CommandError("spyderresp: standard output is closed")
@@ -82,10 +82,10 @@ class Streams:
             self._lost(error)
 
     def flush(self) -> None:
-        """Write out what is held back.
+        """Flush standard output.
 
         Raises:
-            CommandError: it cannot be written.
+            CommandError: standard output cannot be written.
         """
         if self._out is None:
             return
@@ -101,11 +101,11 @@ class Streams:
         raise CommandError(f"spyderresp: standard output cannot be written: {reason_of(error)}") from None
 
     def complain(self, text: str) -> None:
-        """Write a line to standard error. Where that fails there is nobody left to tell."""
+        """Write a line to standard error; ignore a failure."""
         self.say(text + "\n")
 
     def say(self, text: str) -> None:
-        """Write text to standard error as it stands, without a line's end."""
+        """Write text to standard error without adding a newline; ignore a failure."""
         if self._err is None:
             return
         try:
@@ -115,27 +115,27 @@ class Streams:
             _abandon(self._err)
 
     def abandon(self) -> None:
-        """Give up standard output, so that the interpreter does not try to flush it once more at its end."""
+        """Redirect standard output to /dev/null, so that the interpreter's flush at exit cannot fail."""
         if self._out is not None:
             _abandon(self._out)
 
     def paint(self, *, errors: bool = False) -> Paint:
-        """Return the colours for standard output, or for standard error."""
+        """Return the colours and the width for standard output, or with ``errors`` for standard error."""
         stream = self._err if errors else self._out
-        # A terminal may not know its own size: it says 0 then.
+        # Some terminals report a width of 0.
         width = (shutil.get_terminal_size((_WIDTH, 24)).columns if _is_terminal(stream) else 0) or _WIDTH
         return Paint(enabled=_colourful(stream), width=width)
 
     def progress(self, noun: str) -> Progress:
-        """Return a counter that shows itself on standard error, where that is a terminal and the work is long.
+        """Return a counter that appears on standard error during long work, if standard error is a terminal.
 
-        Where standard output is a terminal too, the results themselves are the progress.
+        If standard output is a terminal too, nothing is shown: the results themselves show the progress.
         """
         return Progress(self, noun, enabled=_is_terminal(self._err) and not _is_terminal(self._out))
 
 
 def _put(stream: TextIO, text: str) -> None:
-    """Write text; what the stream's encoding lacks is escaped."""
+    """Write text; escape characters that the stream's encoding does not have."""
     try:
         stream.write(text)
     except UnicodeEncodeError:
@@ -144,16 +144,15 @@ def _put(stream: TextIO, text: str) -> None:
 
 
 def _abandon(stream: TextIO) -> None:
-    """Lead a stream to nowhere: what its buffer holds must not fail again when the interpreter ends."""
+    """Redirect a stream to /dev/null, so that flushing its buffer at exit cannot fail again."""
     with contextlib.suppress(OSError, ValueError):
-        place = stream.fileno()
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, place)
-        os.close(nothing)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def is_regular_file(stream: IO[Any] | None) -> bool:
-    """Tell whether a stream is a regular file, at whose other end nobody waits."""
+    """Whether a stream is a regular file: no reader waits for its lines as with a pipe or a terminal."""
     try:
         return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
@@ -169,10 +168,10 @@ def _colourful(stream: TextIO | None) -> bool:
 
 
 class Paint:
-    """Colours, or nothing; and how wide a line may be before it is cut.
+    """Adds colours to text if they are enabled.
 
     Attributes:
-        width: in columns.
+        width: the number of columns at which lines are cut.
     """
 
     def __init__(self, *, enabled: bool, width: int = _WIDTH) -> None:
@@ -184,7 +183,7 @@ class Paint:
 
 
 class Progress:
-    """Counts, and shows the count now and then on a terminal, on one line that is erased at the end."""
+    """Shows a count on one line of the terminal during long work; ``clear`` erases the line."""
 
     def __init__(self, streams: Streams, noun: str, *, enabled: bool) -> None:
         self._streams = streams
@@ -194,7 +193,7 @@ class Progress:
         self._next = self._begun + _PROGRESS_AFTER if enabled else float("inf")
 
     def update(self, count: int) -> None:
-        """Show the count, if the work is long by now and it was not shown a moment ago."""
+        """Show the count if the work has lasted a second and the last update is a quarter of a second old."""
         now = time.monotonic()
         if now < self._next:
             return
@@ -204,7 +203,7 @@ class Progress:
         self._shown = len(text)
 
     def clear(self) -> None:
-        """Take the count off the screen. With spaces, which every terminal knows."""
+        """Erase the count. With spaces, which work on every terminal."""
         if self._shown:
             self._streams.say(f"\r{' ' * self._shown}\r")
             self._shown = 0
@@ -226,57 +225,57 @@ def diagnostic_text(diagnostic: Diagnostic, paint: Paint) -> str:
     lines = [f"{paint('bold', safe(str(diagnostic.location)))}: {head}: {safe(diagnostic.message)}"]
     if diagnostic.source_line:
         number = str(diagnostic.location.line)
-        shown, before, meant = _window(diagnostic, paint.width - len(number) - 4)
+        shown, before, marked = _window(diagnostic, paint.width - len(number) - 4)
         lines.append(paint("dim", f" {number} |") + f" {shown}".rstrip())
-        lines.append(paint("dim", f" {' ' * len(number)} |") + f" {' ' * before}{paint(colour, '^' * meant)}")
+        lines.append(paint("dim", f" {' ' * len(number)} |") + f" {' ' * before}{paint(colour, '^' * marked)}")
     if diagnostic.help:
         lines.append(f"help: {safe(diagnostic.help)}")
     return "\n".join(lines)
 
 
 class _Cell(NamedTuple):
-    """One character of a source line, as a terminal shows it."""
+    """One character of a source line in the form shown, and its width."""
 
     text: str
     columns: int
 
 
 def _cells(line: str) -> Iterator[_Cell]:
-    place = 0
+    column = 0
     for char in line:
-        text = " " * (_TAB - place % _TAB) if char == "\t" else safe(char)
+        text = " " * (_TAB - column % _TAB) if char == "\t" else safe(char)
         columns = len(text) if len(text) != 1 or text.isascii() else _columns(text)
-        place += columns
+        column += columns
         yield _Cell(text, columns)
 
 
 def _columns(char: str) -> int:
-    """Return how many columns a character takes: none where it joins the one before, two where it is wide."""
+    """Return the width of a character: 0 for combining characters, 2 for wide ones, else 1."""
     if unicodedata.category(char) in ("Mn", "Me", "Cf"):
         return 0
     return 2 if unicodedata.east_asian_width(char) in "WF" else 1
 
 
 def _window(diagnostic: Diagnostic, room: int) -> tuple[str, int, int]:
-    """Return the part of the source line that fits, the columns before the place in it, and those of the place."""
+    """Return the part of the source line that fits, the columns before the marked range, and the width of the range."""
     cells = list(_cells(diagnostic.source_line))
     start = min(diagnostic.source_column - 1, len(cells))
     stop = min(start + diagnostic.width, len(cells))
     room = max(room, _LEAST_ROOM)
     first, last = 0, len(cells)
     if _width(cells) > room:
-        # The place stays in sight, with what stands before it: up to a third of the room.
+        # Keep the marked range visible, with up to a third of the room for the text before it.
         first = start - _fitting(cells[:start][::-1], room // 3)
         last = first + _fitting(cells[first:], room - 2 * len(_CUT))
     head = _CUT if first else ""
     tail = _CUT if last < len(cells) else ""
     before = len(head) + _width(cells[first:start])
-    meant = max(1, _width(cells[start : min(stop, last)]))
-    return head + "".join(cell.text for cell in cells[first:last]) + tail, before, meant
+    marked = max(1, _width(cells[start : min(stop, last)]))
+    return head + "".join(cell.text for cell in cells[first:last]) + tail, before, marked
 
 
 def _fitting(cells: Sequence[_Cell], room: int) -> int:
-    """Return how many of the first cells fit."""
+    """Return the number of leading cells that fit ``room`` columns."""
     used = 0
     for count, cell in enumerate(cells):
         used += cell.columns
@@ -290,18 +289,17 @@ def _width(cells: Sequence[_Cell]) -> int:
 
 
 def pages(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return the command that explains the codes of these diagnostics."""
+    """Return the ``explain-code`` command for the codes of these diagnostics."""
     codes = sorted({item.code for item in diagnostics})
     more = f" and {len(codes) - _LISTED_CODES} more" if len(codes) > _LISTED_CODES else ""
     return f"`spyderresp explain-code {' '.join(codes[:_LISTED_CODES])}`{more}"
 
 
 def counted(diagnostics: Iterable[Diagnostic]) -> str:
-    """Return how many there are of each level: ``1 error, 2 warnings``."""
-    found = [item.level for item in diagnostics]
-    counts = [(level, found.count(level)) for level in ("error", "warning", "note")]
-    said = [plural(count, level) for level, count in counts if count]
-    return ", ".join(said) or "no findings"
+    """Return the number of diagnostics of each level: ``1 error, 2 warnings``."""
+    levels = [item.level for item in diagnostics]
+    counts = [(level, levels.count(level)) for level in ("error", "warning", "note")]
+    return ", ".join(plural(count, level) for level, count in counts if count) or "no findings"
 
 
 def plural(count: int, noun: str) -> str:

@@ -1,4 +1,4 @@
-"""``spyderresp undo``: takes renices back."""
+"""``spyderresp undo``: restores the priorities that renices changed."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from spyderresp.journal.journal import Journal
 from spyderresp.journal.queries import JournalReader
 from spyderresp.policies.diagnostics import quoted
 
-# Fewer digits of a key say too little.
+# The fewest digits of a key that are accepted.
 _LEAST_DIGITS: Final = 6
 _EPILOG: Final = """\
 examples:
   spyderresp undo journal.sqlite
   spyderresp undo journal.sqlite 3f86a2c41b07 --machine node-7
 
-without a KEY it lists the steps that can be taken back; `journal show` tells them too. The first digits of a
-KEY are enough. The journal may be in use by a service meanwhile.
+without a KEY it lists the renices that can be undone; `journal show` shows them too. The first digits of a
+KEY are enough. A service may use the journal at the same time.
 
-exit codes: 0 fine; 1 something could not be taken back; 3 wrong usage, or the journal cannot be used"""
+exit codes: 0 fine; 1 a renice could not be undone; 3 wrong usage, or the journal cannot be used"""
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "undo",
-        help="take renices back",
-        description="put back the priorities that renices changed, each once, and write that down in the journal",
+        help="undo renices",
+        description="restore the priorities that renices changed, each once, and record it in the journal",
         epilog=_EPILOG,
     )
     parser.add_argument("journal", metavar="JOURNAL", help="the journal's file")
-    parser.add_argument("keys", nargs="*", metavar="KEY", help="of a step; the first digits are enough")
+    parser.add_argument("keys", nargs="*", metavar="KEY", help="the key of a step; its first digits are enough")
     parser.add_argument("--machine", metavar="NAME", help="this machine's uid or hostname, as events give it")
 
 
@@ -48,17 +48,17 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
     try:
         with JournalReader(args.journal) as reader:
-            known = undoable(reader.entries(missing=True))
+            undoables = undoable(reader.entries(missing=True))
     except (KeyError, TypeError, ValueError):
         raise CommandError(
-            f"spyderresp undo: error: {safe(args.journal)}: an entry cannot be read; `journal verify` says more"
+            f"spyderresp undo: error: {safe(args.journal)}: an entry cannot be read; `journal verify` gives details"
         ) from None
     except JournalError as error:
         raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
     if not args.keys:
-        _list(known, streams)
+        _list(undoables, streams)
         return 0
-    chosen = [_named(key, known) for key in args.keys]
+    chosen = [_named(key, undoables) for key in args.keys]
     if not args.machine:
         raise CommandError("spyderresp undo: error: which machine is this? name it by `--machine NAME`")
     return _undo(chosen, _executor(args.machine), args.journal, streams)
@@ -71,26 +71,26 @@ def _executor(machine: str) -> Undoing:
         raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
 
 
-def _list(known: Mapping[str, Undoable], streams: Streams) -> None:
-    for key, item in known.items():
+def _list(undoables: Mapping[str, Undoable], streams: Streams) -> None:
+    for key, item in undoables.items():
         value = item.step.parameters.get("priority")
-        ending = "" if item.undone is None else f", taken back {moment(item.undone)}"
+        ending = "" if item.undone is None else f", undone {moment(item.undone)}"
         streams.write(
             f"{safe(key[:SHOWN])}  {moment(item.time)}  renice to {safe(f'{value} of {said_of(item.step)}{ending}')}"
         )
-    if not known:
-        streams.complain("no renice is in this journal")
+    if not undoables:
+        streams.complain("there is no renice in this journal")
 
 
-def _named(key: str, known: Mapping[str, Undoable]) -> Undoable:
-    found = [item for whole, item in known.items() if whole.startswith(key.lower())]
-    if len(key) < _LEAST_DIGITS or len(found) > 1:
+def _named(key: str, undoables: Mapping[str, Undoable]) -> Undoable:
+    matches = [item for whole, item in undoables.items() if whole.startswith(key.lower())]
+    if len(key) < _LEAST_DIGITS or len(matches) > 1:
         raise CommandError(f"spyderresp undo: error: {quoted(key)} is too short to name one step")
-    if not found:
+    if not matches:
         raise CommandError(
             f"spyderresp undo: error: no renice in this journal has a key that begins with {quoted(key)}"
         )
-    return found[0]
+    return matches[0]
 
 
 def _undo(chosen: Sequence[Undoable], executor: Undoing, path: str, streams: Streams) -> int:

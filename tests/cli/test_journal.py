@@ -119,7 +119,7 @@ def test_show_filters_by_event_policy_and_time(path, run):
     assert len(statuses("--since", "2026-11-24T01:05:10Z")) == 16
     result = run("journal", "show", str(path), "--since", "soon")
     assert result.code == 3
-    assert "`soon` is no time" in result.err
+    assert "`soon` is not a time" in result.err
 
 
 def test_show_as_json_is_every_entry(path, run):
@@ -141,7 +141,7 @@ def test_an_entry_that_cannot_be_read_is_named_and_the_others_are_shown(path, ru
     connection.close()
     result = run("journal", "show", str(path))
     assert result.code == 0
-    shown = "entry 2 cannot be read; `spyderresp journal verify` says more\n"
+    shown = "entry 2 cannot be read; `spyderresp journal verify` gives details\n"
     assert result.out == re.sub(r".*  policies .*\n", shown, before)
     said = [json.loads(line) for line in run("journal", "show", "--format", "json", str(path)).out.splitlines()]
     assert [item["body"] for item in said if item["kind"] == "policies"] == ["[]"]
@@ -255,7 +255,7 @@ def test_undo_takes_a_renice_back_once_while_the_service_writes(path, run, host)
         assert again.code == 0
         assert "duplicate" in again.out
     assert host.undone == [("agentReniceProcess", {})]
-    assert ", taken back 20" in run("undo", str(path)).out
+    assert ", undone 20" in run("undo", str(path)).out
     assert "undo of step" in run("journal", "show", str(path)).out
     assert verify(path).ok
 
@@ -300,6 +300,6 @@ def test_what_cannot_be_undone_is_said(path, run, host, tmp_path):
         assert (result.code, result.out) == (3, "")
         assert said in result.err
     Journal(tmp_path / "empty.sqlite").close()
-    assert run("undo", str(tmp_path / "empty.sqlite")).err == "no renice is in this journal\n"
+    assert run("undo", str(tmp_path / "empty.sqlite")).err == "there is no renice in this journal\n"
     assert run("undo", "gone.sqlite").code == 3
     assert host.undone == []
