@@ -1,4 +1,4 @@
-"""The command line. One module a verb; this one puts them together and turns outcomes into exit codes.
+"""The command line. Each verb has a module; this one combines them and returns the exit codes.
 
 Exit codes: 0 fine; 1 findings; 2 a policy cannot be read; 3 wrong usage, or input or output that fails.
 """
@@ -15,7 +15,7 @@ from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.errors import SpyderrespError, __version__
 from spyderresp.policies.diagnostics import quoted, suggestion
 
-# Each verb is a module of this package, which is imported only for its verb.
+# Each verb is a module of this package. Only the module of the given verb is imported.
 _VERBS: Final = (
     "check",
     "plan",
@@ -34,29 +34,29 @@ _VERBS: Final = (
 )
 _USAGE: Final = 3
 _INTERRUPTED: Final = 130
-# What a shell reports of a program that a closed pipe ended; nothing is printed.
+# The exit code that a shell reports for a program that SIGPIPE ended; nothing is printed.
 _BROKEN_PIPE: Final = 141
 _LONGEST_METAVAR: Final = 40
 
 
-class _Answered(SpyderrespError):  # noqa: N818 - no error: the parser has found that help is wanted, and here it is
-    """The help text that was asked for."""
+class _HelpRequested(SpyderrespError):  # noqa: N818 - carries the help text, is no error
+    """Raised by the parser for ``--help``; its message is the help text."""
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose errors exit with 3 and name the nearest word, and whose help goes where all output goes.
+    """A parser whose errors exit with 3 and suggest the nearest word, and whose help goes through ``Streams``.
 
     Attributes:
-        options: every option it knows, such as ``--format``.
+        options: every option of the parser, such as ``--format``.
     """
 
     def __init__(self, **settings: Any) -> None:
         self.options: list[str] = []
-        # An abbreviation in somebody's script would break with the next option that begins alike.
+        # No abbreviations: one in a script would break when a new option begins with the same letters.
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **settings)
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
-        """Add an argument; one with choices names the nearest, and lists them in its help where they are many."""
+        """Add an argument. With choices, errors suggest the nearest one, and the help lists them if they are many."""
         choices = settings.pop("choices", None)
         if choices is not None:
             settings["type"] = _one_of(tuple(choices))
@@ -70,13 +70,13 @@ class _Parser(argparse.ArgumentParser):
         return action
 
     def print_help(self, file: object = None) -> NoReturn:  # noqa: ARG002 - the base class's signature
-        raise _Answered(self.format_help().rstrip("\n"))
+        raise _HelpRequested(self.format_help().rstrip("\n"))
 
     def error(self, message: str) -> NoReturn:
         raise CommandError(f"{self.prog}: error: {safe(message)}\n`{self.prog} --help` shows how it is used")
 
     def refuse_unknown(self, given: Iterable[str]) -> None:
-        """Name the nearest option for one that is not known, before a missing argument hides that."""
+        """Report an unknown option with the nearest one, before argparse reports a missing argument instead."""
         for word in given:
             if word == "--":
                 return
@@ -100,7 +100,7 @@ def _module(verb: str) -> Any:
 
 
 def _parsers(names: Iterable[str] = _VERBS) -> tuple[_Parser, dict[str, _Parser]]:
-    """Return the parser of the whole command line, and that of each of these verbs."""
+    """Return the parser of the whole command line and the parser of each of these verbs."""
     parser = _Parser(
         prog="spyderresp",
         description="decide which response actions Spyderbat policies demand for deviation events",
@@ -124,7 +124,7 @@ exit codes: 0 fine; 1 findings; 2 a policy cannot be read; 3 wrong usage, or inp
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. ``arguments`` are those after the program's name."""
+    """Run one command and return its exit code. ``arguments`` exclude the name of the program."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     streams = Streams()
     try:
@@ -142,7 +142,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _answer(given: list[str], streams: Streams) -> int:
-    """Run one command; where it ends early, what it has written so far is still worth having."""
+    """Run one command; if it ends early, flush what it has written so far."""
     try:
         return _dispatch(given, streams)
     except (CommandError, KeyboardInterrupt):
@@ -161,11 +161,11 @@ def _dispatch(given: list[str], streams: Streams) -> int:
             parser.refuse_unknown(given[:1])
         parsed, left = parser.parse_known_args(given)
         if left and hasattr(parsed, "paths") and not any(word.startswith("-") for word in left):
-            # argparse gives up on a list of paths where an option stands among them.
+            # argparse does not accept an option between the paths of a list.
             parsed.paths += left
         elif left:
             verbs.get(parsed.verb, parser).error(f"unexpected argument {quoted(left[0])}")
-    except _Answered as answer:
+    except _HelpRequested as answer:
         streams.write(str(answer))
         return 0
     if parsed.version:

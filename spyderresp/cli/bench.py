@@ -1,4 +1,4 @@
-"""``spyderresp bench``: how fast given policies decide given events, here."""
+"""``spyderresp bench``: measures how fast the given policies decide the given events on this machine."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
 
 
 def _texts(args: argparse.Namespace, name: str, engine: Engine, streams: Streams) -> tuple[list[bytes], int]:
-    """Return the first good events in the normal form, as JSON, and how many were bad on the way."""
+    """Return the first good events as JSON in the normal form, and the number of bad events before the last of them."""
     texts: list[bytes] = []
     bad = 0
     with open_input(args.events) as file:
@@ -110,13 +110,13 @@ def _encoded(event: Any) -> bytes:
 
 
 def _measured(engine: Engine, texts: list[bytes], bad: int, seconds: float) -> dict[str, Any]:
-    found = bench.answers(engine, texts)
+    totals = bench.answers(engine, texts)
     before = engine.stats()
     cost = bench.evaluate(engine, texts, seconds)
     rates = bench.hit_rates(before, engine.stats())
     batch = bench.evaluate_batch(engine, texts, seconds)
     return {
-        "events": {**asdict(found), "bad": bad},
+        "events": {**asdict(totals), "bad": bad},
         "evaluate": asdict(cost),
         "evaluate_json": asdict(bench.evaluate_json(engine, texts, seconds)),
         "evaluate_batch": {"not_run": batch} if isinstance(batch, str) else asdict(batch),
@@ -143,7 +143,7 @@ def _text(report: dict[str, Any]) -> str:
         *((way, _cost(report[way])) for way in ("evaluate", "evaluate_json", "evaluate_batch")),
         ("answered from", ", ".join(f"{memo} {rate:.1%}" for memo, rate in report["hit_rates"].items()) or "nowhere"),
     ]
-    return "\n".join(f"{label:<{_LABEL}}{said}" for label, said in lines)
+    return "\n".join(f"{label:<{_LABEL}}{text}" for label, text in lines)
 
 
 def _stage(stage: dict[str, Any]) -> str:
@@ -155,7 +155,7 @@ def _stage(stage: dict[str, Any]) -> str:
 def _cost(cost: dict[str, Any]) -> str:
     if "not_run" in cost:
         return f"not measured: {safe(cost['not_run'])}"
-    said = f"{cost['cpu_ns'] / 1e3:.2f} us an event"
+    text = f"{cost['cpu_ns'] / 1e3:.2f} us an event"
     if cost["median_ns"] is not None:
-        said += f"; on the clock {cost['median_ns'] / 1e3:.2f} us, 99 % within {cost['p99_ns'] / 1e3:.2f} us"
-    return said
+        text += f"; on the clock {cost['median_ns'] / 1e3:.2f} us, 99 % within {cost['p99_ns'] / 1e3:.2f} us"
+    return text

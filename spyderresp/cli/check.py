@@ -1,4 +1,4 @@
-"""``spyderresp check``: are policies well formed, what was repaired, and what will their author not have meant."""
+"""``spyderresp check``: reports errors, lenient repairs and probable mistakes in policies, and fixes some of them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from spyderresp.policies.diagnostics import Source
 from spyderresp.policies.loader import Reading, read
 from spyderresp.policies.policy_set import PolicySet
 
-# What ``check`` found, in the forms that people and programs read.
+# The output formats of ``check``.
 
 _PAGES: Final = "https://github.com/spyderresp/spyderresp/blob/main/docs/codes"
 _SARIF_SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 
 
 class Report(NamedTuple):
-    """What one check found.
+    """The result of one check.
 
     Attributes:
-        paths: how many were named.
-        policies: what was read; None where there is an error.
-        found: every finding, in order.
-        sources: the texts, by path.
-        fixed: how many findings were fixed before.
-        changed: in how many files.
+        paths: the number of paths on the command line.
+        policies: the policies; None if there is an error.
+        found: all findings, in order.
+        sources: the texts of the files, by path.
+        fixed: the number of findings that ``--fix`` has fixed.
+        changed: the number of files that ``--fix`` has changed.
     """
 
     paths: int
@@ -53,7 +53,7 @@ def _text(report: Report, streams: Streams) -> None:
     if report.found:
         streams.write(f"docs: {pages(report.found)}")
     if report.policies is None:
-        # How many policies there are is not known where one cannot be read.
+        # The number of policies is unknown if one cannot be read.
         what, colour = plural(report.paths, "path"), "red"
     else:
         count = len(report.policies)
@@ -72,7 +72,7 @@ def _text(report: Report, streams: Streams) -> None:
 
 def _json(report: Report, streams: Streams) -> None:
     policies = report.policies
-    said = {
+    data = {
         "version": 1,
         "policies": None if policies is None else len(policies),
         "digest": None if policies is None else policies.digest,
@@ -91,7 +91,7 @@ def _json(report: Report, streams: Streams) -> None:
             for item in report.found
         ],
     }
-    streams.write(json.dumps(said, indent=2))
+    streams.write(json.dumps(data, indent=2))
 
 
 def _fix_json(fix: Fix, source: Source) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _region(source: Source, start: int, end: int) -> dict[str, int]:
 
 
 def _sarif(report: Report, streams: Streams) -> None:
-    """Write SARIF 2.1.0 (OASIS), as code hosts take it."""
+    """Write SARIF 2.1.0 (OASIS), which code hosts accept."""
     codes = sorted({item.code for item in report.found})
     rules = [
         {
@@ -135,16 +135,16 @@ def _sarif(report: Report, streams: Streams) -> None:
 def _result(item: Diagnostic, rule: int, sources: dict[str, Source]) -> dict[str, Any]:
     path, line, column = item.location
     artifact = {"uri": _uri(path)}
-    place: dict[str, Any] = {"artifactLocation": artifact}
+    location: dict[str, Any] = {"artifactLocation": artifact}
     if line:
-        place["region"] = {"startLine": line, "startColumn": column, "endColumn": column + item.width}
+        location["region"] = {"startLine": line, "startColumn": column, "endColumn": column + item.width}
     text = item.message + (f"; {item.help}" if item.help else "")
     result: dict[str, Any] = {
         "ruleId": item.code,
         "ruleIndex": rule,
         "level": item.level,
         "message": {"text": text},
-        "locations": [{"physicalLocation": place}],
+        "locations": [{"physicalLocation": location}],
     }
     if item.fix is not None:
         replacements = [
@@ -157,19 +157,19 @@ def _result(item: Diagnostic, rule: int, sources: dict[str, Source]) -> dict[str
 
 
 def _uri(path: str) -> str:
-    """Return a path as a URI reference; a relative one stays relative to where the check was run."""
+    """Return a path as a URI reference; a relative path stays relative to the working directory."""
     posix = PurePath(path).as_posix()
     return quote(f"file://{posix}" if posix.startswith("/") else posix, safe="/:", errors="surrogateescape")
 
 
 def _github(report: Report, streams: Streams) -> None:
-    """Write workflow commands, escaped as GitHub's own toolkit does."""
+    """Write GitHub workflow commands, escaped as in GitHub's own toolkit."""
     for item in report.found:
         level = "notice" if item.level == "note" else item.level
         path, line, column = item.location
-        place = f"file={_property(path)}" + (f",line={line},col={column}" if line else "")
+        location = f"file={_property(path)}" + (f",line={line},col={column}" if line else "")
         message = safe(item.message) + (f"\nhelp: {safe(item.help)}" if item.help else "")
-        streams.write(f"::{level} {place},title={item.code}::{_data(message)}")
+        streams.write(f"::{level} {location},title={item.code}::{_data(message)}")
 
 
 def _data(text: str) -> str:
@@ -248,14 +248,14 @@ def _fixes(reading: Reading, *, unsafe: bool) -> list[tuple[Source, Fixed]]:
 
 
 def _fix(paths: Sequence[str], *, unsafe: bool) -> dict[str, Fixed]:
-    """Mend files in place, and return what was done to each."""
+    """Fix files in place; return the applied fixes by path."""
     done = {}
     for source, each in _fixes(read(*paths), unsafe=unsafe):
         try:
             rewrite(Path(source.path), source.text, each.text)
         except FileChangedError:
             raise CommandError(
-                f"spyderresp: {safe(source.path)}: it was changed meanwhile, and is left as it is"
+                f"spyderresp: {safe(source.path)}: another program changed it meanwhile; it was not fixed, run it again"
             ) from None
         except OSError as error:
             raise CommandError(f"spyderresp: {safe(source.path)}: cannot be rewritten: {reason_of(error)}") from None
@@ -264,7 +264,7 @@ def _fix(paths: Sequence[str], *, unsafe: bool) -> dict[str, Fixed]:
 
 
 def _diff(reading: Reading, streams: Streams, *, unsafe: bool) -> int:
-    """Show what fixing would change; 1 where that is anything."""
+    """Show what ``--fix`` would change; return 1 if it would change anything."""
     changed = _fixes(reading, unsafe=unsafe)
     for source, each in changed:
         lines = difflib.unified_diff(

@@ -1,4 +1,4 @@
-"""``spyderresp diff``: what would be done differently, in actions."""
+"""``spyderresp diff``: compares two policy sets by the actions that they plan."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from spyderresp.errors import EventError
 from spyderresp.events.records import is_surely_normal, to_event
 from spyderresp.policies.policy_set import PolicySet
 
-# What is different between two policy sets, as text, as Markdown, and as JSON data.
+# The differences over given events, as text, Markdown and JSON data.
 
 _SIGN: Final = {"gained": "+", "lost": "-", "changed": "~"}
 _COLOUR: Final = {"gained": "green", "lost": "blue", "changed": "yellow"}
-# What Markdown or HTML could take for markup, and what GitHub makes links of: mentions, issues, addresses.
+# Characters with a meaning in Markdown or HTML, or in the links that GitHub makes: mentions, issues, addresses.
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]()#!|~<>&@:\"']|(?<=www)\.", re.IGNORECASE)
 _LONGEST: Final = 60
 
@@ -79,7 +79,7 @@ def _finding_dict(finding: Finding) -> dict[str, Any]:
 
 
 def text(found: Difference, bad: int, paint: Paint) -> str:
-    """Return a difference over events for people."""
+    """Return a difference over events as text."""
     lines: list[str] = []
     for cause, findings in _by_policy(found.findings):
         lines.append(paint("bold", safe(cause.policy.name)))
@@ -101,8 +101,8 @@ def text(found: Difference, bad: int, paint: Paint) -> str:
 
 def _by_policy(findings: Iterable[Finding]) -> Iterator[tuple[Cause, Iterable[Finding]]]:
     for _, group in groupby(findings, key=lambda finding: finding.cause.policy.name):
-        held = list(group)
-        yield held[0].cause, held
+        members = list(group)
+        yield members[0].cause, members
 
 
 def _totals(found: Difference, bad: int) -> Iterator[str]:
@@ -118,11 +118,11 @@ def _totals(found: Difference, bad: int) -> Iterator[str]:
 
 def action_text(change: Change) -> str:
     """Return an action with its parameters on one line."""
-    said = [change.action]
+    words = [change.action]
     for name, value in change.items:
         word = str(value)
-        said.append(f"{name}={word if len(word) <= _LONGEST else word[:_LONGEST] + '...'}")
-    return " ".join(said)
+        words.append(f"{name}={word if len(word) <= _LONGEST else word[:_LONGEST] + '...'}")
+    return " ".join(words)
 
 
 def dispositions_text(change: Change) -> str:
@@ -136,7 +136,7 @@ def _entry(cause: Cause) -> str:
 
 
 def _where(shown: Shown) -> str:
-    # The file's name is safe already.
+    # The file name is escaped already.
     sample = shown.sample
     return f"{sample.source}:{sample.place}" + ("" if sample.id is None else f" event {safe(_id(sample.id))}")
 
@@ -150,13 +150,13 @@ def _reason(shown: Shown) -> str:
     reason = shown.reason
     if reason is None:
         return ""
-    place = f" ({reason.location})" if reason.location is not None else ""
+    location = f" ({reason.location})" if reason.location is not None else ""
     when = {"old": "old: ", "new": "new: "}[reason.side]
-    return f"{when}{reason.text}{place}"
+    return f"{when}{reason.text}{location}"
 
 
 def markdown(found: Difference, bad: int) -> str:
-    """Return a difference over events in Markdown, fit for a pull request."""
+    """Return a difference over events in Markdown, for a pull request."""
     lines = ["### What these policies would do differently", "", f"{'; '.join(_totals(found, bad))}.", ""]
     if not found.findings:
         return "\n".join(lines).rstrip("\n")
@@ -192,18 +192,18 @@ def word(disposition: str | None) -> str:
 
 
 def code(words: str) -> str:
-    """Return text as code in Markdown: on one line, nothing in it markup, mentioning and linking nobody."""
-    return f"<code>{_MARKUP.sub(lambda found: f'&#{ord(found[0])};', safe(words))}</code>"
+    """Return text as code in Markdown: on one line, escaped so that it makes no markup, mention or link."""
+    return f"<code>{_MARKUP.sub(lambda match: f'&#{ord(match[0])};', safe(words))}</code>"
 
 
-# What two policy sets decide differently for any event, as text, as Markdown, and as JSON data.
+# The differences for any possible event, as text, Markdown and JSON data.
 
 _SIDE: Final = {"new": "+ does more", "old": "- does less"}
 _SIDE_COLOUR: Final = {"new": "yellow", "old": "blue"}
 
 
 def meaning_dict(found: SemanticDiff, *, old: PolicySet, new: PolicySet) -> dict[str, Any]:
-    """Return it as JSON data."""
+    """Return the semantic differences as JSON data."""
     return {
         "version": 1,
         "old": old.digest,
@@ -250,7 +250,7 @@ def _way(way: DecisionPath) -> dict[str, Any]:
 
 
 def meaning_text(found: SemanticDiff, paint: Paint) -> str:
-    """Return it for people."""
+    """Return the semantic differences as text."""
     lines: list[str] = []
     for flipped in found.flipped:
         head = paint("bold", safe(f"{flipped.policy.name}: {_changed_entry(flipped)}"))
@@ -276,19 +276,19 @@ def _changed_entry(flipped: ChangedDecision) -> str:
 
 
 def _places(flipped: ChangedDecision) -> str:
-    return " -> ".join("nowhere" if place is None else str(place) for place in (flipped.old, flipped.new))
+    return " -> ".join("nowhere" if location is None else str(location) for location in (flipped.old, flipped.new))
 
 
 def _total(found: SemanticDiff) -> str:
     if not found.flipped:
         return "no event is decided differently"
     count = sum(flipped.destructive for flipped in found.flipped)
-    said = f"{plural(len(found.flipped), 'difference')}, {count:,} destructive"
-    return said + (f"; {plural(found.rewritten, 'other change')} without effect" if found.rewritten else "")
+    total = f"{plural(len(found.flipped), 'difference')}, {count:,} destructive"
+    return total + (f"; {plural(found.rewritten, 'other change')} without effect" if found.rewritten else "")
 
 
 def meaning_markdown(found: SemanticDiff) -> str:
-    """Return it in Markdown, fit for a pull request."""
+    """Return the semantic differences in Markdown, for a pull request."""
     lines = ["### What these policies would do differently", "", f"{_total(found)}.", ""]
     if not found.flipped:
         return "\n".join(lines).rstrip("\n")
@@ -400,7 +400,7 @@ def _fails(found: Difference, on: str) -> bool:
 
 
 class _Comparing:
-    """Compares what is read."""
+    """Compares the two policy sets on each event that is read."""
 
     def __init__(self, comparison: Comparison, policies: tuple[PolicySet, PolicySet], form: str | None) -> None:
         self.events = 0
@@ -411,21 +411,21 @@ class _Comparing:
     def wanted(self, tables: Any) -> Any:
         return tables.required_columns(self._policies, ("id",), ())
 
-    def line(self, data: bytes, name: str, place: int) -> None:
-        again = partial(to_event, data, self._form)
-        self._comparison.add_line(data if is_surely_normal(data, self._form) else None, name, place, again)
+    def line(self, data: bytes, name: str, location: int) -> None:
+        reread = partial(to_event, data, self._form)
+        self._comparison.add_line(data if is_surely_normal(data, self._form) else None, name, location, reread)
         self.events += 1
 
-    def record(self, event: Any, name: str, place: int) -> None:
-        self._comparison.add(event, name, place, lambda: event)
+    def record(self, event: Any, name: str, location: int) -> None:
+        self._comparison.add(event, name, location, lambda: event)
         self.events += 1
 
     def batch(self, batch: Any, name: str, first: int, tables: Any) -> None:
         def event(row: int) -> Any:
-            found = next(tables.rows(batch.slice(row, 1)))
-            if isinstance(found, EventError):
-                raise found
-            return found
+            record = next(tables.rows(batch.slice(row, 1)))
+            if isinstance(record, EventError):
+                raise record
+            return record
 
         self._comparison.add_batch(batch, name, first, event)
         self.events += batch.num_rows

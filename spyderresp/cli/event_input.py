@@ -1,4 +1,4 @@
-"""Recorded events read for a verb: every kind of file, line by line or batch by batch, what is bad named."""
+"""Reads recorded events from every kind of file, by line or by record batch, and reports bad events."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spyderresp.errors import EventError, needs_extra
 from spyderresp.events.files import RecordedError, damage, files, open_recording
 from spyderresp.events.records import MAX_LINE, converted, numbered_lines, to_event
 
-# Events from files and standard input, as records in the normal form.
+# Opening files and standard input.
 
 __all__ = ["MAX_LINE", "input_name", "numbered_lines", "open_input", "to_event"]
 
@@ -24,7 +24,7 @@ def open_input(path: str) -> Iterator[IO[bytes]]:
     """Open a file of records; ``-`` is standard input.
 
     Raises:
-        CommandError: it cannot be opened or read.
+        CommandError: the file cannot be opened or read.
     """
     try:
         if path == "-":
@@ -42,10 +42,10 @@ def open_input(path: str) -> Iterator[IO[bytes]]:
 
 
 def input_name(path: str) -> str:
-    """Return what messages call an input, safe to print.
+    """Return the name of an input for messages, escaped.
 
     Raises:
-        CommandError: it is standard input, and that is closed.
+        CommandError: the input is standard input, which is closed.
     """
     if path != "-":
         return safe(path)
@@ -54,7 +54,7 @@ def input_name(path: str) -> str:
     return "<stdin>"
 
 
-#: How files are known, for the verbs that read them.
+#: Help text: how the kind of a file is recognised.
 KINDS: Final = """\
 files are known by what is in them: JSON lines, plain, gzip or zstd (extra `zstd`); Parquet and Arrow IPC (extra
 `arrow`)"""
@@ -62,42 +62,42 @@ _NORMAL: Final = "normal"
 
 
 class Taker(Protocol):
-    """Takes recorded events."""
+    """Receives recorded events."""
 
     @property
     def events(self) -> int:
-        """How many it took."""
+        """The number of events received."""
 
     def wanted(self, tables: Any) -> Any:
-        """Return which columns of a table are looked at."""
+        """Return the columns of a table that are needed."""
 
     def line(self, data: bytes, name: str, place: int) -> None:
-        """Take a JSON record, and where it stands.
+        """Receive a JSON record; ``place`` is its line.
 
         Raises:
-            EventError: it is bad.
+            EventError: the record is bad.
         """
 
     def record(self, event: Any, name: str, place: int) -> None:
-        """Take an event in the normal form, and where it stands.
+        """Receive an event in the normal form; ``place`` is its row.
 
         Raises:
-            EventError: it is bad.
+            EventError: the event is bad.
         """
 
     def batch(self, batch: Any, name: str, first: int, tables: Any) -> None:
-        """Take a record batch in the normal form, and where its first row stands.
+        """Receive a record batch in the normal form; ``first`` is the number of its first row.
 
         Raises:
-            EventError: a row or column is bad; none of it is taken.
+            EventError: a row or column is bad; nothing of the batch was received.
         """
 
 
 def selected_files(words: list[str], verb: str) -> list[str]:
-    """Return the files that are meant.
+    """Return the files that the arguments of a verb select.
 
     Raises:
-        CommandError: there is none, or standard input is meant twice.
+        CommandError: there are none, or standard input is selected twice.
     """
     try:
         return list(files(words))
@@ -106,15 +106,15 @@ def selected_files(words: list[str], verb: str) -> list[str]:
 
 
 class Reading:
-    """Reads one file after the other, and names what is bad on standard error.
+    """Reads one file after the other and reports bad events on standard error.
 
     Attributes:
-        bad: how many events are.
+        bad: the number of bad events.
     """
 
-    def __init__(self, taker: Taker, form: str | None, streams: Streams) -> None:
+    def __init__(self, consumer: Taker, form: str | None, streams: Streams) -> None:
         self.bad = 0
-        self._taker = taker
+        self._taker = consumer
         self._form = form
         self._streams = streams
         self._progress = streams.progress("events")
@@ -123,11 +123,11 @@ class Reading:
         """Read a file.
 
         Args:
-            path: what messages call it.
-            where: its path, if that is another.
+            path: the name of the file in messages.
+            where: the path of the file; None: ``path``.
 
         Raises:
-            CommandError: it cannot be opened or read.
+            CommandError: the file cannot be opened or read.
         """
         name = input_name(path)
         try:
@@ -175,7 +175,7 @@ class Reading:
             try:
                 self._taker.batch(batch, name, first, tables)
             except EventError:
-                pass  # one row or column is bad: row by row it is told which, and the others are decided
+                pass  # a row or column is bad: read row by row below, to report the bad rows and decide the others
             else:
                 return
         for row, record in enumerate(tables.rows(batch), first):
@@ -183,7 +183,7 @@ class Reading:
                 if isinstance(record, EventError):
                     raise record
                 self._taker.record(converted(record, self._form), name, row)
-            except EventError as error:  # noqa: PERF203 - bad rows stand among good ones
+            except EventError as error:  # noqa: PERF203 - each row is handled by itself
                 self._complain(name, row, error)
 
     def _complain(self, name: str, place: int, error: EventError) -> None:

@@ -1,4 +1,4 @@
-"""``spyderresp explain-code``: the page of a code, which diagnostics name."""
+"""``spyderresp explain-code``: prints the page of a diagnostic code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the verbs that decide events share: the options, reading policies, making an engine."""
+"""Shared by the verbs: options, reading policies, making an engine, project settings, rewriting and watching files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from spyderresp.policies.policy_set import PolicySet
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the policies, and the options of an engine and of its input."""
+    """Add ``--policies`` and the options of the engine and its input."""
     parser.add_argument(
         "--policies", action="append", required=True, metavar="PATH", help="a policy file or directory; may be repeated"
     )
@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def add_deciding_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of an engine and of its input."""
+    """Add the options of the engine and its input."""
     parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
     parser.add_argument(
         "--defaults", choices=get_args(Defaults), default="always", help="when default actions are taken"
@@ -49,23 +49,23 @@ def add_deciding_options(parser: argparse.ArgumentParser) -> None:
 
 
 def make_engine(args: argparse.Namespace, streams: Streams) -> Engine | None:
-    """Return the engine, or None after saying why the policies cannot be read."""
+    """Return the engine; None, after writing the errors, if the policies cannot be read."""
     policies = read_policies(args, streams)
     return None if policies is None else engine_of(policies, args)
 
 
 def engine_of(policies: PolicySet, args: argparse.Namespace) -> Engine:
-    """Return the engine that the options ask for."""
+    """Return an engine with the given options."""
     return Engine(policies, defaults=args.defaults, not_in=args.not_in, mode=args.mode)
 
 
 def read_policies(args: argparse.Namespace, streams: Streams) -> PolicySet | None:
-    """Return the policies, or None after saying why they cannot be read."""
+    """Return the policies; None, after writing the errors, if they cannot be read."""
     return read_paths(getattr(args, "policies", None) or args.paths, streams, strict=args.strict)
 
 
 def read_paths(paths: Sequence[str], streams: Streams, *, strict: bool) -> PolicySet | None:
-    """Return the policies of files and directories, or None after saying why they cannot be read."""
+    """Return the policies of files and directories; None, after writing the errors, if they cannot be read."""
     paint = streams.paint(errors=True)
     try:
         policies = load(*paths, strict=strict)
@@ -81,7 +81,7 @@ def read_paths(paths: Sequence[str], streams: Streams, *, strict: bool) -> Polic
     return policies
 
 
-# What a project wants of ``check``: ``spyderresp.toml``, or a table of ``pyproject.toml``.
+# The settings of a project for ``check``, in ``spyderresp.toml`` or in a table of ``pyproject.toml``.
 #
 # ::
 #
@@ -94,7 +94,7 @@ def read_paths(paths: Sequence[str], streams: Streams, *, strict: bool) -> Polic
 
 
 def _toml_module() -> Any:
-    """Return the reader of TOML: the standard one, or on Python 3.10 that of the extra `toml`; None without either."""
+    """Return ``tomllib``, or on Python 3.10 ``tomli`` (extra ``toml``); None if neither is installed."""
     name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
     try:
         return importlib.import_module(name)
@@ -111,15 +111,15 @@ _LEVELS: Final = ("warning", "error")
 
 @dataclass(frozen=True)
 class Project:
-    """What a project's configuration says.
+    """The settings of a project.
 
     Attributes:
-        folder: where its file stands; globs of ``per_file`` are relative to it.
+        folder: the folder of the settings file; the globs of ``per_file`` are relative to it.
         strict: make each lenient repair an error.
-        portable: note all that the vendor's own command line refuses.
-        fail_on: the least level that changes the exit code.
-        ignored: codes nobody wants to see.
-        per_file: globs of paths, and the codes that are not wanted there.
+        portable: note everything that the vendor's own command line refuses.
+        fail_on: the lowest level that changes the exit code.
+        ignored: the codes to ignore in all files.
+        per_file: globs of paths, each with the codes to ignore in matching files.
     """
 
     folder: Path = field(default_factory=Path)
@@ -130,10 +130,10 @@ class Project:
     per_file: tuple[tuple[str, frozenset[str]], ...] = ()
 
     def ignores(self, path: str, code: str) -> bool:
-        """Tell whether a code is not wanted for a path."""
+        """Whether a code is ignored in a file."""
         if code in self.ignored:
             return True
-        # Most projects name no paths, and a path is slow to make absolute.
+        # Most projects have no per-file settings, and making a path absolute is slow.
         if not any(code in codes for _, codes in self.per_file):
             return False
         full = Path(path).absolute()
@@ -142,18 +142,18 @@ class Project:
 
 
 def find_project(start: Path, named: str | None = None) -> Project:
-    """Return what the named file says, else the nearest from ``start`` upwards; all as usual where there is none.
+    """Return the settings of the named file, else of the nearest file from ``start`` upwards, else the defaults.
 
     Raises:
-        CommandError: it cannot be read, or says what nobody knows.
+        CommandError: the file cannot be read, or has an unknown key or a wrong value.
     """
     if named is not None:
         return _read(Path(named), must=True) or Project()
     for folder in (start.absolute(), *start.absolute().parents):
         for name in (_OWN, _SHARED):
-            found = _read(folder / name, must=False) if (folder / name).is_file() else None
-            if found is not None:
-                return found
+            project = _read(folder / name, must=False) if (folder / name).is_file() else None
+            if project is not None:
+                return project
     return Project()
 
 
@@ -171,21 +171,21 @@ def _read(path: Path, *, must: bool) -> Project | None:
     if toml is None:
         raise _fault(path, "reading it needs Python 3.11, or the extra `toml`: pip install 'spyderresp[toml]'")
     try:
-        said = toml.loads(text)
+        table_data = toml.loads(text)
     except ValueError as error:
         raise _fault(path, str(error)) from None
     for key in ("tool", "spyderresp") if shared else ():
-        said = _table(path, said, key)
-    for key in said:
+        table_data = _table(path, table_data, key)
+    for key in table_data:
         if key != _CHECK:
             raise _fault(path, f"unknown key {quoted(key)}; {suggestion(key, (_CHECK,))}")
-    if _CHECK not in said:
+    if _CHECK not in table_data:
         return None if shared and not must else Project(path.parent.absolute())
-    return _project(path, _table(path, said, _CHECK))
+    return _project(path, _table(path, table_data, _CHECK))
 
 
-def _table(path: Path, said: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    table = said.get(key, {})
+def _table(path: Path, table_data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = table_data.get(key, {})
     if not isinstance(table, dict):
         raise _fault(path, f"{quoted(key)} must be a table")
     return table
@@ -215,54 +215,54 @@ def _project(path: Path, table: Mapping[str, Any]) -> Project:
     )
 
 
-def _codes(path: Path, key: str, said: object) -> frozenset[str]:
-    if not isinstance(said, list) or not all(isinstance(code, str) for code in said):
+def _codes(path: Path, key: str, value: object) -> frozenset[str]:
+    if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
         raise _fault(path, f"{quoted(key)} must be a list of codes")
     known: Iterable[str] = [code for code in CODES if CODES[code].level != "error"]
-    for code in said:
+    for code in value:
         if code not in CODES:
             raise _fault(path, f"{quoted(key)}: unknown code {quoted(code)}; {suggestion(code, known)}")
         if CODES[code].level == "error":
             raise _fault(path, f"{quoted(key)}: {quoted(code)} is an error, and errors cannot be ignored")
-    return frozenset(said)
+    return frozenset(value)
 
 
 def _fault(path: Path, reason: str) -> CommandError:
     return CommandError(f"spyderresp: {safe(str(path))}: {safe(reason)}")
 
 
-# Files that are rewritten whole or not at all.
+# Rewriting a file: completely or not at all.
 
 _BOM: Final = b"\xef\xbb\xbf"
 
 
 class FileChangedError(SpyderrespError):
-    """A file does not hold what it was read as."""
+    """The content of a file is not the content that was read before."""
 
 
 def rewrite(path: Path, before: str, after: str) -> None:
-    """Put a text into the place of another: its mark at the beginning, its mode and its links stay.
+    """Replace the text of a file. Its byte order mark, mode, owner and symbolic links stay.
 
     Raises:
-        FileChangedError: the file holds another text by now.
-        OSError: it cannot be written; the old text stands.
+        FileChangedError: the file's text is no longer ``before``.
+        OSError: the file cannot be written; it keeps the old text.
     """
-    # A link keeps leading to the file; the file is what changes.
+    # Replace the file that a symbolic link points to, not the link.
     real = path.resolve(strict=True)
-    held = real.read_bytes()
-    mark = _BOM if held.startswith(_BOM) else b""
-    # Several marks, or one inside: reading takes off all at the beginning, so they are counted as they stand.
-    while held[len(mark) :].startswith(_BOM):
-        mark += _BOM
-    if held != mark + before.encode():
+    content = real.read_bytes()
+    bom = _BOM if content.startswith(_BOM) else b""
+    # Reading strips all byte order marks at the beginning, so keep all of them.
+    while content[len(bom) :].startswith(_BOM):
+        bom += _BOM
+    if content != bom + before.encode():
         raise FileChangedError
     status = real.stat()
-    import tempfile  # slow to load, and only `--fix` needs it
+    import tempfile  # slow to import, and only `--fix` needs it
 
     descriptor, name = tempfile.mkstemp(dir=real.parent, prefix=f".{real.name}.")
     try:
         with open(descriptor, "wb") as file:
-            file.write(mark + after.encode())
+            file.write(bom + after.encode())
             file.flush()
             os.fchmod(file.fileno(), status.st_mode & 0o7777)
             if os.geteuid() == 0:
@@ -275,23 +275,23 @@ def rewrite(path: Path, before: str, after: str) -> None:
         raise
 
 
-# Doing something again whenever files change, by looking at them now and then.
+# Watching files by polling.
 
 _EVERY: Final = 0.3
 
 
 def watched(act: Callable[[], Iterable[str]], *, sleep: Callable[[float], None] = time.sleep) -> Iterator[str]:
-    """Act, wait until a file changes, yield its path, and so on.
+    """Repeat: call ``act``, wait until a file changes, yield the path of that file.
 
     Args:
-        act: does the work; returns the files and directories to watch from then on.
-        sleep: waits for some seconds; raises KeyboardInterrupt where it is to end.
+        act: does the work and returns the files and directories to watch until the next call.
+        sleep: waits for a number of seconds; raises KeyboardInterrupt to end the watching.
     """
     while True:
         began = time.time_ns()
         paths = tuple(act())
         before = look(paths)
-        # What changed while the work was done, after it was read perhaps.
+        # A file that changed during `act` may have been read before its change.
         changed = next((path for path, sign in before.items() if sign is not None and sign[0] > began), None)
         while changed is None:
             sleep(_EVERY)
@@ -301,7 +301,7 @@ def watched(act: Callable[[], Iterable[str]], *, sleep: Callable[[float], None] 
 
 
 def look(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
-    """Return each file that there is, with what changes when it does."""
+    """Return the files at these paths, each with its modification time, size and inode; None if it is gone."""
     names = (name for path in paths for name in (walk(path, Findings()) if os.path.isdir(path) else [path]))
     return {name: _sign(name) for name in names}
 

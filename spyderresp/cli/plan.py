@@ -1,4 +1,4 @@
-"""``spyderresp plan``: one plan a line for a stream of events."""
+"""``spyderresp plan``: prints one plan for each event of a stream."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from spyderresp.decision import ActionPlan, PlannedAction
 from spyderresp.errors import EventError
 from spyderresp.policies.vocabulary import FLAG_TEXTS, NAMESPACE_NAME_LABEL, Disposition
 
-# A plan as text. It is a decision: `plan` and `explain` carry nothing out, so `execute` reads as what would happen.
+# A plan as text. `plan` and `explain` carry nothing out, so `execute` is shown as "would execute".
 
 _SHOWN: Final[dict[str, str]] = {"execute": "would execute"}
 _COLOURS: Final[dict[str, str]] = {
@@ -30,19 +30,21 @@ _INDENT: Final = " " * (_LABEL + 4)
 
 
 def plan_text(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | None = None) -> str:
-    """Return a plan as lines, an empty one last. ``event`` is what it was made from, ``line`` its line in the input."""
+    """Return a plan as text that ends with an empty line. ``line`` is the event's line in the input."""
     return "\n".join([*_head(plan, event, paint, line), *_body(plan, paint), ""])
 
 
 def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | None) -> Iterator[str]:
-    # An id is not checked: it may be a list, nested deeper than it can be said.
-    known = isinstance(plan.event, (str, int, float))
-    name = f"event {plan.event}" if known else "event without an id" if plan.event is None else "event of an odd id"
+    # The type of an id is not checked: it may be a list that is nested too deeply to print.
+    printable_id = isinstance(plan.event, (str, int, float))
+    name = (
+        f"event {plan.event}" if printable_id else "event without an id" if plan.event is None else "event of an odd id"
+    )
     when = "" if plan.time is None else f"  {_moment(plan.time)}"
     where = "" if line is None else f"  (line {line})"
     yield paint("bold", safe(name)) + safe(when + where)
-    for label, said in _subject(_Event(event)):
-        yield _row(label, said, paint)
+    for label, text in _subject(_Event(event)):
+        yield _row(label, text, paint)
     if plan.attribution is not None:
         key, value, outcome = plan.attribution
         if outcome == "matched":
@@ -54,12 +56,12 @@ def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | 
             yield paint("red", safe(f"  ATTRIBUTION {outcome.upper()}: {why}; nothing was decided"))
 
 
-def _row(label: str, said: str, paint: Paint) -> str:
-    return f"  {paint('dim', f'{label:<{_LABEL}}')}  {safe(said)}"
+def _row(label: str, text: str, paint: Paint) -> str:
+    return f"  {paint('dim', f'{label:<{_LABEL}}')}  {safe(text)}"
 
 
 def _moment(time: str | float) -> str:
-    """Return a time as it stands; epoch seconds also as people read time."""
+    """Return a time unchanged; epoch seconds also in RFC 3339 form."""
     if isinstance(time, (int, float)):
         try:
             return f"{datetime.fromtimestamp(time, timezone.utc):%Y-%m-%dT%H:%M:%SZ} ({time})"
@@ -69,48 +71,48 @@ def _moment(time: str | float) -> str:
 
 
 class _Event:
-    """An event's scalars by path. What no policy names was not checked, and may be of any type: it counts as absent."""
+    """Reads values of an event by path. A value of an unexpected type counts as absent: not all values were checked."""
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self._event = event
 
     def __call__(self, scope: str, *keys: str) -> str:
-        """Return the value under the first of the keys that has one, as text; an empty text where none has."""
-        held = self._event.get(scope)
-        if isinstance(held, Mapping):
+        """Return the value of the first key that has one, as text; an empty text if no key has one."""
+        scope_data = self._event.get(scope)
+        if isinstance(scope_data, Mapping):
             for key in keys:
-                value = held.get(key)
+                value = scope_data.get(key)
                 if isinstance(value, (str, int, float)) and value != "":
                     return str(value)
         return ""
 
     def namespace(self) -> str:
-        held = self._event.get("namespace")
-        labels = held.get("labels") if isinstance(held, Mapping) else None
+        scope_data = self._event.get("namespace")
+        labels = scope_data.get("labels") if isinstance(scope_data, Mapping) else None
         label = labels.get(NAMESPACE_NAME_LABEL) if isinstance(labels, Mapping) else None
         return self("namespace", "name") or (label if isinstance(label, str) else "")
 
 
 def _subject(value: _Event) -> Iterator[tuple[str, str]]:
-    """Yield where it happened and what did it: label and text."""
+    """Yield the location and the process of the event: label and text."""
     cluster = value("cluster", "name", "uid")
     host = value("machine", "hostname", "sourceName", "uid")
-    yield from _said("host", [host, cluster and f"cluster {cluster}"]) if host else _said("cluster", [cluster])
+    yield from _joined("host", [host, cluster and f"cluster {cluster}"]) if host else _joined("cluster", [cluster])
     pod, namespace = value("pod", "name", "kuid", "uid"), value.namespace()
     container, image = value("container", "containerName", "containerID"), value("container", "image")
     pieces = [f"{namespace or '?'}/{pod}" if pod else namespace and f"(unknown) in namespace {namespace}"]
-    yield from _said("pod", pieces)
-    yield from _said("container", [container, image and f"image {image}"])
-    yield from _said("service", [value("service", "name"), value("service", "cgroup")])
+    yield from _joined("pod", pieces)
+    yield from _joined("container", [container, image and f"image {image}"])
+    yield from _joined("service", [value("service", "name"), value("service", "cgroup")])
     pid, user = value("process", "pid"), value("process", "euser")
     name = value("process", "name")
-    yield from _said("process", [name, pid and f"pid {pid}", value("process", "exe"), user and f"user {user}"])
+    yield from _joined("process", [name, pid and f"pid {pid}", value("process", "exe"), user and f"user {user}"])
 
 
-def _said(label: str, pieces: list[str]) -> Iterator[tuple[str, str]]:
-    said = ", ".join(filter(None, pieces))
-    if said:
-        yield label, said
+def _joined(label: str, pieces: list[str]) -> Iterator[tuple[str, str]]:
+    text = ", ".join(filter(None, pieces))
+    if text:
+        yield label, text
 
 
 def _body(plan: ActionPlan, paint: Paint) -> Iterator[str]:
@@ -139,7 +141,7 @@ def _action(action: PlannedAction, paint: Paint) -> Iterator[str]:
 
 
 def _text(key: str, text: str) -> Iterator[str]:
-    """Yield an author's text: on one line, or its lines each behind a bar, so that none can pass for one of ours."""
+    """Yield a text of a policy. Several lines get a bar each, so that none looks like a line of this command."""
     lines = text.rstrip("\n").split("\n")
     if len(lines) == 1:
         yield f"{_INDENT}{key}: {safe(lines[0])}"
@@ -199,13 +201,13 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
                         raise data
                     event = to_event(data.rstrip(b"\r\n"), args.form)
                     plan = engine.evaluate(event)
-                    said = json_line(plan, line) if args.format == "json" else plan_text(plan, event, paint, line)
+                    text = json_line(plan, line) if args.format == "json" else plan_text(plan, event, paint, line)
                 except EventError as error:
                     bad += 1
                     progress.clear()
                     streams.complain(f"{name}:{line}: error: {safe(str(error))}")
                 else:
-                    streams.write(said)
+                    streams.write(text)
                 progress.update(line)
     finally:
         progress.clear()
@@ -215,10 +217,10 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
 
 
 def json_line(plan: ActionPlan, line: int) -> str:
-    """Return a plan's JSON form with the event's line in its input last, as one line.
+    """Return a plan as one line of JSON; its last key is the event's line in the input.
 
     Raises:
-        EventError: the event's id nests too deeply to be said.
+        EventError: the event's id is nested too deeply.
     """
     try:
         return _encode({**plan.to_dict(), "line": line})

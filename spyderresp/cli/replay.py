@@ -1,4 +1,4 @@
-"""``spyderresp replay``: what policies would have done with recorded events."""
+"""``spyderresp replay``: totals what policies would have done with recorded events."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from spyderresp.decision.engine import Engine
 from spyderresp.errors import needs_extra
 from spyderresp.events.files import STDIN
 
-# A replay's report as text for people.
+# The report as text.
 
 _SHOWN: Final = 20
 _BAR: Final = 40
@@ -30,7 +30,7 @@ _LONGEST: Final = 56
 
 
 def report_text(report: Report, paint: Paint) -> str:
-    """Return a report for people."""
+    """Return a report as text."""
     return "\n".join(_lines(report, paint))
 
 
@@ -54,8 +54,9 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
     yield paint("bold", "breakers")
     broken = report.broken
     yield f"  {plural(broken.refused, 'kill')} refused, {broken.allowed:,} let through"
-    for one in broken.openings[:_SHOWN]:
-        yield f"  {moment(one.time)}  {safe(_cut(one.name))}: more than {one.limit} targets, {one.refused:,} refused"
+    for trip in broken.openings[:_SHOWN]:
+        counts = f"more than {trip.limit} targets, {trip.refused:,} refused"
+        yield f"  {moment(trip.time)}  {safe(_cut(trip.name))}: {counts}"
     if len(broken.openings) > _SHOWN:
         yield f"  and {len(broken.openings) - _SHOWN:,} more"
     if report.buckets:
@@ -66,7 +67,7 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
             yield f"  {len(report.buckets) - len(shown):,} before these"
         most = max(bucket.events for bucket in shown)
         for bucket in shown:
-            kills = sum(n for (name, said), n in bucket.actions.items() if "Kill" in name and said == "execute")
+            kills = sum(n for (name, what), n in bucket.actions.items() if "Kill" in name and what == "execute")
             bar = "#" * max(1, round(_BAR * bucket.events / most))
             yield f"  {moment(bucket.start)}  {bucket.events:>9,}  {kills:>7,} kills  {bar}"
 
@@ -164,7 +165,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
 
 
 def _page() -> Any:
-    """Return the module that makes pages, before hours of replaying show that it is missing."""
+    """Return the module that makes pages. Called before the replay, so that a missing extra is reported at once."""
     try:
         with needs_extra("report", "--html"):
             from spyderresp.cli import replay_page
@@ -181,7 +182,7 @@ def _write(name: str, text: str) -> None:
 
 
 def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
-    """Return what the files come to, and how many events are bad; name these on standard error."""
+    """Replay the files here; return the totals and the number of bad events."""
     taker = Replaying(engine, args.form)
     reading = Reading(taker, args.form, streams)
     for path in paths:
@@ -190,7 +191,7 @@ def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], strea
 
 
 def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
-    """Return the same, read by the workers of another engine."""
+    """Replay the files on the workers of another engine; return the totals and the number of bad events."""
     if STDIN in paths:
         raise CommandError(f"spyderresp: --engine {args.engine}: workers cannot read standard input")
     try:
@@ -198,11 +199,11 @@ def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], 
             module = importlib.import_module(f"spyderresp.cli.replay_{args.engine}")
     except ImportError as error:
         raise CommandError(f"spyderresp: {safe(str(error))}") from None
-    work = ReplayTask(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
+    task = ReplayTask(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
     replay, bad = Replay(), 0
     progress = streams.progress("events")
     try:
-        with contextlib.closing(module.pieces(work, args.cluster)) as pieces:
+        with contextlib.closing(module.pieces(task, args.cluster)) as pieces:
             for piece in pieces:
                 progress.clear()
                 streams.say(piece.said)

@@ -1,4 +1,4 @@
-"""A replay's report as one HTML file: no scripts, nothing from elsewhere, every text escaped."""
+"""Writes the report of a replay as one HTML file: no scripts, no external content, every text escaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from spyderresp.authoring.replay.report import Line, Report, moment, width_text
 from spyderresp.cli.terminal import safe
 
-# The charts of a replay's page, as SVG to stand in it. Needs the extra ``report`` (matplotlib).
+# The charts of the page, as inline SVG. They need the extra ``report`` (matplotlib).
 
 COLOURS: Final = {
     "execute": "#b3261e",
@@ -26,13 +26,13 @@ COLOURS: Final = {
 }
 _DAY: Final = 86_400
 _MOST_BARS: Final = 12
-# The same report gives the same page: ids do not come by chance, and no date is written. Texts stay texts.
+# The same report gives the same page: fixed ids and no date. Texts stay texts, not outlines.
 _SETTINGS: Final = {"svg.hashsalt": "spyderresp", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
 _PROLOGUE: Final = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 
 
 def timeline_chart(report: Report) -> str:
-    """Return events, and kills by disposition, over time."""
+    """Return a chart of events, and of kills by disposition, over time."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         events, kills = figure.subplots(2, 1, sharex=True)
@@ -43,7 +43,7 @@ def timeline_chart(report: Report) -> str:
         bottom = [0.0] * len(days)
         for disposition in ("execute", "audit"):
             counts = [
-                sum(n for (name, said), n in bucket.actions.items() if "Kill" in name and said == disposition)
+                sum(n for (name, what), n in bucket.actions.items() if "Kill" in name and what == disposition)
                 for bucket in report.buckets
             ]
             kills.bar(days, counts, width, bottom, align="edge", color=COLOURS[disposition], label=disposition)
@@ -61,12 +61,12 @@ def timeline_chart(report: Report) -> str:
 
 
 def bars_chart(lines: tuple[Line, ...], key: str, title: str) -> str:
-    """Return a bar for each of the most frequent lines, by disposition."""
+    """Return a bar chart of the most frequent lines, by disposition."""
     with mpl.rc_context(_SETTINGS):
         shown = lines[:_MOST_BARS][::-1]
         figure = Figure(figsize=(9, 1 + 0.3 * len(shown)), layout="constrained")
         axes = figure.subplots()
-        # Two long names may be cut to the same; each keeps its own place.
+        # Bars are placed by number: two long names may be shortened to the same text.
         places = range(len(shown))
         left = [0.0] * len(shown)
         for disposition, colour in COLOURS.items():
@@ -81,7 +81,7 @@ def bars_chart(lines: tuple[Line, ...], key: str, title: str) -> str:
 
 
 def _legend(axes: Any) -> None:
-    """Put the legend above, where no bar reaches."""
+    """Put the legend above the chart, where no bar is."""
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(COLOURS), frameon=False, borderaxespad=0.2)
 
 
@@ -95,7 +95,7 @@ def _svg(figure: Any, title: str) -> str:
         axes.spines[["top", "right"]].set_visible(False)
     file = io.StringIO()
     figure.savefig(file, format="svg", metadata={"Date": None, "Title": title})
-    # Inside a page it needs no prologue, and none of its links.
+    # Inline SVG needs no XML prologue.
     return _PROLOGUE.sub("", file.getvalue()).replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1)
 
 
@@ -189,7 +189,7 @@ def _entry(line: Line) -> str:
 
 
 def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    """Yield a table; the cells are HTML by now."""
+    """Yield a table; the cells must be HTML."""
     yield "<table><thead><tr>" + "".join(f"<th>{head}</th>" for head in heads) + "</tr></thead><tbody>"
     for row in rows:
         yield "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
@@ -199,7 +199,7 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 def _dead(report: Report) -> Iterator[str]:
     yield "<h2>Who would have died</h2>"
     deaths = (("pods", report.pods), ("processes", report.processes))
-    rows = [[name, f"{said.executed:,}", f"{said.audited:,}"] for name, said in deaths]
+    rows = [[name, f"{count.executed:,}", f"{count.audited:,}"] for name, count in deaths]
     yield from _table(("distinct", "killed", "more, were no policy in audit mode"), rows)
     if report.unknown:
         yield f"<p>Kills of what nothing tells from others: {report.unknown:,}.</p>"

@@ -1,4 +1,4 @@
-"""``spyderresp schema``: the JSON Schema that editors check policies by."""
+"""``spyderresp schema``: prints the JSON Schema of policies, for editors."""
 
 from __future__ import annotations
 

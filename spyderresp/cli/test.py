@@ -1,4 +1,4 @@
-"""``spyderresp test``: policy unit tests, and what they cover."""
+"""``spyderresp test``: runs policy unit tests and measures their coverage."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from spyderresp.cli.terminal import (
 )
 from spyderresp.policies.diagnostics import quoted
 
-# What became of policy tests, as text for the person who has to find out why.
+# The results of policy tests as text.
 
 _COLOURS: Final[dict[Kind, str]] = {
     "expected": "red",
@@ -53,12 +53,12 @@ def result_text(result: Result, paint: Paint) -> Iterator[str]:
 
 
 def full_name(result: Result) -> str:
-    """Return the name of a test with that of its suite."""
+    """Return the name of a test after the name of its suite."""
     return f"{result.suite.name}: {result.case.name}"
 
 
 def coverage_text(coverage: Coverage, paint: Paint) -> Iterator[str]:
-    """Yield a table of what is covered, and each place that is not."""
+    """Yield a table of the coverage and a line for each uncovered place."""
     yield ""
     yield paint("bold", f"{'coverage':<10}{'covered':>9}{'of':>7}")
     for what in WHATS:
@@ -78,11 +78,11 @@ def _row(name: str, covered: int, total: int) -> str:
 
 
 def summary(passed: int, failed: int, errors: int) -> str:
-    """Return how many tests there were of each kind."""
-    said = [
+    """Return the number of tests, by result."""
+    parts = [
         f"{count:,} {word}" for count, word in ((passed, "passed"), (failed, "failed"), (errors, "not run")) if count
     ]
-    return f"{plural(passed + failed + errors, 'test')}: {', '.join(said) or 'none'}"
+    return f"{plural(passed + failed + errors, 'test')}: {', '.join(parts) or 'none'}"
 
 
 _EPILOG: Final = """\
@@ -155,44 +155,46 @@ def _watched_once(args: argparse.Namespace, streams: Streams) -> tuple[str, ...]
 
 
 def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, ...]]:
-    """Run the tests once; return the exit code, and the paths that decided it."""
-    found = find(args.paths)
-    if not found.diagnostics:
-        _refuse_nothing(found)
+    """Run the tests once; return the exit code and the paths of all inputs."""
+    suite_files = find(args.paths)
+    if not suite_files.diagnostics:
+        _refuse_nothing(suite_files)
     wanted = [word.casefold() for word in args.filter or ()]
 
     def chosen(suite: Suite, case: Case) -> bool:
         name = f"{suite.path}: {suite.name}: {case.name}".casefold()
         return not wanted or any(word in name for word in wanted)
 
-    if not found.diagnostics and not any(chosen(suite, case) for suite in found.suites for case in suite.cases):
+    if not suite_files.diagnostics and not any(
+        chosen(suite, case) for suite in suite_files.suites for case in suite.cases
+    ):
         raise CommandError(f"spyderresp test: error: no test has {_any_of(args.filter)} in its name")
-    report = run_tests(found.suites, chosen=chosen, coverage=args.coverage or args.min_coverage is not None)
-    errors = [item for item in (*found.diagnostics, *report.diagnostics) if item.level == "error"]
+    report = run_tests(suite_files.suites, chosen=chosen, coverage=args.coverage or args.min_coverage is not None)
+    errors = [item for item in (*suite_files.diagnostics, *report.diagnostics) if item.level == "error"]
     code = 2 if errors else 1 if report.count("failed") else 0
     enough = report.coverage is None or args.min_coverage is None or report.coverage.percent >= args.min_coverage
     if args.format == "json":
         streams.write(json.dumps(report_dict(report, errors), indent=2))
     else:
-        _text(args, found, report, streams)
+        _text(args, suite_files, report, streams)
     if errors:
         paint = streams.paint(errors=True)
         for item in errors:
             streams.complain(diagnostic_text(item, paint))
         streams.complain(f"not everything can be read: {counted(errors)}; see {pages(errors)}")
     if report.coverage is not None and not enough:
-        # Rounded down: what is not enough must not look as if it were.
+        # Rounded down, so that an insufficient percentage is not shown as the required one.
         percent = f"{math.floor(10 * report.coverage.percent) / 10:.1f} %"
         streams.complain(f"spyderresp test: {percent} is covered, less than the {args.min_coverage:g} % asked for")
     if args.junit is not None:
-        _write(args.junit, junit_text(report, found.diagnostics))
-    inputs = [path for suite in found.suites for path in (*suite.policies, *suite.inputs)]
+        _write(args.junit, junit_text(report, suite_files.diagnostics))
+    inputs = [path for suite in suite_files.suites for path in (*suite.policies, *suite.inputs)]
     return code or int(not enough), (*args.paths, *dict.fromkeys(inputs))
 
 
-def _refuse_nothing(found: SuiteFiles) -> None:
-    if found.empty:
-        listed = ", ".join(safe(quoted(path)) for path in found.empty)
+def _refuse_nothing(suite_files: SuiteFiles) -> None:
+    if suite_files.empty:
+        listed = ", ".join(safe(quoted(path)) for path in suite_files.empty)
         raise CommandError(f"spyderresp test: error: no test found in {listed}: no document says `kind: ResponseTest`")
 
 
@@ -200,16 +202,16 @@ def _any_of(words: list[str]) -> str:
     return " or ".join(safe(quoted(word)) for word in words)
 
 
-def _text(args: argparse.Namespace, found: SuiteFiles, report: Report, streams: Streams) -> None:
+def _text(args: argparse.Namespace, suite_files: SuiteFiles, report: Report, streams: Streams) -> None:
     paint = streams.paint()
-    for path in found.files:
-        mine = [result for result in report.results if result.suite.path == path]
+    for path in suite_files.files:
+        file_results = [result for result in report.results if result.suite.path == path]
         if args.verbose:
-            for result in mine:
+            for result in file_results:
                 if result.status == "passed":
                     where = safe(f"{result.case.location}: {result.suite.name}: {result.case.name}")
                     streams.write(f"{paint('green', 'passed')} {where}")
-        for result in mine:
+        for result in file_results:
             if result.status != "passed":
                 for line in result_text(result, paint):
                     streams.write(line)
