@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from spyderresp import ActionPlan
-from spyderresp.authoring.replay import Replay
 from spyderresp.authoring.replay.histogram import MOST, WIDTHS
 from spyderresp.authoring.replay.kills import POD, PROCESS
+from spyderresp.authoring.replay.totals import Replay
+from spyderresp.events.timestamps import epoch_seconds
 from spyderresp.execution.clock import Clock
 from spyderresp.execution.guards.circuit_breakers import KILLS, Breakers, Limits
-from spyderresp.execution.steps import epoch_seconds
 from spyderresp.policies.vocabulary import TARGET_SCOPE
 
 
@@ -58,7 +58,7 @@ def breakers(attempts: Iterable[Attempt], limits: Limits) -> tuple[list[tuple[fl
         shut = held.admit(attempt, attempt.target, attempt.namespace)
         refused += bool(shut)
         for item in shut:
-            if item.new:
+            if item.alarm:
                 latest[item.name] = len(openings)
                 openings.append([now, item.name, item.limit, 0])
             openings[latest[item.name]][3] += 1
@@ -107,7 +107,7 @@ def totals(plans: Iterable[ActionPlan], limits: Limits | None = None) -> dict[st
                 unknown += 1
             if executed and seconds is not None:
                 names = tuple(dict.fromkeys(source.policy for source in action.sources))
-                attempts.append(Attempt(seconds, action.name, names, key, space))
+                attempts.append(Attempt(seconds, action.name, names, key and f"{pod} {key}", space))
     width, held = buckets(moments)
     spaces: dict[str | None, list[int]] = defaultdict(lambda: [0, 0])
     for _, _, space, executed_count, audited_count in struck.values():
@@ -120,7 +120,7 @@ def totals(plans: Iterable[ActionPlan], limits: Limits | None = None) -> dict[st
         "outcomes": dict(outcomes),
         "unknown": unknown,
         "struck": [tuple(one) for one in order],
-        "namespaces": [(name, *counts) for name, counts in spaces.items()],
+        "namespaces": sorted(((name, *counts) for name, counts in spaces.items()), key=str),
         "width": width,
         "buckets": held,
         "broken": breakers(attempts, limits or Limits(warm_up_seconds=0)),
@@ -133,15 +133,19 @@ def found(replay: Replay) -> dict[str, Any]:
     numbers = dict(enumerate(outcome for outcome, _ in outcomes))
     part = replay.part()
     broken = replay.broken()
+    held: dict[int, dict[Any, int]] = defaultdict(dict)
+    for row in part.counts.drop_null().sort_by("start").to_pylist():
+        held[row["start"]][numbers[row["outcome"]]] = row["events"]
+    targets = replay.kills.most_killed(10_000)
     return {
         "events": replay.events,
         "timeless": replay.timeless,
         "outcomes": dict(outcomes),
         "unknown": replay.kills.unknown,
-        "struck": replay.kills.most_struck(10_000),
-        "namespaces": replay.kills.namespaces(),
+        "struck": [(one.pod, one.name, one.namespace, one.executed, one.audited) for one in targets],
+        "namespaces": sorted(replay.kills.namespaces(), key=str),
         "width": replay.width,
-        "buckets": {start: {numbers[n]: c for n, c in held.items()} for start, held in part.buckets.items()},
+        "buckets": dict(held),
         "broken": (
             [(one.time, one.name, one.limit, one.refused) for one in broken.openings],
             broken.refused,

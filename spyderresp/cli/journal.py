@@ -12,8 +12,9 @@ from datetime import datetime, timezone
 from typing import Any, Final
 
 from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, safe
+from spyderresp.events.timestamps import epoch_seconds
 from spyderresp.execution.interfaces import JournalError
-from spyderresp.execution.steps import Step, epoch_seconds
+from spyderresp.execution.steps import Step
 from spyderresp.execution.undo import UNDO
 from spyderresp.executors.dry_run import said_of
 from spyderresp.journal.hash_chain import Entry

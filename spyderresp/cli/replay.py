@@ -9,17 +9,18 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.authoring.replay import Replay
-from spyderresp.authoring.replay.report import Line, Report, moment, report_of, width_text
+from spyderresp.authoring.replay.report import Line, Report, moment, width_text
 from spyderresp.cli.event_input import KINDS, Reading, selected_files
 from spyderresp.cli.options import add_options, make_engine
-from spyderresp.cli.replay_pieces import Replaying, ReplayTask
 from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, reason_of, safe
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import needs_extra
 from spyderresp.events.files import STDIN
+
+if TYPE_CHECKING:
+    from spyderresp.authoring.replay.totals import Replay
 
 # The report as text.
 
@@ -45,11 +46,11 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
         yield f"  {name:<12}{deaths.executed:>12,}   and {deaths.audited:,} more, were no policy in audit mode"
     if report.unknown:
         yield f"  {plural(report.unknown, 'kill')} of what nothing tells from others"
-    for struck in report.targets:
-        where = "" if struck.namespace is None else f" in {struck.namespace}"
-        kind = "pod" if struck.pod else "process"
-        times = f"{struck.executed:,} executed, {struck.audited:,} audited"
-        yield f"  {kind} {safe(_cut(struck.name + where))}: {times}"
+    for target in report.targets:
+        where = "" if target.namespace is None else f" in {target.namespace}"
+        kind = "pod" if target.pod else "process"
+        times = f"{target.executed:,} executed, {target.audited:,} audited"
+        yield f"  {kind} {safe(_cut(target.name + where))}: {times}"
     yield ""
     yield paint("bold", "breakers")
     broken = report.broken
@@ -148,13 +149,14 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     if args.cluster is not None and args.engine == "local":
         raise CommandError("spyderresp: --cluster needs --engine dask or --engine spark")
     paths = selected_files(args.paths, "spyderresp")
-    page = _page() if args.html is not None else None
+    replaying = _module("replay_pieces", "arrow", "replay")
+    page = _module("replay_page", "report", "--html") if args.html is not None else None
     engine = make_engine(args, streams)
     if engine is None:
         return 2
     read = _read_here if args.engine == "local" else _read_elsewhere
-    replay, bad = read(args, engine, paths, streams)
-    report = report_of(replay, engine.policies.digest, bad=bad)
+    replay, bad = read(replaying, args, engine, paths, streams)
+    report = replaying.report_of(replay, engine.policies.digest, bad=bad)
     if page is not None:
         _write(args.html, page.report_page(report))
     if args.format == "json":
@@ -164,14 +166,17 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     return 1 if bad else 0
 
 
-def _page() -> Any:
-    """Return the module that makes pages. Called before the replay, so that a missing extra is reported at once."""
+def _module(name: str, extra: str, what: str) -> Any:
+    """Return a module of this package that needs an extra.
+
+    Raises:
+        CommandError: the extra is not installed.
+    """
     try:
-        with needs_extra("report", "--html"):
-            from spyderresp.cli import replay_page
+        with needs_extra(extra, what):
+            return importlib.import_module(f"spyderresp.cli.{name}")
     except ImportError as error:
         raise CommandError(f"spyderresp: {safe(str(error))}") from None
-    return replay_page
 
 
 def _write(name: str, text: str) -> None:
@@ -181,26 +186,26 @@ def _write(name: str, text: str) -> None:
         raise CommandError(f"spyderresp: {safe(name)}: cannot be written: {reason_of(error)}") from None
 
 
-def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
+def _read_here(
+    replaying: Any, args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams
+) -> tuple[Replay, int]:
     """Replay the files here; return the totals and the number of bad events."""
-    taker = Replaying(engine, args.form)
+    taker = replaying.Replaying(engine, args.form)
     reading = Reading(taker, args.form, streams)
     for path in paths:
         reading.read(path)
     return taker.replay, reading.bad
 
 
-def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
+def _read_elsewhere(
+    replaying: Any, args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams
+) -> tuple[Replay, int]:
     """Replay the files on the workers of another engine; return the totals and the number of bad events."""
     if STDIN in paths:
         raise CommandError(f"spyderresp: --engine {args.engine}: workers cannot read standard input")
-    try:
-        with needs_extra(args.engine, f"--engine {args.engine}"):
-            module = importlib.import_module(f"spyderresp.cli.replay_{args.engine}")
-    except ImportError as error:
-        raise CommandError(f"spyderresp: {safe(str(error))}") from None
-    task = ReplayTask(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
-    replay, bad = Replay(), 0
+    module = _module(f"replay_{args.engine}", args.engine, f"--engine {args.engine}")
+    task = replaying.ReplayTask(engine, args.form, [(path, os.path.abspath(path)) for path in paths])
+    replay, bad = replaying.Replay(), 0
     progress = streams.progress("events")
     try:
         with contextlib.closing(module.pieces(task, args.cluster)) as pieces:

@@ -204,15 +204,15 @@ def _dead(report: Report) -> Iterator[str]:
     if report.unknown:
         yield f"<p>Kills of what nothing tells from others: {report.unknown:,}.</p>"
     if report.targets:
-        yield "<h2>Most struck</h2>"
+        yield "<h2>Most killed</h2>"
         rows = [
             [
-                f"{'pod' if struck.pod else 'process'} <code>{_text(struck.name)}</code>"
-                + ("" if struck.namespace is None else f" in <code>{_text(struck.namespace)}</code>"),
-                f"{struck.executed:,}",
-                f"{struck.audited:,}",
+                f"{'pod' if target.pod else 'process'} <code>{_text(target.name)}</code>"
+                + ("" if target.namespace is None else f" in <code>{_text(target.namespace)}</code>"),
+                f"{target.executed:,}",
+                f"{target.audited:,}",
             ]
-            for struck in report.targets
+            for target in report.targets
         ]
         yield from _table(("target", "executed", "audited"), rows)
 

@@ -11,14 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from spyderresp.authoring.replay import Part, Replay
 from spyderresp.authoring.replay.kills import fallback_paths, target_paths
+from spyderresp.authoring.replay.totals import Part, Replay, report_of
 from spyderresp.cli.event_input import Reading
 from spyderresp.cli.terminal import CommandError, Streams
 from spyderresp.decision import ActionPlan
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
 from spyderresp.events.records import is_surely_normal, to_event
+
+__all__ = ["RecordingPart", "Replay", "ReplayTask", "Replaying", "piece_of", "report_of"]
 
 
 class Replaying:

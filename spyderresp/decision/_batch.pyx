@@ -1153,6 +1153,20 @@ cdef class Batch:
             raise IndexError("outcome out of range")
         return self.shape(outcome)
 
+    def outcome_keys(self):
+        """Return bytes for each outcome, equal where the plans of one index have the same shape."""
+        cdef int32_t outcome
+        cdef int64_t start, size
+        cdef list keys = []
+        for outcome in range(self.decisions.count):
+            start = self.decisions.starts[outcome]
+            # The last number is the attribution of the rows, which no shape names.
+            size = self.decisions.starts[outcome + 1] - start - 1
+            keys.append(
+                PyBytes_FromStringAndSize(<const char*>(self.decisions.numbers + start), size * sizeof(int32_t))
+            )
+        return keys
+
     cdef int32_t outcome(self, Py_ssize_t row) except -1:
         if not 0 <= row < self.decisions.rows:
             raise IndexError("row out of range")

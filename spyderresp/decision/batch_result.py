@@ -122,6 +122,8 @@ _NARROW: Final = ("action", "severity", "section", "disposition", "priority")
 _WORDED: Final = ("policy", *FLAG_TEXTS)
 _WIDE: Final = (*_WORDED, "index", "sources")
 _PARAMETERS: Final = ("severity", *FLAG_TEXTS, "priority")
+#: The most shapes that a memo keeps.
+_MOST_SHAPES: Final = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -177,7 +179,7 @@ class BatchResult(Sequence[ActionPlan]):
 
     @property
     def decided(self) -> Batch:
-        """What was decided, for native code to count. Internal."""
+        """What was decided, for native code to write out. Internal."""
         return self._decided
 
     def __len__(self) -> int:
@@ -268,7 +270,27 @@ class BatchResult(Sequence[ActionPlan]):
         )
 
 
-__all__ = ["BatchResult", "evaluate_batch"]
+class ShapeMemo:
+    """The shapes of the plans of many batches: the same object for the same shape, as long as one index decides."""
+
+    def __init__(self) -> None:
+        self._index: DecisionIndex | None = None
+        self._known: dict[bytes, PlanShape] = {}
+
+    def shapes(self, result: BatchResult) -> list[PlanShape]:
+        """Return ``result.shapes``."""
+        decided, known = result.decided, self._known
+        if decided.index is not self._index or len(known) > _MOST_SHAPES:
+            known.clear()
+            self._index = decided.index
+        keys = decided.outcome_keys()
+        for number, key in enumerate(keys):
+            if key not in known:
+                known[key] = decided.outcome_shape(number)
+        return [known[key] for key in keys]
+
+
+__all__ = ["BatchResult", "ShapeMemo", "evaluate_batch"]
 
 
 def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:

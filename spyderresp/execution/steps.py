@@ -10,22 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any, Final, cast
 
 from spyderresp.decision import IDENTITY, ActionPlan, PlannedAction, Source, Target
 from spyderresp.errors import Location
+from spyderresp.events.timestamps import epoch_seconds
 from spyderresp.policies.vocabulary import FLAGS, Disposition, Section
 
 _canonical: Final = json.JSONEncoder(
     ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=True, default=repr
 ).encode
-_RFC3339: Final = re.compile(
-    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,6})\d*)?(?:([Zz])|([+-]\d\d:\d\d))", re.ASCII
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,24 +199,3 @@ def _key(action: PlannedAction, known: tuple[str, Any], target: Any) -> str:
             # Nothing tells whether this event came before: two flags are better than none.
             parts.append(os.urandom(16).hex())
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()
-
-
-def epoch_seconds(moment: Any) -> float | None:
-    """Return an event's ``time``, RFC 3339 text or epoch seconds, as epoch seconds; None where it is neither."""
-    if isinstance(moment, bool):
-        return None
-    if isinstance(moment, (int, float)):
-        try:
-            seconds = float(moment)
-        except OverflowError:
-            return None
-        return seconds if abs(seconds) < 1e12 else None
-    if not isinstance(moment, str) or not (match := _RFC3339.fullmatch(moment)):
-        return None
-    day, clock, fraction, zulu, offset = match.groups()
-    try:
-        whole = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zulu else offset}").astimezone(timezone.utc)
-    except (ValueError, OverflowError):
-        # No such day or hour; or one whose zone leads out of the calendar.
-        return None
-    return whole.timestamp() + float(f"0.{fraction or 0}")

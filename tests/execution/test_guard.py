@@ -83,11 +83,11 @@ def test_after_the_warm_up_the_limits_are_those_of_the_settings() -> None:
 
 def test_namespaces_and_policies_have_limits_of_their_own_below_the_overall_one() -> None:
     turned = Turned()
-    guard = guard_of(turned, limits=Limits(policy=100))
+    guard = guard_of(turned, limits=Limits(policy=1_000))
     turned.pass_(60)
     allowed = [admitted(guard, turned, 50, namespace=f"n{i}", prefix=f"n{i}-") for i in range(5)]
     assert allowed == [10, 10, 10, 0, 0]
-    assert set(guard.open_breakers()) == {"namespace n0", "namespace n1", "namespace n2", "overall"}
+    assert set(guard.open_breakers()) == {*(f"namespace n{i}" for i in range(5)), "overall"}
 
 
 def test_a_flood_cannot_raise_the_limit_nor_wait_it_out() -> None:
@@ -118,7 +118,7 @@ def test_the_state_survives_a_restart_and_the_warm_up_begins_anew() -> None:
     # Nine within the window: more than a warm-up allows.
     assert admitted(restarted, turned, 5, prefix="new") == 0
     restarted.remember(kept)
-    assert "overall" in restarted.open_breakers()
+    assert set(restarted.open_breakers()) == {"agentKillProcess of p"}
 
 
 @pytest.mark.parametrize(("jump", "expected"), [(-1e6, 0), (0.0, 0), (59.0, 0), (61.0, 3)])
@@ -136,7 +136,7 @@ def test_of_another_boot_the_wall_clock_tells_and_one_that_went_back_is_no_time(
 
 
 @pytest.mark.parametrize(
-    "state", [{}, {"version": 99}, [], "x", {"version": 1, "breakers": 3}, {"version": 1, "boot": ""}]
+    "state", [{}, {"version": 99}, [], "x", {"version": 2, "breakers": 3}, {"version": 2, "boot": ""}]
 )
 def test_a_state_that_cannot_be_understood_refuses_kills(state: Any) -> None:
     turned = Turned()
@@ -147,7 +147,7 @@ def test_a_state_that_cannot_be_understood_refuses_kills(state: Any) -> None:
     assert admitted(guard, turned, 3) == 3
 
 
-def test_what_refuses_leaves_the_other_breakers_uncounted() -> None:
+def test_what_a_namespace_refuses_overall_does_not_count() -> None:
     turned = Turned()
     guard = guard_of(turned, limits=Limits(namespace=1, warm_up_seconds=0))
     assert admitted(guard, turned, 5, namespace="a", prefix="a") == 1

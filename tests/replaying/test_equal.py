@@ -14,13 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.authoring.replay import Replay
-from spyderresp.authoring.replay._kills import Kills
-from spyderresp.authoring.replay._moments import second_of, seconds_of_texts
-from spyderresp.authoring.replay.kills import POD, PROCESS, breakers
-from spyderresp.decision.arrow_columns import Memory
+from spyderresp.authoring.replay.kills import Kill, Kills
+from spyderresp.authoring.replay.totals import Replay
+from spyderresp.events.timestamps import epoch_seconds, epoch_seconds_of
 from spyderresp.execution.guards.circuit_breakers import Limits
-from spyderresp.execution.steps import epoch_seconds
 
 TEXT = pa.string()
 LABELS = pa.map_(TEXT, TEXT)
@@ -187,6 +184,16 @@ def test_columns_parts_and_single_plans_give_what_the_slow_way_gives(
     for part in parts:
         summed.add_part(pickle.loads(pickle.dumps(part.part())))
     assert slowly.found(summed) == wanted
+    # Plans that wait to be counted are in what is asked for first.
+    by_plans, summed = Replay(limits), Replay(limits)
+    for plan in plans:
+        by_plans.add(plan)
+    summed.add_part(by_plans.part())
+    assert list(summed.buckets()) == list(by_batches.buckets())
+    by_plans = Replay(limits)
+    for plan in plans:
+        by_plans.add(plan)
+    assert list(by_plans.buckets()) == list(by_batches.buckets())
 
 
 ATTEMPTS = st.lists(
@@ -205,11 +212,21 @@ ATTEMPTS = st.lists(
 @settings(max_examples=300)
 @given(ATTEMPTS, LIMITS)
 def test_breakers_are_stepped_as_the_guard_steps_them(attempts: list[slowly.Attempt], limits: Limits) -> None:
-    kills = Kills(POD, PROCESS)
-    for number, attempt in enumerate(attempts):
-        kills.outcome([(attempt.action, attempt.policies, True, True)])
-        kills.strike(number, attempt.time, attempt.namespace, ("", None), (attempt.target, None))
-    found = breakers(kills, limits)
+    kills = Kills()
+    for attempt in attempts:
+        kills.add_outcome([Kill(attempt.action, attempt.policies, True, True)])
+    texts = {
+        "pod.kuid": [attempt.target.encode() for attempt in attempts],
+        "namespace.name": [attempt.namespace and attempt.namespace.encode() for attempt in attempts],
+    }
+
+    def rows(path: str, wanted: pa.Array) -> pa.Array:
+        return pa.array(texts.get(path, [None] * len(attempts)), pa.large_binary()).take(wanted)
+
+    if attempts:
+        seconds = pa.array([attempt.time for attempt in attempts], pa.float64())
+        kills.add(pa.array(range(len(attempts)), pa.int32()), seconds, rows)
+    found = kills.breakers(limits)
     openings = [(one.time, one.name, one.limit, one.refused) for one in found.openings]
     assert (openings, found.refused, found.allowed) == slowly.breakers(attempts, limits)
 
@@ -229,12 +246,10 @@ def moments(draw: st.DrawFn) -> str:
 
 @given(st.lists(st.none() | moments(), min_size=1, max_size=5))
 def test_times_are_read_as_single_ones_are(texts: list[str | None]) -> None:
-    memory = Memory()
-    for column in (pa.array(texts, TEXT), pa.array(texts, TEXT).dictionary_encode()):
-        read = memoryview(seconds_of_texts(memory.texts(column, "", ()), len(texts), epoch_seconds)).cast("d").tolist()
-        wanted = [None if text is None else epoch_seconds(text) for text in texts]
-        assert [None if second != second else second for second in read] == wanted
-        assert [second_of(text, epoch_seconds) for text in texts] == wanted
+    wanted = [None if text is None else epoch_seconds(text) for text in texts]
+    for kind in (TEXT, pa.large_string(), pa.string_view()):
+        assert epoch_seconds_of(pa.array(texts, kind)).to_pylist() == wanted
+    assert epoch_seconds_of(pa.array(texts, TEXT).dictionary_encode()).to_pylist() == wanted
 
 
 @pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+01:00"])

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -13,14 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import spyderresp
-from spyderresp.authoring.replay import Replay
-from spyderresp.authoring.replay._kills import Kills
-from spyderresp.authoring.replay._occurrences import Occurrences
-from spyderresp.authoring.replay.histogram import MOST, WIDTHS
-from spyderresp.authoring.replay.kills import POD, PROCESS, breakers
-from spyderresp.authoring.replay.report import Report, report_of
+from spyderresp.authoring.replay.histogram import MOST, Histogram
+from spyderresp.authoring.replay.report import Report
+from spyderresp.authoring.replay.totals import Replay, report_of
 from spyderresp.decision import reference
-from spyderresp.execution.guards.circuit_breakers import Limits
 
 TEXT = pa.string()
 SCHEMA = pa.schema(
@@ -186,18 +185,14 @@ def test_processes_are_told_apart() -> None:
 
 
 def test_breakers_open_at_the_events_own_times() -> None:
-    start = 1_800_000_000.0
-    kills = Kills(POD, PROCESS)
-    kills.outcome([("agentKillPod", ("p",), True, True)])
+    start = 1_800_000_000
     moments = [(start + place, f"pod-{place}") for place in range(12)]
-    # Late in the file, and early in time; and one after a minute of quiet, which closes them.
+    # Late in the file and early in time; and one after a minute of quiet.
     moments += [(start - 100, "pod-early"), (start + 11 + 60, "pod-late")]
-    for moment, pod in moments:
-        kills.strike(0, moment, "n", ("", None), (pod, None))
-    found = breakers(kills, Limits(warm_up_seconds=0))
+    events = [{**kill(pod={"kuid": pod}, namespace={"name": "n"}), "time": moment} for moment, pod in moments]
+    found = by_rows(killers("agentKillPod"), events).broken
     assert [(one.time, one.name, one.limit, one.refused) for one in found.openings] == [
-        (start + 10, "agentKillPod of p", 10, 2),
-        (start + 10, "namespace n", 10, 2),
+        (start + 10, "agentKillPod of p", 10, 2)
     ]
     assert (found.refused, found.allowed) == (2, 12)
 
@@ -205,7 +200,7 @@ def test_breakers_open_at_the_events_own_times() -> None:
 def test_a_flood_in_a_replay_opens_breakers() -> None:
     events = [kill(pod={"kuid": str(n)}, namespace={"name": "n"}) for n in range(11)]
     found = by_rows(killers("agentKillPod"), events).broken
-    assert {one.name for one in found.openings} == {"agentKillPod of p", "namespace n"}
+    assert {one.name for one in found.openings} == {"agentKillPod of p"}
     assert (found.refused, found.allowed) == (1, 10)
     assert by_batches(killers("agentKillPod"), [*events, kill()], 4).broken == found
 
@@ -217,16 +212,15 @@ def test_a_recording_of_before_1970_is_not_warming_up() -> None:
 
 @given(st.lists(st.tuples(st.integers(-(10**10), 10**10), st.integers(0, 3)), max_size=40), st.integers(1, 100_000))
 def test_a_timeline_loses_nothing_however_long_its_buckets_become(items: list[tuple[int, int]], stride: int) -> None:
-    timeline = Occurrences(WIDTHS, MOST)
+    timeline = Histogram()
     every = items + [(n * stride * 60, 0) for n in range(MOST + 10)]
-    for second, number in every:
-        timeline.add(number, second)
-    assert len(timeline.buckets()) <= MOST
+    for part in (every[:7], every[7:]):
+        seconds, numbers = zip(*part, strict=True)
+        timeline.add(pa.array(numbers, pa.int32()), pa.array(seconds, pa.float64()))
+    counts = timeline.counts().to_pylist()
+    assert len({row["start"] for row in counts}) <= MOST
     wanted = Counter((second // timeline.width * timeline.width, number) for second, number in every)
-    assert wanted == {
-        (start, number): count for start, counts in timeline.buckets().items() for number, count in counts.items()
-    }
-    assert list(timeline.buckets()) == sorted(timeline.buckets())
+    assert wanted == {(row["start"], row["outcome"]): row["events"] for row in counts}
 
 
 def test_times_of_every_type_are_read_alike() -> None:
@@ -250,3 +244,18 @@ def test_times_of_every_type_are_read_alike() -> None:
         found.append((list(replay.buckets()), replay.timeless, replay.broken()))
     assert all(one == two for one, two in itertools.pairwise(found))
     assert [(start, events) for start, events, _ in found[0][0]] == [(1_800_000_000, 2), (1_800_000_060, 1)]
+
+
+def test_without_pyarrow_the_extra_is_named(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text("")
+    code = "import sys; sys.modules['pyarrow'] = None; from spyderresp.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "replay", "--policies", ".", "events.jsonl"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert (done.returncode, done.stdout) == (3, "")
+    assert "pip install 'spyderresp[arrow]'" in done.stderr

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from spyderresp.authoring.diff.causes import Cause, Causes, Explained, Reason
 from spyderresp.authoring.diff.changes import Change
 from spyderresp.authoring.diff.tally import Sample, Tally
-from spyderresp.authoring.replay._distinct import Distinct
-from spyderresp.decision import ActionPlan, PlanShape
+from spyderresp.decision import ActionPlan
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError, needs_extra
 
 if TYPE_CHECKING:
-    from spyderresp.decision.batch_result import BatchResult
+    from spyderresp.decision.batch_result import ShapeMemo
 
 
 # Two policy sets compared over recorded events.
@@ -77,23 +76,6 @@ def _held(event: Any) -> Any:
     return event
 
 
-class _Shapes:
-    """The outcomes of one engine's batches, each the same object from one batch to the next."""
-
-    def __init__(self) -> None:
-        self._distinct = Distinct()
-        self._all: list[PlanShape] = []
-
-    def of(self, result: BatchResult) -> list[PlanShape]:
-        """Return the outcomes of a batch, by their numbers in it."""
-        numbers = memoryview(self._distinct.numbers(result.decided, self._told)).cast("i")
-        return [self._all[number] for number in numbers]
-
-    def _told(self, shape: PlanShape) -> int:
-        self._all.append(shape)
-        return len(self._all) - 1
-
-
 class Comparison:
     """Compares what two engines make of events, one after the other.
 
@@ -108,7 +90,7 @@ class Comparison:
         self._causes = Causes(old, new)
         self._tally = Tally(self._causes, samples)
         self._samples = samples
-        self._shapes = _Shapes(), _Shapes()
+        self._shapes: tuple[ShapeMemo, ShapeMemo] | None = None
 
     def add(self, event: Any, source: str, place: int, again: Callable[[], Any]) -> None:
         """Compare one event.
@@ -160,8 +142,10 @@ class Comparison:
         """
         with needs_extra("arrow", "comparing Arrow batches"):
             from spyderresp.authoring.diff import columns
+            from spyderresp.decision.batch_result import ShapeMemo
+        self._shapes = self._shapes or (ShapeMemo(), ShapeMemo())
         results = self._old.evaluate_batch(batch), self._new.evaluate_batch(batch)
-        old, new = (self._shapes[side].of(result) for side, result in enumerate(results))
+        old, new = (memo.shapes(result) for memo, result in zip(self._shapes, results, strict=True))
         pairs = columns.Pairs(*results)
         met = [(self._tally.pair(old[left], new[right]), count) for left, right, count in pairs.counts]
         lacking = [place for place, (pair, _) in enumerate(met) if pair.lacking]

@@ -1,100 +1,71 @@
-"""How time is cut: into buckets, which become longer where there would be too many."""
+"""How many events each outcome has, over time, counted in columns (extra: ``arrow``)."""
 
 from __future__ import annotations
 
-import math
-import struct
-from typing import Any, Final
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spyderresp.authoring.replay._kills import Kills
-from spyderresp.authoring.replay._moments import seconds_of_texts
-from spyderresp.authoring.replay._occurrences import Occurrences
-from spyderresp.decision.arrow_columns import Memory
-from spyderresp.decision.batch_result import row_cells
-from spyderresp.errors import EventError
-from spyderresp.execution.steps import epoch_seconds
-
-#: Lengths of a bucket in seconds, one a multiple of the one before.
+#: Lengths of a bucket in seconds, each a multiple of the one before.
 WIDTHS: Final = (60, 300, 900, 3_600, 21_600, 86_400, 604_800, 4_838_400, 58_060_800, 1_161_216_000)
-#: How many buckets there may be.
+#: The most buckets. Where there would be more, buckets become longer.
 MOST: Final = 512
+#: Rows of counts that are waiting to be added up.
+_WAITING: Final = 250_000
+#: A multiple of every width, above every time: it makes times positive, since Arrow's division rounds towards zero.
+_OFFSET: Final = 1_000 * WIDTHS[-1]
+_SCHEMA: Final = pa.schema([("start", pa.int64()), ("outcome", pa.int32()), ("events", pa.int64())])
 
 
-# What a batch's rows come to, counted in columns (extra: ``arrow``).
+class Histogram:
+    """Counts events by the start of their bucket (null: no time) and the number of their outcome.
 
-
-def _double(value: float) -> pa.Scalar:
-    """Return a scalar. Of a buffer: ``pa.scalar`` imports pandas, where it is installed, to tell what it is given."""
-    return pa.Array.from_buffers(pa.float64(), 1, [None, pa.py_buffer(struct.pack("=d", value))])[0]
-
-
-_MOST: Final = _double(1e12)
-_MICRO: Final = _double(1e6)
-_NAN: Final = _double(math.nan)
-
-
-def count(result: Any, batch: pa.RecordBatch, numbers: bytes, met: Occurrences, kills: Kills) -> None:
-    """Count the rows of a batch.
-
-    Args:
-        result: what ``evaluate_batch`` returned.
-        batch: its rows.
-        numbers: the number of each of its outcomes.
-        met: counts them.
-        kills: counts their kills.
-
-    Raises:
-        EventError: a row that kills says of its target what is no text; nothing is counted then.
+    Attributes:
+        width: seconds of a bucket.
     """
-    times = _seconds(batch)
-    address = 0 if times is None else times.address
-    if kills.any(numbers):
-        cells = row_cells(batch)
-        if cells is None:
-            _one_by_one(result, numbers, times, kills)
-        else:
-            try:
-                kills.walk(result.decided, numbers, address, cells)
-            except ValueError as error:
-                raise EventError("", str(error)) from None
-    met.add_rows(result.decided, numbers, address)
 
+    def __init__(self) -> None:
+        self.width = WIDTHS[0]
+        self._tables = [_SCHEMA.empty_table()]
+        self._rows = 0
 
-def _one_by_one(result: Any, numbers: bytes, times: Any, kills: Kills) -> None:
-    """Count kills where a column has a type that is not read natively."""
-    seconds = None if times is None else memoryview(times).cast("d")
-    known = memoryview(numbers).cast("i")
-    rows = [(row, known[outcome]) for row, outcome in enumerate(result.outcomes.to_pylist())]
-    # All are read before any is counted.
-    plans = [(row, number, result[row]) for row, number in rows if kills.has(number)]
-    for row, number, plan in plans:
-        second = None if seconds is None or math.isnan(seconds[row]) else seconds[row]
-        kills.strike_plan(number, second, plan)
+    def add(self, outcomes: pa.Array, seconds: pa.Array) -> None:
+        """Count events: the number of the outcome (int32) and the epoch seconds (double or null) of each."""
+        whole = pc.cast(pc.floor(seconds), pa.int64())
+        table = pa.table([self._starts(whole), outcomes], ["start", "outcome"])
+        self._add(table.group_by(["start", "outcome"]).aggregate([([], "count_all")]).rename_columns(_SCHEMA.names))
 
+    def add_counts(self, counts: pa.Table, width: int) -> None:
+        """Add what ``counts`` returned for buckets of that width."""
+        while self.width < width:
+            self._widen()
+        self._add(counts.set_column(0, "start", self._starts(counts["start"])))
 
-def _seconds(batch: pa.RecordBatch) -> Any:
-    """Return the times of all rows in epoch seconds, doubles, NaN where there is none; None without any."""
-    places = batch.schema.get_all_field_indices("time")
-    column = batch.column(places[0]) if places else None
-    if column is None or pa.types.is_null(column.type):
-        return None
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        memory = Memory()
-        return pa.py_buffer(seconds_of_texts(memory.texts(column, "time", ()), len(column), epoch_seconds))
-    if kind is not column.type:
-        column = column.dictionary_decode()
-    if pa.types.is_timestamp(kind):
-        micros = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        seconds = pc.divide(pc.cast(micros, pa.float64(), safe=False), _MICRO)
-    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
-        seconds = pc.cast(column, pa.float64(), safe=False)
-        seconds = pc.if_else(pc.less(pc.abs(seconds), _MOST), seconds, _NAN)
-    else:
-        return None
-    # Bare values from the first row on, without a bitmap.
-    filled = pc.fill_null(seconds, _NAN)
-    return filled.buffers()[1].slice(8 * filled.offset)
+    def counts(self) -> pa.Table:
+        """Return the columns ``start``, ``outcome`` and ``events``, a row for each bucket and outcome."""
+        if len(self._tables) > 1:
+            self._merge()
+            while pc.count_distinct(self._tables[0]["start"]).as_py() > MOST and self.width != WIDTHS[-1]:
+                self._widen()
+        return self._tables[0]
+
+    def _add(self, counts: pa.Table) -> None:
+        self._tables.append(counts)
+        self._rows += len(counts)
+        if self._rows > max(_WAITING, len(self._tables[0])):
+            self.counts()
+
+    def _starts(self, seconds: pa.Array) -> pa.Array:
+        width = pa.scalar(self.width, pa.int64())
+        offset = pa.scalar(_OFFSET, pa.int64())
+        return pc.subtract(pc.multiply(pc.divide(pc.add(seconds, offset), width), width), offset)
+
+    def _merge(self) -> None:
+        table = pa.concat_tables(self._tables).group_by(["start", "outcome"]).aggregate([("events", "sum")])
+        self._tables, self._rows = [table.rename_columns(_SCHEMA.names).cast(_SCHEMA)], 0
+
+    def _widen(self) -> None:
+        self.width = WIDTHS[WIDTHS.index(self.width) + 1]
+        self._tables = [table.set_column(0, "start", self._starts(table["start"])) for table in self._tables]
+        self._merge()

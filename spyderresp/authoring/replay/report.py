@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from typing import Any, Final
 
-from spyderresp.authoring.replay import KillTarget, Replay
-from spyderresp.authoring.replay.kills import BreakerReplay
-
-#: How many of the most struck targets and namespaces are told by name.
-MOST_TOLD: Final = 20
 Counts = Mapping[str, int]
 
 
@@ -63,6 +57,57 @@ class Bucket:
 
 
 @dataclass(frozen=True, slots=True)
+class KillTarget:
+    """One pod or process that is killed.
+
+    Attributes:
+        pod: whether it is a pod.
+        name: its name; where it has none, what identifies it.
+        namespace: its namespace; None without one.
+        executed: how many kills of it are executed.
+        audited: how many are only audited.
+    """
+
+    pod: bool
+    name: str
+    namespace: str | None
+    executed: int = 0
+    audited: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerTrip:
+    """A breaker that would have raised its ops flag.
+
+    Attributes:
+        time: epoch seconds.
+        name: such as ``overall`` or ``namespace shop``.
+        limit: how many targets it allows.
+        refused: how many kills it refused from then on, until its next.
+    """
+
+    time: float
+    name: str
+    limit: int
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerReplay:
+    """What breakers would have done.
+
+    Attributes:
+        openings: in order of time.
+        refused: kills refused by any of them.
+        allowed: all other kills.
+    """
+
+    openings: tuple[BreakerTrip, ...]
+    refused: int
+    allowed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What policies would have done.
 
@@ -78,8 +123,8 @@ class Report:
         pods: those that would have died.
         processes: likewise.
         unknown: kills whose target nothing tells from others; not among these.
-        targets: the most struck.
-        namespaces: kills in force by namespace, executed and audited; the most struck.
+        targets: the most target.
+        namespaces: kills in force by namespace, executed and audited; the most target.
         broken: what breakers would have done.
         width: seconds of a bucket.
         buckets: the timeline, without empty buckets.
@@ -116,9 +161,9 @@ class Report:
             "entries": [_said(line) for line in self.entries],
             "deaths": {"pods": asdict(self.pods), "processes": asdict(self.processes), "unidentified": self.unknown},
             "targets": [
-                {"kind": "pod" if struck.pod else "process", "name": struck.name, "namespace": struck.namespace}
-                | {"executed": struck.executed, "audited": struck.audited}
-                for struck in self.targets
+                {"kind": "pod" if target.pod else "process", "name": target.name, "namespace": target.namespace}
+                | {"executed": target.executed, "audited": target.audited}
+                for target in self.targets
             ],
             "namespaces": [
                 {"namespace": name, "executed": executed, "audited": audited}
@@ -159,62 +204,6 @@ def _nested(actions: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]
     for (name, disposition), count in sorted(actions.items()):
         nested.setdefault(name, {})[disposition] = count
     return nested
-
-
-def report_of(replay: Replay, policy_set: str, *, bad: int) -> Report:
-    """Return the report of a replay.
-
-    Args:
-        replay: what was gathered.
-        policy_set: the digest of the policies.
-        bad: how many events could not be decided.
-    """
-    actions: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    policies: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    entries: dict[Any, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-    scoped: dict[str, int] = defaultdict(int)
-    acted = 0
-    for outcome, count in replay.outcomes():
-        acted += count if outcome.actions else 0
-        for name in dict.fromkeys(outcome.policies):
-            scoped[name] += count
-        for action in outcome.actions:
-            actions[action.name][action.disposition] += count
-            for name in dict.fromkeys(source.policy for source in action.sources):
-                policies[name][action.disposition] += count
-            for source in action.sources:
-                key = source.policy, source.section, source.index, action.name, str(source.location)
-                entries[key][action.disposition] += count
-    pods, processes = replay.kills.deaths()
-    names = ("policy", "section", "index", "action", "location")
-    return Report(
-        policy_set=policy_set,
-        events=replay.events,
-        bad=bad,
-        timeless=replay.timeless,
-        acted=acted,
-        actions=tuple(_lines((({"action": name}, held) for name, held in actions.items()))),
-        policies=tuple(_lines(({"policy": name, "in_scope": scoped[name]}, policies.get(name, {})) for name in scoped)),
-        entries=tuple(_lines((dict(zip(names, key, strict=True)), held) for key, held in entries.items())),
-        pods=Deaths(*pods),
-        processes=Deaths(*processes),
-        unknown=replay.kills.unknown,
-        targets=tuple(KillTarget(*one) for one in replay.kills.most_struck(MOST_TOLD)),
-        namespaces=tuple(sorted(replay.kills.namespaces(), key=_most)[:MOST_TOLD]),
-        broken=replay.broken(),
-        width=replay.width,
-        buckets=tuple(Bucket(*bucket) for bucket in replay.buckets()),
-    )
-
-
-def _lines(items: Any) -> list[Line]:
-    lines = [Line(what, dict(sorted(held.items()))) for what, held in items]
-    return sorted(lines, key=lambda line: (-line.total, str(line.what)))
-
-
-def _most(namespace: tuple[str | None, int, int]) -> tuple[int, int, str]:
-    name, executed, audited = namespace
-    return -executed, -audited, name or ""
 
 
 _WIDTHS: Final = ((604_800, "week"), (86_400, "day"), (3_600, "hour"), (60, "minute"))

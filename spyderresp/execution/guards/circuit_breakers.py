@@ -1,71 +1,27 @@
-"""All breakers of a guard: per action and policy, per namespace, and overall.
+"""Circuit breakers: how many distinct targets may be killed in a window, per policy, per namespace and overall.
 
-Each kill must pass every one that it meets.
+``_breaker`` holds the rule; this module holds the limits, the clock, and the state that survives a restart. Limits are
+per guard, and so per process.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from spyderresp.execution.clock import Clock
+from spyderresp.execution.guards._breaker import Breaker, admit, replay
 
-# A breaker: a small state machine, as one pure function. tests/unit/test_breaker.py walks all of its states.
-#
-#     closed --a new target beyond the limit--> open --a window without any attempt, or by hand--> closed
-#
-# While it is open every attempt is refused and starts the quiet window anew, so that a flood cannot wait it out.
-
-Verdict = Literal["allowed", "opened", "refused"]
-
-
-@dataclass(frozen=True, slots=True)
-class Breaker:
-    """The state of one breaker.
-
-    Attributes:
-        targets: the distinct targets of the window and when each was last allowed, in seconds of a steady clock, oldest
-            first.
-        opened: when it opened, or None while it is closed.
-        last: the latest attempt.
-    """
-
-    targets: tuple[tuple[str, float], ...] = ()
-    opened: float | None = None
-    last: float = 0.0
-
-    def idle(self, now: float, window: float) -> bool:
-        """Whether it says no more than a new one would."""
-        return now - self.last >= window
-
-
-def attempt(state: Breaker, target: str, now: float, *, limit: int, window: float) -> tuple[Breaker, Verdict]:
-    """Return the state after an attempt on a target, and the verdict.
-
-    Args:
-        state: the state before.
-        target: what tells this target from others; an empty text is a new target each time.
-        now: seconds of the clock that ``state`` speaks of.
-        limit: how many distinct targets a window may have.
-        window: its length in seconds.
-    """
-    if state.opened is not None:
-        if not state.idle(now, window):
-            return replace(state, last=max(now, state.last)), "refused"
-        state = Breaker()
-    recent = tuple(item for item in state.targets if now - item[1] < window)
-    # A target met again counts from now on: else two could be touched within a window that allows one.
-    others = tuple(item for item in recent if not target or item[0] != target)
-    if len(others) >= limit:
-        return Breaker(recent, now, now), "opened"
-    return Breaker((*others, (target, now)), None, now), "allowed"
-
-
-#: What a breaker counts: renicing can be taken back, and is not among it.
+#: The actions that breakers count. A renice can be undone, so it is not among them.
 KILLS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentKillPod"})
 OVERALL: Final = "overall"
-_VERSION: Final = 1
+_NAMESPACE: Final = "namespace "
+_VERSION: Final = 2
+_HIGHEST: Final = 1_000_000_000
+#: Targets of a flood that is assumed. A higher limit is as good as none.
+_FLOOD: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +30,14 @@ class Limits:
 
     Attributes:
         policy: for each action and policy.
-        namespace: in each namespace; targets without one share one limit.
-        overall: by this guard altogether.
+        namespace: in each namespace; targets without one do not count.
+        overall: by this guard.
         window: seconds.
-        warm_up: in the first ``warm_up_seconds`` after start no limit is higher than this.
+        warm_up: in the first ``warm_up_seconds`` after start no limit of a policy or namespace is higher than this.
         warm_up_seconds: seconds.
+
+    Raises:
+        ValueError: a number is negative, or a limit is above 1,000,000,000.
     """
 
     policy: int = 10
@@ -91,8 +50,8 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("policy", "namespace", "overall", "warm_up"):
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ValueError(f"the limit `{name}` must be an integer from 0, not {value!r}")
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _HIGHEST:
+                raise ValueError(f"the limit `{name}` must be an integer from 0 to {_HIGHEST:,}, not {value!r}")
         for name in ("window", "warm_up_seconds"):
             value = getattr(self, name)
             if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value < float("inf"):
@@ -110,113 +69,172 @@ class KillRequest(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TrippedBreaker:
-    """A breaker that stands in the way.
+    """A breaker that refuses a kill.
 
     Attributes:
         name: such as ``overall``, ``namespace shop`` or ``agentKillPod of web-containers``.
-        limit: what it allows now.
-        new: whether it opened by this very attempt.
+        limit: its limit now.
+        alarm: whether an ops flag is due: at the first refusal, and again every window while it refuses.
     """
 
     name: str
     limit: int
-    new: bool
+    alarm: bool
+
+
+class _Known:
+    """Breakers by name, made when they are first met."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.breakers: dict[str, Breaker] = {}
+
+    def named(self, name: str, limit: int) -> Breaker:
+        breaker = self.breakers.get(name)
+        if breaker is None:
+            breaker = self.breakers[name] = Breaker(name, limit, name != OVERALL)
+        return breaker
+
+    def of_policies(self, action: str, policies: Sequence[str]) -> tuple[Breaker, ...]:
+        names = dict.fromkeys(policies or ("",))
+        return tuple(self.named(f"{action} of {policy}", self.limits.policy) for policy in names)
+
+    def of_namespace(self, namespace: str | None) -> tuple[Breaker, ...]:
+        return (self.named(f"{_NAMESPACE}{namespace}", self.limits.namespace),) if namespace else ()
+
+    def overall(self) -> tuple[Breaker, ...]:
+        return (self.named(OVERALL, self.limits.overall),)
+
+
+def attempt_all(
+    limits: Limits,
+    asked: Sequence[tuple[str, tuple[str, ...]]],
+    namespaces: Sequence[str | None],
+    times: Any,
+    asked_by: Any,
+    targets: Any,
+    namespaces_of: Any,
+) -> tuple[list[list[Any]], int]:
+    """Attempt recorded kills, as ``Breakers.admit`` would at their times; the warm-up begins with the first.
+
+    Args:
+        limits: those of the guard.
+        asked: action and policies, of which each kill has one.
+        namespaces: namespaces, of which each kill may have one.
+        times: seconds of each kill, ascending: a buffer of doubles.
+        asked_by: place in ``asked`` of each: a buffer of int32.
+        targets: number of the target of each, from 1; 0 is a new target each time: a buffer of int32.
+        namespaces_of: place in ``namespaces`` of each, -1 for none: a buffer of int32.
+
+    Returns:
+        Time, breaker, limit of each ops flag that would be raised, and the kills which that breaker refuses until its
+        next flag; and how many kills are refused.
+    """
+    known = _Known(limits)
+    return replay(
+        times,
+        asked_by,
+        targets,
+        namespaces_of,
+        [known.of_policies(*one) for one in asked],
+        [known.of_namespace(name) for name in namespaces],
+        known.overall(),
+        limits.window,
+        limits.warm_up,
+        limits.warm_up_seconds,
+    )
 
 
 class Breakers:
-    """The breakers and their state. Not locked: the guard is."""
+    """The breakers of a guard and their state. Not locked: the guard is."""
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
         self._clock = clock
         self._started = clock.steady()
-        self._states: dict[str, Breaker] = {}
+        self._known = _Known(limits)
 
     def admit(self, step: KillRequest, identity: str, namespace: str | None) -> Sequence[TrippedBreaker]:
-        """Return the breakers that stand in the way of a kill; where there is none, it is counted by all it meets."""
+        """Count an attempted kill and return the breakers that refuse it; none: it may be carried out."""
         now = self._clock.steady()
-        warm = now - self._started < self._limits.warm_up_seconds
-        met = _met(step, namespace, self._limits)
-        after: dict[str, Breaker] = {}
-        shut: list[TrippedBreaker] = []
-        for name, limit in met.items():
-            allowed = min(limit, self._limits.warm_up) if warm else limit
-            before = self._states.get(name, Breaker())
-            state, verdict = attempt(before, identity, now, limit=allowed, window=self._limits.window)
-            after[name] = state
-            if verdict != "allowed":
-                shut.append(TrippedBreaker(name, allowed, verdict == "opened"))
-        blocked = {item.name for item in shut}
-        # One that refuses keeps the others from counting a target that nobody touches.
-        self._states.update({name: state for name, state in after.items() if not shut or name in blocked})
-        return shut
+        limits = self._limits
+        levels = (
+            self._known.of_policies(step.action, step.policies),
+            self._known.of_namespace(namespace),
+            self._known.overall(),
+        )
+        refusing = admit(levels, identity, now, limits.window, self._warm_up(now)) or ()
+        return [TrippedBreaker(breaker.name, limit, alarm) for breaker, limit, alarm in refusing]
+
+    def _warm_up(self, now: float) -> int:
+        return self._limits.warm_up if now - self._started < self._limits.warm_up_seconds else -1
 
     def open(self) -> dict[str, float]:
         """Return the names of the open breakers, and for how many seconds each has been open."""
         now = self._clock.steady()
+        warm_up, window = self._warm_up(now), self._limits.window
         return {
-            name: now - state.opened
-            for name, state in self._states.items()
-            if state.opened is not None and not state.idle(now, self._limits.window)
+            name: now - breaker.opened
+            for name, breaker in self._known.breakers.items()
+            if breaker.opened is not None and breaker.attempted(now, window) > breaker.limit_now(warm_up)
         }
 
     def rearm(self, name: str | None = None) -> None:
-        """Close one breaker by hand, or all; what they counted is forgotten."""
-        for known in [name] if name is not None else list(self._states):
-            self._states.pop(known, None)
+        """Close one breaker, or all of them (None). What they counted is forgotten."""
+        for known in [name] if name is not None else list(self._known.breakers):
+            self._known.breakers.pop(known, None)
 
     def state(self) -> dict[str, Any]:
-        """Return what must survive a restart, as JSON data; breakers that say nothing are dropped here."""
+        """Return what must survive a restart, as JSON data. Breakers without an attempt in the window are dropped."""
         now = self._clock.steady()
-        for name in [name for name, state in self._states.items() if state.idle(now, self._limits.window)]:
-            del self._states[name]
+        self._known.breakers = {
+            name: breaker
+            for name, breaker in self._known.breakers.items()
+            if breaker.attempted(now, self._limits.window)
+        }
+        held = {name: breaker.state() for name, breaker in self._known.breakers.items()}
         return {
             "version": _VERSION,
             "boot": self._clock.boot(),
             "steady": now,
             "wall": self._clock.wall(),
             "breakers": {
-                name: {"targets": [list(item) for item in state.targets], "opened": state.opened, "last": state.last}
-                for name, state in self._states.items()
+                name: {"targets": targets, "opened": opened, "alarmed": alarmed}
+                for name, (targets, opened, alarmed) in held.items()
             },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state`` returned in an earlier process.
+        """Add what ``state`` returned in an earlier process.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not that.
+            AttributeError, KeyError, TypeError, ValueError: it is something else.
         """
         if state["version"] != _VERSION:
             raise ValueError(f"version {state['version']!r} is unknown")
         now = self._clock.steady()
         kept = float(state["steady"])
-        # Of another boot only the wall clock tells the time that has passed; where that went back, none has.
-        same = bool(state["boot"]) and state["boot"] == self._clock.boot() and kept <= now
-        shift = 0.0 if same else now - max(0.0, self._clock.wall() - float(state["wall"])) - kept
+        # After a reboot only the wall clock says how much time has passed. Where it went back, no time has passed.
+        same_boot = bool(state["boot"]) and state["boot"] == self._clock.boot() and kept <= now
+        shift = 0.0 if same_boot else now - max(0.0, self._clock.wall() - float(state["wall"])) - kept
 
         def moved(moment: Any) -> float:
+            if not math.isfinite(moment):
+                raise ValueError(f"{moment!r} is no time")
             return min(now, float(moment) + shift)
 
         for name, held in state["breakers"].items():
-            opened = held["opened"]
-            kept_targets = tuple((str(target), moved(moment)) for target, moment in held["targets"])
-            ours = self._states.get(str(name), Breaker())
-            self._states[str(name)] = Breaker(
-                tuple(sorted({*ours.targets, *kept_targets}, key=lambda item: item[1])),
-                ours.opened if opened is None else moved(opened),
-                max(ours.last, moved(held["last"])),
-            )
+            targets = [(str(target), moved(moment)) for target, moment in held["targets"]]
+            opened, alarmed = (None if held[key] is None else moved(held[key]) for key in ("opened", "alarmed"))
+            self._known.named(name, self._limit(name)).restore(targets, opened, alarmed)
 
-    def shut_all(self) -> None:
-        """Open the breaker that every kill meets: what was kept cannot be understood, and counts against it."""
+    def _limit(self, name: str) -> int:
+        if name == OVERALL:
+            return self._limits.overall
+        return self._limits.namespace if name.startswith(_NAMESPACE) else self._limits.policy
+
+    def open_overall(self) -> None:
+        """Refuse every kill for a window: the state of an earlier process cannot be read, so it counts as a flood."""
         now = self._clock.steady()
-        self._states[OVERALL] = Breaker((), now, now)
-
-
-def _met(step: KillRequest, namespace: str | None, limits: Limits) -> dict[str, int]:
-    """Return the breakers that a kill meets, with their limits."""
-    met = {f"{step.action} of {policy}": limits.policy for policy in step.policies or ("",)}
-    met[f"namespace {namespace}" if namespace else "no namespace"] = limits.namespace
-    met[OVERALL] = limits.overall
-    return met
+        (breaker,) = self._known.overall()
+        breaker.restore([("", now)] * (min(self._limits.overall, _FLOOD) + 1), now, None)

@@ -146,12 +146,12 @@ class Guard:
         alarms = tuple(
             Alarm(
                 f"breaker:{item.name}",
-                f"the breaker `{item.name}` opened: more than {item.limit} targets; kills that meet it are refused",
+                f"the breaker `{item.name}` is open: more than {item.limit} targets; kills that meet it are refused",
                 {"breaker": item.name, "limit": item.limit, "action": step.action, "policies": list(step.policies)},
                 now,
             )
             for item in shut
-            if item.new
+            if item.alarm
         )
         first = shut[0]
         return refused(
@@ -191,4 +191,4 @@ class Guard:
             try:
                 self._breakers.restore(state)
             except (KeyError, TypeError, ValueError, AttributeError):
-                self._breakers.shut_all()
+                self._breakers.open_overall()

@@ -9,8 +9,9 @@ import os
 from dataclasses import dataclass
 from typing import Any, Final
 
+from spyderresp.events.timestamps import epoch_seconds
 from spyderresp.execution.report import Result, refused
-from spyderresp.execution.steps import Step, epoch_seconds
+from spyderresp.execution.steps import Step
 from spyderresp.executors.local.procfs import FIRST_CGROUPS, Proc, ProcessStat, same_path
 
 #: The namespaces that the kernel starts with have fixed inodes: ``include/uapi/linux/nsfs.h``.

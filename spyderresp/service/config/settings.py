@@ -13,11 +13,11 @@ from typing_extensions import TypedDict
 
 from spyderresp.decision.compiler import Defaults, NotIn
 from spyderresp.events.formats import BUILT_IN
+from spyderresp.events.timestamps import epoch_seconds
 from spyderresp.execution.guards.circuit_breakers import Limits
 from spyderresp.execution.guards.guard import DEFAULT_KILL_SWITCH
 from spyderresp.execution.guards.silences import Silence
 from spyderresp.execution.protection import Protection
-from spyderresp.execution.steps import epoch_seconds
 from spyderresp.policies.diagnostics import quoted, suggestion
 from spyderresp.policies.vocabulary import ACTIONS, FALSE, FLAGS
 from spyderresp.service.config.executor_settings import ExecutorSettings, Origin, read_executor

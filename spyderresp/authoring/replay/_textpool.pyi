@@ -1,1 +1,0 @@
-"""Texts, each once: C functions only, for the other native modules."""

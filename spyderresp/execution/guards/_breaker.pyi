@@ -1,0 +1,36 @@
+from collections.abc import Sequence
+from typing import Any, TypeAlias, final
+
+@final
+class Breaker:
+    def __new__(cls, name: str, limit: int, warms_up: bool) -> Breaker: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def limit(self) -> int: ...
+    @property
+    def opened(self) -> float | None: ...
+    @property
+    def alarmed(self) -> float | None: ...
+    def limit_now(self, warm_up: int) -> int: ...
+    def attempted(self, now: float, window: float) -> int: ...
+    def state(self) -> tuple[list[list[Any]], float | None, float | None]: ...
+    def restore(self, targets: Sequence[Any], opened: float | None, alarmed: float | None) -> None: ...
+
+_Level: TypeAlias = tuple[Breaker, ...]
+
+def admit(
+    levels: tuple[_Level, ...], target: str, now: float, window: float, warm_up: int
+) -> list[tuple[Breaker, int, bool]] | None: ...
+def replay(
+    times: Any,
+    asked: Any,
+    targets: Any,
+    namespaces: Any,
+    by_policy: list[_Level],
+    by_namespace: list[_Level],
+    overall: _Level,
+    window: float,
+    warm_up: int,
+    warm_up_seconds: float,
+) -> tuple[list[list[Any]], int]: ...
