@@ -1,7 +1,7 @@
 cimport cython
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uintptr_t
+from libc.stdint cimport INT32_MAX, uintptr_t
 from libc.stdlib cimport calloc, free, malloc, realloc
 from libc.string cimport memcpy, memset
 
@@ -1229,6 +1229,31 @@ cdef class Batch:
                     decisions.spans[decisions.outcomes[row] + 1] - decisions.spans[decisions.outcomes[row]]
                 )
         return total
+
+    def action_places(self):
+        """Return, as int32, where the actions of each row begin and the last end; and each action's place in its plan.
+
+        Raises:
+            OverflowError: there are more actions than int32 counts.
+        """
+        cdef const Decisions* decisions = &self.decisions
+        cdef Py_ssize_t total = self.count_actions(), row
+        cdef int32_t at = 0, i, count
+        if total > INT32_MAX:
+            raise OverflowError
+        cdef bytes starts = PyBytes_FromStringAndSize(NULL, (decisions.rows + 1) * sizeof(int32_t))
+        cdef bytes places = PyBytes_FromStringAndSize(NULL, total * sizeof(int32_t))
+        cdef int32_t* start = <int32_t*>PyBytes_AS_STRING(starts)
+        cdef int32_t* place = <int32_t*>PyBytes_AS_STRING(places)
+        with nogil:
+            for row in range(decisions.rows):
+                start[row] = at
+                count = decisions.spans[decisions.outcomes[row] + 1] - decisions.spans[decisions.outcomes[row]]
+                for i in range(count):
+                    place[at + i] = i
+                at += count
+            start[decisions.rows] = at
+        return starts, places
 
     def write_actions(self, dict where not None):
         """Write the columns of all actions.

@@ -7,13 +7,13 @@ Nothing is executed here, nor could it be: what a worker returns are rows. Colum
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from spyderresp.decision.batch_result import plain
+from spyderresp.decision.batch_result import BatchResult
 from spyderresp.decision.compiler import Defaults, NotIn
 from spyderresp.distributed.serialised_engine import Shipped, engine_of
 from spyderresp.errors import EventError
@@ -51,6 +51,8 @@ ACTIONS: Final = pa.schema([*_ACTION, _ERROR])
 #: Nested: a row for each event, ``actions`` null where there is an ``error``.
 PLANS: Final = pa.schema([pa.field("actions", pa.list_(pa.struct(_ACTION))), _ERROR])
 
+#: The most actions of one array: offsets have 32 bits.
+_MOST: Final = (1 << 31) - 1
 #: The columns of an event that can decide.
 COLUMNS: Final = (*SCOPES, "policy_uid", "policy_name")
 
@@ -187,16 +189,13 @@ class Decide:
         return False
 
     def _decided(self, batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-        made = plain(self._engine.evaluate_batch(batch))
-        count = len(made.rows)
-        columns = [_column(made.columns, field) for field in _ACTION]
+        actions, rows, starts = _actions(self._engine.evaluate_batch(batch))
         kept = batch.select(self.kept(batch.schema.names))
         if self._explode:
-            own = [*columns, _nothing(count)]
-            kept = kept.take(made.rows)
+            own = [*actions.flatten(), _nothing(len(rows))]
+            kept = kept.take(rows)
         else:
-            actions = pa.StructArray.from_arrays(columns, fields=list(_ACTION))
-            own = [pa.ListArray.from_arrays(made.starts, actions, type=PLANS.field("actions").type)]
+            own = [pa.ListArray.from_arrays(starts, actions, type=PLANS.field("actions").type)]
             own.append(_nothing(batch.num_rows))
         return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
 
@@ -248,11 +247,24 @@ def _why(error: Exception) -> str:
     return str(error)
 
 
-def _column(columns: Mapping[str, pa.Array], field: pa.Field) -> pa.Array:
-    """Return a column, or those of its fields together."""
-    if field.name in columns:
-        return columns[field.name]
-    return pa.StructArray.from_arrays([columns[inner.name] for inner in field.type], fields=list(field.type))
+def _actions(result: BatchResult) -> tuple[pa.StructArray, pa.Array, pa.Array]:
+    """Return the actions of a batch, the row of each, and where the actions of each row begin and the last end.
+
+    Raises:
+        ArrowInvalid: they are more, or their texts longer, than columns of one array hold.
+    """
+    count = result.decided.count_actions()
+    if count > _MOST:
+        raise pa.ArrowInvalid("the actions of these events are more than one array holds: hand in fewer")
+    sizes = len(result) + 1, count
+    starts, places = (
+        pa.Array.from_buffers(pa.int32(), size, [None, pa.py_buffer(data)])
+        for size, data in zip(sizes, result.decided.action_places(), strict=True)
+    )
+    table = result.table
+    columns = [places if field.name == "place" else table[field.name].chunk(0).cast(field.type) for field in _ACTION]
+    rows = table["row"].chunk(0).cast(pa.int32())
+    return pa.StructArray.from_arrays(columns, fields=list(_ACTION)), rows, starts
 
 
 def _nothing(count: int) -> pa.Array:
