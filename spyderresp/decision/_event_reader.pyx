@@ -92,6 +92,7 @@ cdef str _NAME_LABEL = "kubernetes.io/metadata.name"
 cdef object _Mapping = Mapping
 cdef str _LABELS = "labels"
 cdef str _NAME = "name"
+cdef Py_ssize_t MOST_TIME = 100     # characters of a time that is no scalar
 cdef tuple _OWN = (("id", ID), ("time", TIME), ("policy_uid", POLICY_UID), ("policy_name", POLICY_NAME))
 
 
@@ -135,6 +136,17 @@ cdef object identifier(object value):
         return json.loads(json.dumps(value, allow_nan=False))
     except (TypeError, ValueError, RecursionError):
         return None
+
+
+cdef object moment(object value):
+    """Return an event's time as it is; as a text where it is no scalar, so that a guard sees that it cannot be read."""
+    cdef object kept = scalar(value)
+    if kept is not None or value is None:
+        return kept
+    try:
+        return str(value)[:MOST_TIME]
+    except Exception:
+        return type(value).__name__
 
 
 cdef bint _same(PyObject* known, PyObject* key) noexcept:
@@ -387,7 +399,6 @@ cdef class EventReader:
 
     cdef bint complete(self, PyObject** row) noexcept:
         cdef PyObject* name = row[self.name_cell]
-        cdef PyObject* held
         cdef int i
         if name is not NULL and not is_scalar(name):
             # Its label may be the target's name instead.
@@ -403,8 +414,10 @@ cdef class EventReader:
         for i in range(self.count + POLICY_UID, self.count + POLICY_NAME + 1):
             if row[i] is not NULL and <object>row[i] is not None and not PyUnicode_CheckExact(<object>row[i]):
                 return False
-        held = row[self.count + ID]
-        return held is NULL or is_scalar(held)
+        for i in range(self.count + ID, self.count + TIME + 1):
+            if row[i] is not NULL and not is_scalar(row[i]):
+                return False
+        return True
 
     cdef list slow(self, object event, PyObject** row, unsigned int* present):
         cdef int scope, i
@@ -419,7 +432,7 @@ cdef class EventReader:
             if self.checked[scope]:
                 self.read_scope(event, scope, present, kept)
         kept[self.count + ID] = identifier(lookup(event, "id"))
-        kept[self.count + TIME] = scalar(lookup(event, "time"))
+        kept[self.count + TIME] = moment(lookup(event, "time"))
         i = self.count
         for name, keys in IDENTITY:
             held = lookup(event, name)

@@ -34,6 +34,7 @@ from spyderresp.decision._index import DecisionIndex
 from spyderresp.decision._plan import ActionPlan, PlanShape
 from spyderresp.decision.arrow_columns import Columns, Memory, field_place, pieces
 from spyderresp.errors import EventError, SpyderrespError
+from spyderresp.events.timestamps import epoch_seconds_of
 from spyderresp.policies.vocabulary import FLAG_TEXTS, SCOPES
 
 # Columns of a record batch that describe the event itself: target, id, time and attribution.
@@ -60,6 +61,8 @@ def row_cells(batch: pa.RecordBatch) -> TargetColumns | None:
                 name = _name_label(memory, struct)
         for key in _OWN:
             column = _column(batch, key)
+            if column is not None and key == "time":
+                column = _times(column)
             cells.append(None if column is None else _cell(memory, column, ()))
     except (EventError, _UnreadError):
         return None
@@ -68,6 +71,17 @@ def row_cells(batch: pa.RecordBatch) -> TargetColumns | None:
 
 class _UnreadError(SpyderrespError):
     """A type is none that is read natively."""
+
+
+def _times(column: pa.Array) -> pa.Array:
+    """Return a column of times with timestamps as epoch seconds."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_timestamp(kind):
+        return epoch_seconds_of(column)
+    if pa.types.is_temporal(kind) or pa.types.is_decimal(kind):
+        # No time that can be read: the plan must say so, not that there is none.
+        raise _UnreadError
+    return column
 
 
 def _column(batch: pa.RecordBatch, name: str) -> Any:
@@ -205,7 +219,10 @@ class BatchResult(Sequence[ActionPlan]):
         for name in _EVENT:
             places = batch.schema.get_all_field_indices(name)
             if places:
-                event[name] = batch.column(places[0]).slice(row, 1).to_pylist()[0]
+                column = batch.column(places[0]).slice(row, 1)
+                if name == "time" and pa.types.is_timestamp(column.type):
+                    column = epoch_seconds_of(column)
+                event[name] = column.to_pylist()[0]
         for scope in SCOPES:
             held = event.get(scope)
             if isinstance(held, dict) and isinstance(held.get("labels"), list):

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import IO, Any, Final
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from spyderresp.errors import EventError
 from spyderresp.events.files import Kind, RecordedError
+from spyderresp.events.timestamps import epoch_seconds_of
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
 
@@ -186,7 +186,7 @@ def required_columns(
     )
 
 
-__all__ = ["ROWS", "batches", "is_normal", "required_columns", "rows", "seconds_of"]
+__all__ = ["ROWS", "batches", "is_normal", "required_columns", "rows"]
 
 #: Rows of a batch: bounds the memory that one takes. What is said once for each batch is little for so many.
 ROWS: Final = 131_072
@@ -239,7 +239,7 @@ def rows(batch: pa.RecordBatch) -> Iterator[Any]:
     """
     place = batch.schema.get_field_index("time")
     if place >= 0 and pa.types.is_timestamp(batch.schema.types[place]):
-        batch = batch.set_column(place, "time", seconds_of(batch.column(place)))
+        batch = batch.set_column(place, "time", epoch_seconds_of(batch.column(place)))
     kinds = {field.name: field.type for field in batch.schema}
     for row in _read(batch):
         if isinstance(row, EventError):
@@ -259,12 +259,6 @@ def _read(batch: pa.RecordBatch) -> list[Any]:
     # Halved until what is wrong stands alone.
     half = batch.num_rows // 2
     return [*_read(batch.slice(0, half)), *_read(batch.slice(half))]
-
-
-def seconds_of(column: Any) -> Any:
-    """Return timestamps in epoch seconds, of microseconds each."""
-    micros = column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.int64())
-    return pc.divide(pc.cast(micros, pa.float64(), safe=False), 1_000_000.0)
 
 
 def _plain(value: Any, kind: pa.DataType) -> Any:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from datetime import date, datetime, timezone
+from decimal import Decimal
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from turned import Turned
 
@@ -130,10 +134,56 @@ def test_agent_actions_expire_and_flags_do_not(turned: Turned) -> None:
     assert statuses(spyderresp.execute(plan, Recording(), guard_of(turned))) == ["done"] * 4
     ahead = spyderresp.execute(ENGINE.evaluate(event(time=turned.wall + 61)), Recording(), guard_of(turned))
     assert statuses(ahead) == ["done", *["expired"] * 3]
-    unreadable = spyderresp.execute(ENGINE.evaluate(event(time="yesterday")), Recording(), guard_of(turned))
-    assert statuses(unreadable) == ["done", *["expired"] * 3]
     arrived = spyderresp.execute(ENGINE.evaluate(event()), Recording(), guard_of(turned), arrived=turned.wall - 61)
     assert statuses(arrived) == ["done", *["expired"] * 3]
+
+
+def test_a_time_far_ahead_is_expired_however_long_events_may_wait(turned: Turned) -> None:
+    for ahead, status in ((60, "done"), (61, "expired")):
+        plan = ENGINE.evaluate(event(time=turned.wall + ahead))
+        report = spyderresp.execute(plan, Recording(), guard_of(turned, expiry=3600))
+        assert statuses(report)[1:] == [status] * 3
+
+
+#: Values that are no time, with those of JSON that one form of Python's has.
+NO_TIMES = ("yesterday", "", [], ["2026-11-24T01:02:03Z"], {}, {"seconds": 1}, True, False, 1e13, -1e300, 10**30)
+
+
+@pytest.mark.parametrize(
+    "time", [*NO_TIMES, (1,), b"2026", float("nan"), float("inf"), object()], ids=lambda value: str(value)[:7]
+)
+def test_a_time_that_cannot_be_read_is_expired(turned: Turned, time: Any) -> None:
+    plan = ENGINE.evaluate(event(time=time))
+    assert statuses(spyderresp.execute(plan, Recording(), guard_of(turned))) == ["done", *["expired"] * 3]
+
+
+@pytest.mark.parametrize("time", NO_TIMES, ids=str)
+def test_a_time_that_cannot_be_read_is_expired_in_json_too(turned: Turned, time: Any) -> None:
+    for plan in (ENGINE.evaluate_json(json.dumps(event(time=time))), *ENGINE.evaluate_many([event(time=time)])):
+        assert statuses(spyderresp.execute(plan, Recording(), guard_of(turned))) == ["done", *["expired"] * 3]
+        json.dumps(plan.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("times", "status"),
+    [
+        (pa.array([[1]]), "expired"),
+        (pa.array([date(2027, 1, 15)]), "expired"),
+        (pa.array([Decimal("1.5")]), "expired"),
+        (pa.array([True]), "expired"),
+        (pa.array([None]), "done"),
+        (pa.array([datetime(2027, 1, 15, 8, tzinfo=timezone.utc)], pa.timestamp("ns", "UTC")), "done"),
+        (pa.array([datetime(2027, 1, 15, 8)], pa.timestamp("s")).dictionary_encode(), "done"),
+        (pa.array([datetime(2027, 1, 15, 7, tzinfo=timezone.utc)]), "expired"),
+    ],
+    ids=str,
+)
+def test_times_of_arrow_columns_are_read_or_expired(times: pa.Array, status: str) -> None:
+    turned = Turned()
+    turned.wall = 1_800_000_000.0  # 2027-01-15T08:00:00Z
+    events = {key: pa.array([value]) for key, value in event().items()}
+    (plan,) = ENGINE.evaluate_batch(pa.table({**events, "time": times}))
+    assert statuses(spyderresp.execute(plan, Recording(), guard_of(turned))) == ["done", *[status] * 3]
 
 
 def test_the_kill_switch_works_between_resolving_and_acting(turned: Turned, tmp_path: Any) -> None:

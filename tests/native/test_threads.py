@@ -82,7 +82,7 @@ def test_every_plan_is_of_one_policy_set() -> None:
         for thread in threads:
             thread.start()
         swaps = 0
-        while not failures and (swaps < 300 or min(decided) < 20):
+        while not failures and (swaps < 300 or min(decided) < 20 or seen != set(sets)):
             engine.replace(list(sets.values())[swaps % 2])
             swaps += 1
     finally:

@@ -20,6 +20,8 @@ from spyderresp.execution.steps import Step
 DEFAULT_KILL_SWITCH: Final = "/run/spyderresp/halt"
 #: The vendor's own cooldown of flags, in seconds.
 VENDOR_COOLDOWN: Final = 3600.0
+#: Seconds that an event's time may lie ahead of the clock.
+_AHEAD: Final = 60.0
 
 
 class Guard:
@@ -120,7 +122,7 @@ class Guard:
         if step.time_unreadable:
             return Result("expired", "the event's time cannot be read, so that its age is not known")
         base = step.arrived if step.event_time is None else step.event_time
-        if base - max(now, step.arrived) > self._expiry:
+        if base - max(now, step.arrived) > _AHEAD:
             return Result("expired", f"the event's time lies {base - now:.0f} s in the future: clocks disagree")
         age = now - min(base, step.arrived)
         if age > self._expiry:
