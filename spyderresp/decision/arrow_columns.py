@@ -9,7 +9,7 @@ from typing import Any, Final
 import pyarrow as pa
 
 from spyderresp.decision._batch import pick
-from spyderresp.decision._event_reader import FIELD, NAMESPACE_NAME
+from spyderresp.decision._event_reader import FIELD, IDENTITY, NAMESPACE_NAME
 from spyderresp.decision._hash_tables import TextTable
 from spyderresp.decision._index import DecisionIndex
 from spyderresp.errors import EventError
@@ -63,7 +63,7 @@ class Memory:
         if pa.types.is_null(column.type):
             return ABSENT
         if pa.types.is_string_view(column.type):
-            column = column.cast(pa.large_string())
+            column = _copied(column, path)
             self.kept.append(column)
         large = pa.types.is_large_string(column.type)
         if not large and not pa.types.is_string(column.type):
@@ -120,6 +120,29 @@ def pieces(sizes: Mapping[str, int]) -> dict[str, pa.Buffer]:
     return {name: whole.slice(start, size) for start, (name, size) in zip(ends, sizes.items(), strict=False)}
 
 
+def _copied(column: Any, path: str) -> Any:
+    """Return a column of string views as one of large strings.
+
+    Raises:
+        EventError: a view leads out of its data, or a text is not UTF-8.
+    """
+    valid, views, *data = column.buffers()
+    if column.null_count:
+        import pyarrow.compute as pc
+
+        # The cast follows views of nulls too, and validation does not look at them.
+        held = pa.Array.from_buffers(pa.binary(16), len(column), [valid, views], offset=column.offset)
+        nothing = pa.Array.from_buffers(pa.binary(16), 1, [None, pa.py_buffer(bytes(16))])[0]
+        views = pc.fill_null(held, nothing).buffers()[1]
+        valid = pc.is_valid(held).buffers()[1]
+        column = pa.Array.from_buffers(column.type, len(column), [valid, views, *data])
+    try:
+        column.validate(full=True)
+        return column.cast(pa.large_string())
+    except pa.ArrowException as error:
+        raise EventError(path, f"is a damaged column: {str(error).splitlines()[0]}") from None
+
+
 class Columns(Memory):
     """The columns of one batch that an index asks for, as numbers. Keeps alive what they lead to."""
 
@@ -127,6 +150,13 @@ class Columns(Memory):
         super().__init__()
         self._index = index
         self._batch = batch
+        for name in ("id", "time"):
+            self._column(name)
+        identity = dict(IDENTITY)
+        for scope in SCOPES:
+            held = self._column(scope)
+            for key in identity.get(scope, ()) if held is not None and pa.types.is_struct(held.type) else ():
+                field_place(held.type, key, f"{scope}.{key}")
         self._structs = {scope: self._struct(scope) for scope in SCOPES if self._checked(scope)}
         self._labels: dict[str, dict[str, tuple[Any, ...]]] = {}
         self.scopes = [self.validity(self._structs.get(scope)) for scope in SCOPES]

@@ -64,7 +64,7 @@ def row_cells(batch: pa.RecordBatch) -> TargetColumns | None:
             if column is not None and key == "time":
                 column = _times(column)
             cells.append(None if column is None else _cell(memory, column, ()))
-    except (EventError, _UnreadError):
+    except _UnreadError:
         return None
     return TargetColumns(cells, name, memory.kept)
 
@@ -170,6 +170,10 @@ class BatchResult(Sequence[ActionPlan]):
     """What to do about each row of a batch. Immutable.
 
     ``result[i]`` is the plan of row i, as ``evaluate`` gives it; ``table`` holds every planned action of every row.
+
+    Raises:
+        EventError: by ``result[i]`` and by iteration: the row's target cannot be read. An iterator goes on.
+        IndexError: by ``result[i]``: there is no such row.
     """
 
     def __init__(self, decided: Batch, kept: BatchContext, batches: Sequence[pa.RecordBatch]) -> None:
@@ -198,20 +202,23 @@ class BatchResult(Sequence[ActionPlan]):
         return self._plan(place, bisect_right(self._starts, place) - 1)
 
     def __iter__(self) -> Iterator[ActionPlan]:
-        for number, start in enumerate(self._starts[:-1]):
-            for row in range(start, self._starts[number + 1]):
-                yield self._plan(row, number)
+        # No generator: that would end at the first row whose plan cannot be made.
+        return map(self.__getitem__, range(len(self)))
 
     def _plan(self, row: int, number: int) -> ActionPlan:
         """Return the plan of a row, which is in that batch."""
-        try:
-            cells = self._cells[number]
-        except KeyError:
-            cells = self._cells[number] = row_cells(self._batches[number])
         place = row - self._starts[number]
-        if cells is None:
-            return self._decided.plan_of(row, self._event(self._batches[number], place))
-        return self._decided.plan(row, cells, place)
+        try:
+            if number not in self._cells:
+                self._cells[number] = row_cells(self._batches[number])
+            cells = self._cells[number]
+            if cells is None:
+                return self._decided.plan_of(row, self._event(self._batches[number], place))
+            return self._decided.plan(row, cells, place)
+        except UnicodeDecodeError:
+            raise EventError("", f"row {row}: a text is not valid UTF-8") from None
+        except (pa.ArrowException, ValueError) as error:
+            raise EventError("", f"row {row}: {str(error).splitlines()[0]}") from None
 
     def _event(self, batch: pa.RecordBatch, row: int) -> dict[str, Any]:
         """Return what a row says of its event, as the mapping that ``evaluate`` takes."""
@@ -220,6 +227,7 @@ class BatchResult(Sequence[ActionPlan]):
             places = batch.schema.get_all_field_indices(name)
             if places:
                 column = batch.column(places[0]).slice(row, 1)
+                column.validate(full=True)
                 if name == "time" and pa.types.is_timestamp(column.type):
                     column = epoch_seconds_of(column)
                 event[name] = column.to_pylist()[0]
@@ -311,7 +319,10 @@ def evaluate_batch(index: DecisionIndex, data: Any) -> BatchResult:
     decided = Batch(index, kept.columns, kept.idle)
     batches = []
     for batch in _batches(data):
-        batch.validate()
+        try:
+            batch.validate()
+        except pa.ArrowInvalid as error:
+            raise EventError("", f"is a damaged batch: {str(error).splitlines()[0]}") from None
         columns = Columns(index, batch)
         fault = decided.add(batch.num_rows, columns.attributes, columns.scopes)
         if fault is not None:

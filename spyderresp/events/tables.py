@@ -223,6 +223,8 @@ def _batches(file: IO[bytes], kind: Kind, columns: RequiredColumns) -> Iterator[
     reader = pa.ipc.open_file(file) if kind == "ipc-file" else pa.ipc.open_stream(file)
     read = (reader.get_batch(i) for i in range(reader.num_record_batches)) if kind == "ipc-file" else reader
     for batch in read:
+        # An Arrow file is memory as it stands: an offset in it may lead anywhere.
+        batch.validate(full=True)
         for start in range(0, batch.num_rows, ROWS):
             yield batch.slice(start, ROWS)
 

@@ -143,3 +143,20 @@ def test_text(run, recorded):
     assert "  pod pay-0 in shop: 7 executed, 0 audited" in said
     assert "  0 kills refused, 40 let through" in said
     assert said[-1].startswith("  2026-11-24T01:19:00Z          1        2 kills  #")
+
+
+def test_a_damaged_arrow_file_is_an_error_and_no_crash(run, recorded):
+    texts = ["a name that is long enough not to be inline"] * 100
+    names = pa.StructArray.from_arrays([pa.array(texts, pa.string_view())], ["name"])
+    sink = pa.BufferOutputStream()
+    batch = pa.RecordBatch.from_arrays([names], ["cluster"])
+    with pa.ipc.new_file(sink, batch.schema) as writer:
+        writer.write(batch)
+    data = bytearray(sink.getvalue().to_pybytes())
+    # The place of each text in its buffer, behind its length, its first four bytes and its buffer's number.
+    at = data.index(b"a na", data.index(b"a na") + 1) + 8
+    data[at : at + 4] = b"\xff\xff\xff\x7f"
+    Path("damaged.arrow").write_bytes(data)
+    result = run("replay", "--policies", "policies", "damaged.arrow")
+    assert (result.code, result.out) == (3, "")
+    assert result.err.startswith("spyderresp: damaged.arrow: ")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import arrow_events
@@ -352,3 +355,56 @@ def test_what_batches_keep_is_shown_and_bounded() -> None:
         sizes.append(engine.stats()["batch_memory"])
     assert 0 < sizes[0] <= max(sizes[5:]) < 2_000_000
     assert len(set(sizes[15:])) == 1
+
+
+def test_damaged_memory_crashes_nothing() -> None:
+    program = Path(__file__).with_name("damaged_batches.py")
+    done = subprocess.run(
+        [sys.executable, program, "0", "2000"], capture_output=True, text=True, check=False, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    # Some batches, some rows, and by no means all.
+    refused, rows_refused, plans = map(int, done.stdout.split())
+    assert refused > 100
+    assert rows_refused > 1_000
+    assert plans > 10_000
+
+
+def test_a_row_that_is_no_text_hides_no_later_plan() -> None:
+    names = pa.array([b"a", b"\xff", b"a"]).view(TEXT)
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    cluster = pa.StructArray.from_arrays([pa.array(["a"] * 3)], ["name"])
+    result = engine.evaluate_batch(pa.table({"cluster": cluster, "id": names}))
+    plans = iter(result)
+    assert next(plans).event == "a"
+    with pytest.raises(spyderresp.EventError, match="row 1: a text is not valid UTF-8"):
+        next(plans)
+    assert next(plans).event == "a"
+    assert list(plans) == []
+
+
+@pytest.mark.parametrize("name", ["id", "time", "policy_uid", "policy_name", "cluster", "machine", "service"])
+def test_two_columns_of_one_name_are_refused(name: str) -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    column = pa.array([None], pa.struct([("name", TEXT)]) if name in s.SCOPES else TEXT)
+    batch = pa.RecordBatch.from_arrays([column, column], [name, name])
+    with pytest.raises(spyderresp.EventError, match=f"{name}: stands twice among the columns"):
+        engine.evaluate_batch(batch)
+
+
+def test_two_fields_of_a_target_of_one_name_are_refused() -> None:
+    engine = spyderresp.Engine(spyderresp.from_documents([POLICY]))
+    process = pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], ["pid", "pid"])
+    with pytest.raises(spyderresp.EventError, match=r"process\.pid: stands twice among the fields"):
+        engine.evaluate_batch(pa.RecordBatch.from_arrays([process], ["process"]))
+
+
+def test_string_views_of_a_slice_with_nulls() -> None:
+    texts = ["x", None, "a", None, "a text too long to be inline", "a"]
+    spec = {"mode": "enforce", "clusterSelector": {"name": "a"}, "response": {"default": [{"agentKillPod": None}]}}
+    engine = spyderresp.Engine(spyderresp.from_documents([{**POLICY, "spec": spec}]))
+    for start in range(6):
+        names = pa.array(texts, pa.string_view()).slice(start)
+        batch = pa.RecordBatch.from_arrays([pa.StructArray.from_arrays([names], ["name"])], ["cluster"])
+        found = [plan.target["cluster.name"] for plan in engine.evaluate_batch(batch) if plan]
+        assert found == ["a"] * texts[start:].count("a")
