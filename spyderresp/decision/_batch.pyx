@@ -9,7 +9,7 @@ from spyderresp._gil cimport pause
 from spyderresp.decision._event_reader cimport IDENTITIES, POLICY_NAME, POLICY_UID, READ
 from spyderresp.decision._globs cimport GlobSet, release
 from spyderresp.decision._hash_tables cimport (
-    FIRST_HASH, Known, TableEntry, TextTable, add_key, empty_keys, empty_memo, empty_rows, find_entry, find_key,
+    SECRETS, Known, TableEntry, TextTable, add_key, empty_keys, empty_memo, empty_rows, find_entry, find_key,
     find_known, free_keys, free_memo, free_rows, hash_bytes, hash_key, hash_number, prefetch, remember, intern_row,
     utf8_text,
 )
@@ -837,7 +837,7 @@ cdef class BatchWorker(BatchReader):
 
     def __cinit__(self, DecisionIndex index not None, ActionColumns columns not None):
         cdef int i
-        cdef uint64_t factor = FIRST_HASH
+        cdef uint64_t factor = SECRETS.first
         self.plan_builder = index.plan_builder
         self.columns = columns
         self.pod, self.process = index.pod, index.process
@@ -975,7 +975,7 @@ cdef class BatchWorker(BatchReader):
         found[size] = self.decision.in_scope
         found[size + 1] = probe.present >> self.pod & 1 | (probe.present >> self.process & 1) << 1
         found[size + 2] = probe.group
-        mixed = FIRST_HASH
+        mixed = SECRETS.first
         for i in range(size + TRAILING):
             mixed = hash_number(mixed, found[i])
         end = self.decided.notes[self.decided.count - 1] if self.decided.count else 0

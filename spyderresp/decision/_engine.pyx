@@ -3,11 +3,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SI
 from cpython.dict cimport PyDict_CheckExact
 from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport uint64_t, uint8_t
-from libc.stdlib cimport calloc, free, malloc
+from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
 from spyderresp.decision._event_reader cimport HELD, LABELS
-from spyderresp.decision._index cimport DONE, SPACE, Work
+from spyderresp.decision._index cimport DONE, Work
 
 from spyderresp.errors import EventError
 from spyderresp.events.json_decoder import decode_event as _decode_event, lines as _lines
@@ -180,8 +180,7 @@ cdef class JsonProjection:
         return self.index.reader.complete(row)
 
     cdef ActionPlan quick(self, object data):
-        cdef char[SPACE] inline_space
-        cdef char* space = inline_space
+        cdef char* space
         cdef const uint8_t* text
         cdef Py_ssize_t size
         cdef unsigned int present
@@ -213,17 +212,13 @@ cdef class JsonProjection:
         except Exception:
             # Whatever is wrong with it, the standard way says so.
             return None
-        if self.index.space() > SPACE:
-            space = <char*>malloc(self.index.space())
-            if not space:
-                raise MemoryError
+        space = self.index.take_space()
         try:
             self.index.lay(&work, space)
             if self.read(<PyObject*>event, work.row, &present) and self.index.classify(&work, present) == DONE:
                 return self.index.answer(&work)
         finally:
-            if space != inline_space:
-                free(space)
+            self.index.give_space(space)
         return None
 
     cpdef ActionPlan evaluate(self, object data):

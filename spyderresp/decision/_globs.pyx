@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from spyderresp._gil cimport pause
 from spyderresp.decision._hash_tables cimport (
-    FIRST_HASH, Buffer, Column, RowTable, TableEntry, ascending, find_entry, free_rows, hash_bytes, hash_number,
+    SECRETS, Buffer, Column, RowTable, TableEntry, ascending, find_entry, free_rows, hash_bytes, hash_number,
     push, str_text, intern_row,
 )
 
@@ -451,7 +451,7 @@ cdef class _Anchors:
         return count
 
     cdef int32_t place(self, Glob glob, const Anchor* anchor) except -1:
-        cdef uint64_t mixed = hash_number(FIRST_HASH, anchor.kind)
+        cdef uint64_t mixed = hash_number(SECRETS.first, anchor.kind)
         cdef Py_ssize_t i
         cdef int32_t place
         self.row[0] = anchor.kind

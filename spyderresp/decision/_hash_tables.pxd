@@ -28,8 +28,14 @@ cdef extern from *:
 # Hashes, comparisons and a growing array of int32.
 
 
-cdef enum:
-    FIRST_HASH = 0x3E3779B9
+# Numbers that nobody outside this process knows, and that every hash depends on: an event cannot bring texts or
+# combinations of texts that collide. tests/native/test_text.py holds that.
+cdef struct Secrets:
+    uint64_t first        # that every hash begins with
+    uint64_t word         # mixed into each word of a text
+    uint64_t state        # mixed into what the words before it came to
+
+cdef Secrets SECRETS
 
 cdef inline uint64_t hash_number(uint64_t mixed, uint32_t number) noexcept nogil:
     """Mix one more number into a hash."""
@@ -155,15 +161,34 @@ cdef class TextTable:
     cdef readonly Py_ssize_t memory    # bytes
 
 
+cdef extern from *:
+    """
+    #ifdef __SIZEOF_INT128__
+    static inline uint64_t spyderresp_fold(uint64_t a, uint64_t b) {
+        const __uint128_t product = (__uint128_t)a * b;
+        return (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    #else
+    static inline uint64_t spyderresp_fold(uint64_t a, uint64_t b) {
+        const uint64_t low = (a & 0xFFFFFFFF) * (b & 0xFFFFFFFF), high = (a >> 32) * (b >> 32);
+        const uint64_t one = (a >> 32) * (b & 0xFFFFFFFF) + (low >> 32);
+        const uint64_t two = (a & 0xFFFFFFFF) * (b >> 32) + (one & 0xFFFFFFFF);
+        return (two << 32 | (low & 0xFFFFFFFF)) ^ (high + (one >> 32) + (two >> 32));
+    }
+    #endif
+    """
+    # Both halves of the product, one over the other.
+    uint64_t fold "spyderresp_fold"(uint64_t a, uint64_t b) noexcept nogil
+
+
 cdef inline uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept nogil:
-    # Not seeded: a table holds a policy set's own texts, and an event's text only ever looks into it.
-    cdef uint64_t mixed = <uint64_t>size * 0x9E3779B97F4A7C15ull, word
+    # A keyed hash of folded products, after wyhash.
+    cdef uint64_t mixed = SECRETS.first ^ <uint64_t>size, word
     cdef uint32_t low, high
     cdef Py_ssize_t i = 0
     while i + 8 < size:
         memcpy(&word, data + i, 8)
-        mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
-        mixed ^= mixed >> 32
+        mixed = fold(word ^ SECRETS.word, mixed ^ SECRETS.state)
         i += 8
     # What is left, or the last eight bytes whole, some of them for a second time.
     if size >= 8:
@@ -176,10 +201,8 @@ cdef inline uint64_t hash_bytes(const uint8_t* data, Py_ssize_t size) noexcept n
         word = <uint64_t>data[0] << 16 | <uint64_t>data[size >> 1] << 8 | data[size - 1]
     else:
         word = 0
-    mixed = (mixed ^ word) * 0xD6E8FEB86659FD93ull
-    # The low bits of a product do not depend on the high bits of its factors, which hold a text's last characters.
-    mixed = (mixed ^ mixed >> 32) * 0xD6E8FEB86659FD93ull
-    return mixed ^ mixed >> 32
+    mixed = fold(word ^ SECRETS.word, mixed ^ SECRETS.state)
+    return fold(mixed ^ SECRETS.first, 0xD6E8FEB86659FD93ull)
 
 
 cdef inline TableEntry* find_in(

@@ -1,3 +1,5 @@
+import os
+
 from cpython.unicode cimport PyUnicode_READ
 from libc.stdlib cimport calloc, free, malloc
 
@@ -5,6 +7,26 @@ from spyderresp._gil cimport pause
 
 cdef extern from "Python.h":
     int PyUnicode_KIND(object text) noexcept
+
+
+cdef uint64_t _secret() except? 0:
+    return <uint64_t>int.from_bytes(os.urandom(8), "little") | 1
+
+
+SECRETS.first, SECRETS.word, SECRETS.state = _secret(), _secret(), _secret()
+
+
+def text_hash(bytes text not None):
+    """Return the hash of a text. For tests."""
+    return hash_bytes(text, len(text))
+
+
+def numbers_hash(numbers):
+    """Return the hash of numbers. For tests."""
+    cdef uint64_t mixed = SECRETS.first
+    for number in numbers:
+        mixed = hash_number(mixed, number)
+    return mixed
 
 
 # --- Text and its table ---

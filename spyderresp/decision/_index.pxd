@@ -109,9 +109,6 @@ cdef PolicyScope new_policy_scope(Program program, const int32_t* policies, int3
 # tests/native/test_boundary.py holds that.
 
 
-cdef enum:
-    SPACE = 6144          # bytes for which an evaluation needs no heap
-
 # One attribute: how its values are looked up.
 cdef struct Field:
     const TableSlot* slots    # of its table
@@ -156,6 +153,7 @@ cdef class DecisionIndex:
     # Scratch of one decision.
     cdef Decision decision
     cdef Buffer buffer
+    cdef char* spare                   # working space of an event, or NULL while it is taken
     # Memos.
     cdef char* slots                   # each a shape, owned, or NULL, and its key
     cdef Py_ssize_t slot_mask, slot_size, key_length
@@ -167,6 +165,8 @@ cdef class DecisionIndex:
 
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept
     cdef Py_ssize_t space(self) noexcept
+    cdef char* take_space(self) except NULL
+    cdef void give_space(self, char* space) noexcept
     cdef void lay(self, Work* work, char* space) noexcept
     cdef void find_globs(self, Work* work, int i, const Text* value, TableEntry* entry) noexcept
     cdef inline void find(self, Work* work, int i, const Text* text, uint64_t mixed) noexcept

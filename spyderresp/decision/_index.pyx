@@ -10,7 +10,7 @@ from spyderresp._gil cimport pause
 from spyderresp.decision._event_reader cimport POLICY_NAME, POLICY_UID
 from spyderresp.decision._globs cimport GlobSet, release
 from spyderresp.decision._hash_tables cimport (
-    FIRST_HASH, NO_NOTE, ascii_of, ascii_size, ascii_text, find_entry, find_in, free_rows, hash_bytes, hash_number,
+    SECRETS, NO_NOTE, ascii_of, ascii_size, ascii_text, find_entry, find_in, free_rows, hash_bytes, hash_number,
     is_ascii, prefetch, str_text,
 )
 from spyderresp.decision._plan cimport new_plan, new_plan_of, set_shape
@@ -20,6 +20,20 @@ from spyderresp.decision._spec cimport ABSENT, FIRST, NO_CLASS, OTHER, IndexSpec
 cdef extern from "Python.h":
     PyObject* Py_NewRef(object value) noexcept
     void Py_XDECREF(PyObject* value) noexcept
+
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    static __declspec(thread) int spyderresp_nested;
+    #else
+    static __thread int spyderresp_nested;
+    #endif
+    """
+    int nested "spyderresp_nested"    # decisions of this thread that stand within each other
+
+cdef enum:
+    MOST_NESTED = 32
 
 
 # --- Shapes by what fired ---
@@ -58,7 +72,7 @@ cdef class ShapeCache:
         free(self.places)
 
     cdef PlanShape find(self, Fired* fired):
-        cdef uint64_t mixed = hash_number(hash_number(FIRST_HASH, fired.present), fired.in_scope)
+        cdef uint64_t mixed = hash_number(hash_number(SECRETS.first, fired.present), fired.in_scope)
         cdef const Fired* place
         cdef int32_t i
         for i in range(fired.size):
@@ -110,7 +124,7 @@ cdef class ShapeCache:
 # --- Broad scopes ---
 
 cdef uint64_t _hash(const int32_t* numbers, Py_ssize_t count) noexcept:
-    cdef uint64_t mixed = FIRST_HASH
+    cdef uint64_t mixed = SECRETS.first
     cdef Py_ssize_t i
     for i in range(count):
         mixed = hash_number(mixed, numbers[i])
@@ -175,7 +189,7 @@ cdef class ScopeCache:
         free(self.fields)
 
     cdef uint64_t mix(self, const int32_t* classes) noexcept:
-        cdef uint64_t mixed = FIRST_HASH
+        cdef uint64_t mixed = SECRETS.first
         cdef Py_ssize_t i
         for i in range(self.size):
             mixed = hash_number(mixed, classes[self.fields[i]])
@@ -362,6 +376,7 @@ cdef class DecisionIndex:
         free(self.slots)
         free_decision(&self.decision)
         free(self.buffer.bytes)
+        free(self.spare)
 
     cdef inline Slot* slot(self, Py_ssize_t place) noexcept:
         return <Slot*>(self.slots + place * self.slot_size)
@@ -594,7 +609,15 @@ cdef class DecisionIndex:
         if self.reader.quick(event, work.row, &present):
             outcome = self.classify(work, present)
         if outcome == NOT_TEXT:
-            kept = self.reader.slow(event, work.row, &present)  # no-cython-lint: what the row borrows from
+            # Reading may run Python code that decides another event, and so on. The stack of a thread can be small.
+            global nested
+            if nested >= MOST_NESTED:
+                raise RecursionError(f"an event whose reading decides events, {MOST_NESTED} deep")
+            nested += 1
+            try:
+                kept = self.reader.slow(event, work.row, &present)  # no-cython-lint: what the row borrows from
+            finally:
+                nested -= 1
             outcome = self.classify(work, present)
         if outcome == NO_MEMORY:
             raise MemoryError
@@ -605,7 +628,7 @@ cdef class DecisionIndex:
         cdef object uid = None, name = None
         cdef ActionPlan plan
         cdef PyObject** own = work.row + self.count
-        cdef uint64_t mixed = FIRST_HASH
+        cdef uint64_t mixed = SECRETS.first
         cdef Py_ssize_t i, size = self.key_length * sizeof(int32_t)
         cdef Slot* slot
         cdef PyObject* shape
@@ -642,6 +665,22 @@ cdef class DecisionIndex:
             + self.count * (sizeof(uint64_t) + sizeof(Value) + sizeof(int32_t))
         )
 
+    cdef char* take_space(self) except NULL:
+        """Return working space for one event, to be given back. Not on the stack: an event may decide another one."""
+        cdef char* space = self.spare
+        self.spare = NULL
+        if not space:
+            space = <char*>malloc(self.space())
+            if not space:
+                raise MemoryError
+        return space
+
+    cdef void give_space(self, char* space) noexcept:
+        if self.spare:
+            free(space)
+        else:
+            self.spare = space
+
     cdef void lay(self, Work* work, char* space) noexcept:
         """Lay an event's working space out."""
         work.row = <PyObject**>space
@@ -656,20 +695,13 @@ cdef class DecisionIndex:
         Raises:
             EventError: the event is malformed where it is checked.
         """
-        cdef char[SPACE] inline_space
-        cdef char* space = inline_space
         cdef Work work
-        if self.space() <= SPACE:
-            self.lay(&work, inline_space)
-            return self.decided(event, &work)
-        space = <char*>malloc(self.space())
-        if not space:
-            raise MemoryError
+        cdef char* space = self.take_space()
         try:
             self.lay(&work, space)
             return self.decided(event, &work)
         finally:
-            free(space)
+            self.give_space(space)
 
     def evaluate_many(self, events):
         """Return the plans of events, in their order.

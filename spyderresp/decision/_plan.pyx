@@ -45,6 +45,8 @@ cdef class Source:
     """
 
     def __init__(self, str policy not None, str uid, str section not None, Py_ssize_t index, location):
+        if self.policy is not None:
+            raise TypeError("a Source cannot be changed")
         self.policy = policy
         self.uid = uid
         self.section = section
@@ -85,6 +87,8 @@ cdef class Target:
     """
 
     def __init__(self, values):
+        if self.values is not None:
+            raise TypeError("a Target cannot be changed")
         self.values = tuple([scalar(value) for value in values])
         if len(self.values) != len(PATHS):
             raise ValueError("a target is made from an event only")
@@ -197,6 +201,8 @@ cdef class PlannedAction:
         reason=None,
         Target target=None,
     ):
+        if self.shape is not _EMPTY:
+            raise TypeError("a PlannedAction cannot be changed")
         self.shape = new_action(name, items, disposition, sources, superseded_by, reason)
         self.about = target
 

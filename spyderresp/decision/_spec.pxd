@@ -6,7 +6,7 @@
 from libc.stdint cimport int32_t, uint64_t
 
 from spyderresp.decision._globs cimport Matches
-from spyderresp.decision._hash_tables cimport Column, RowTable, hash_number, intern_row
+from spyderresp.decision._hash_tables cimport SECRETS, Column, RowTable, hash_number, intern_row
 from spyderresp.policies._model cimport Clause, Policy, Selector
 
 # --- Classes of values ---
@@ -35,7 +35,7 @@ cdef struct Value:
 cdef inline int32_t number_class(RowTable* classes, int32_t text, Matches* matches) noexcept nogil:
     """Return the number of a class, or NO_CLASS where there are too many."""
     cdef int32_t i, size = matches.count + 1
-    cdef uint64_t mixed = size
+    cdef uint64_t mixed = SECRETS.first ^ <uint64_t>size
     matches.row[0] = text
     for i in range(size):
         mixed = hash_number(mixed, matches.row[i])

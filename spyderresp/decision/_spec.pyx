@@ -4,7 +4,7 @@ from libc.string cimport memset
 from spyderresp._gil cimport pause
 from spyderresp.decision._event_reader cimport READ_FIELD, READ_LABEL, READ_NAMESPACE_NAME
 from spyderresp.decision._globs cimport literal, plain
-from spyderresp.decision._hash_tables cimport FIRST_HASH, ascending, free_rows, push
+from spyderresp.decision._hash_tables cimport SECRETS, ascending, free_rows, push
 from spyderresp.policies._model cimport Entry
 
 from spyderresp.policies.vocabulary import (
@@ -34,7 +34,7 @@ cdef void _free_table(Table* table) noexcept:
 
 cdef int32_t _told(RowTable* table, const Column* row) except -1:
     """Return the number of a row; equal ones share it."""
-    cdef uint64_t mixed = FIRST_HASH
+    cdef uint64_t mixed = SECRETS.first
     cdef Py_ssize_t i
     cdef int32_t place
     for i in range(row.count):

@@ -22,6 +22,20 @@ cdef extern from "Python.h":
 cdef object _Location = Location
 
 
+cdef int _refuse_empty(tuple args, dict kwargs, str kind) except -1:
+    """Refuse ``Policy.__new__(Policy)``: an object without its values would be read as one that has none."""
+    if not args and not kwargs:
+        raise TypeError(f"a {kind} is made from its values")
+    return 0
+
+
+cdef int _refuse_change(str path, str kind) except -1:
+    """Refuse a second ``__init__``: a digest and a compiled index would go on to say what was there before."""
+    if path is not None:
+        raise TypeError(f"a {kind} cannot be changed")
+    return 0
+
+
 cdef tuple _all(tuple items, type kind, str what):
     """Check what a constructor is given, so that no cycle can go through it."""
     for item in items:
@@ -45,9 +59,13 @@ cdef class Clause:
 
     __match_args__ = ("key", "operator", "values", "primitive", "location")
 
+    def __cinit__(self, *args, **kwargs):
+        _refuse_empty(args, kwargs, "Clause")
+
     def __init__(
         self, str key not None, str operator not None, tuple values not None, str primitive not None, location
     ):
+        _refuse_change(self.path, "Clause")
         self.key = key
         self.operator = operator
         self.values = _all(values, str, "values")
@@ -95,7 +113,11 @@ cdef class Selector:
 
     __match_args__ = ("scope", "clauses", "location")
 
+    def __cinit__(self, *args, **kwargs):
+        _refuse_empty(args, kwargs, "Selector")
+
     def __init__(self, str scope not None, tuple clauses not None, location):
+        _refuse_change(self.path, "Selector")
         self.scope = scope
         self.clauses = _all(clauses, Clause, "clauses")
         self.path, self.line, self.column = location
@@ -147,6 +169,9 @@ cdef class Entry:
 
     __match_args__ = ("action", "parameters", "selectors", "enabled", "section", "index", "location")
 
+    def __cinit__(self, *args, **kwargs):
+        _refuse_empty(args, kwargs, "Entry")
+
     def __init__(
         self,
         str action not None,
@@ -157,6 +182,7 @@ cdef class Entry:
         int index,
         location,
     ):
+        _refuse_change(self.path, "Entry")
         self.action = action
         self.parameters = _all(parameters, tuple, "parameters")
         for name, value in parameters:
@@ -214,6 +240,9 @@ cdef class Policy:
 
     __match_args__ = ("name", "uid", "type", "enabled", "mode", "selectors", "entries", "metadata", "location")
 
+    def __cinit__(self, *args, **kwargs):
+        _refuse_empty(args, kwargs, "Policy")
+
     def __init__(
         self,
         str name not None,
@@ -226,6 +255,7 @@ cdef class Policy:
         metadata,
         location,
     ):
+        _refuse_change(self.path, "Policy")
         self.name = name
         self.uid = uid
         self.type = type

@@ -103,7 +103,7 @@ cdef class Checker:
         return 0
 
     cdef Clause clause(self, str key, str operator, tuple values, str primitive, int cell):
-        cdef Clause clause = Clause.__new__(Clause)
+        cdef Clause clause = Clause.__new__(Clause, None)
         clause.key = key
         clause.operator = operator
         clause.values = self.tree.texts.share_tuple(values)
@@ -183,7 +183,7 @@ cdef class SelectorReader:
         if not self.clauses:
             self.empty()
             return None
-        selector = Selector.__new__(Selector)
+        selector = Selector.__new__(Selector, None)
         selector.scope = scope
         selector.clauses = tuple(self.clauses)
         selector.path = self.check.path
@@ -432,7 +432,7 @@ cdef class ResponseReader:
         self.note_portability()
         if self.check.errors > before:
             return None
-        entry = Entry.__new__(Entry)
+        entry = Entry.__new__(Entry, None)
         entry.action = self.action
         entry.parameters = self.tree.texts.share_tuple(parameters)
         entry.selectors = selectors
@@ -816,7 +816,7 @@ cdef class PolicyReader:
         entries = self.response.read(tree.get(spec, RESPONSE_KEY), policy_type)
         if check.errors > before or metadata == MISSING or name is None or policy_type is None:
             return 0
-        policy = Policy.__new__(Policy)
+        policy = Policy.__new__(Policy, None)
         policy.name = name
         policy.uid = uid
         policy.type = policy_type

@@ -470,3 +470,56 @@ for use in (repr, hash, lambda held: held == held, lambda held: held.to_dict(), 
         pass
 """
     assert subprocess.run([sys.executable, "-c", program], check=False, cwd=tmp_path).returncode == 0
+
+
+NESTED = """
+import threading, spyderresp
+from collections import UserDict
+engine = spyderresp.Engine(spyderresp.from_documents([{policy}]))
+depth = 0
+class Nested(UserDict):
+    def get(self, key, default=None):
+        global depth
+        if key == "cluster":
+            depth += 1
+            engine.evaluate(Nested())
+        return default
+def decide():
+    try:
+        engine.evaluate(Nested())
+    except RecursionError:
+        print("refused", depth)
+threading.stack_size({stack})
+thread = threading.Thread(target=decide)
+thread.start()
+thread.join()
+"""
+
+
+def test_events_that_decide_events_do_not_overflow_a_small_stack() -> None:
+    code = NESTED.format(policy=POLICY, stack=128 * 1024)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "refused 32\n"), done.stderr
+
+
+def parts() -> list[Any]:
+    (policy,) = spyderresp.from_documents([POLICY])
+    entry = policy.entries[2]
+    plan = spyderresp.Engine(spyderresp.from_documents([POLICY])).evaluate(event())
+    selector = policy.selectors[0]
+    return [policy, entry, selector, selector.clauses[0], plan[0], plan[0].sources[0], plan.target]
+
+
+@pytest.mark.parametrize("part", parts(), ids=lambda part: type(part).__name__)
+def test_what_is_made_cannot_be_changed_by_another_init(part: Any) -> None:
+    kind, values = part.__reduce__()[:2]
+    before = repr(part)
+    with pytest.raises(TypeError, match="cannot be changed"):
+        part.__init__(*(values if kind is type(part) else (("x", (), "audit", ()) if values else ())))
+    assert repr(part) == before
+
+
+@pytest.mark.parametrize("part", parts()[:4], ids=lambda part: type(part).__name__)
+def test_policies_cannot_be_made_without_their_values(part: Any) -> None:
+    with pytest.raises(TypeError, match="is made from its values"):
+        type(part).__new__(type(part))
