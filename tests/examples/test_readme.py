@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from type_checks import mypy
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text("utf-8")
@@ -64,11 +65,10 @@ def test_the_python_runs(folder: Path) -> None:
 
 
 def test_the_python_type_checks(tmp_path: Path) -> None:
-    mypy = pytest.importorskip("mypy.api")
     (tmp_path / "readme.py").write_text("".join(blocks("python")))
-    files = [str(tmp_path / "readme.py"), *(str(ROOT / f"examples/{name}.py") for name in ("quickstart", "embed"))]
-    out, err, code = mypy.run([*files, "--strict", "--cache-dir", str(tmp_path / "cache")])
-    assert code == 0, out + err
+    files = [tmp_path / "readme.py", *(ROOT / f"examples/{name}.py" for name in ("quickstart", "embed"))]
+    code, said = mypy(*files, cache=tmp_path / "cache")
+    assert code == 0, said
 
 
 def test_the_first_result_stands_within_thirty_lines() -> None:

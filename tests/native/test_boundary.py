@@ -297,6 +297,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 def test_memory_stays_where_it_was(engine: spyderresp.Engine) -> None:
     """Three hundred thousand decisions of every kind: plans, refusals, the heap path, values seen and never seen."""

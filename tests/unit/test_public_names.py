@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from type_checks import mypy
 
 import spyderresp
 
@@ -53,7 +54,6 @@ else:
 
 
 def test_types_of_names_that_come_late_are_exact(tmp_path: Path) -> None:
-    mypy = pytest.importorskip("mypy.api")
     lines = [
         "import spyderresp",
         "plan: spyderresp.ActionPlan = spyderresp.Engine(spyderresp.load('x')).evaluate({})",
@@ -62,7 +62,7 @@ def test_types_of_names_that_come_late_are_exact(tmp_path: Path) -> None:
         "spyderresp.laod",
     ]
     (tmp_path / "use.py").write_text("\n".join(lines))
-    out, _, _ = mypy.run([str(tmp_path / "use.py"), "--strict", "--cache-dir", str(tmp_path / "cache")])
+    _, out = mypy(tmp_path / "use.py", cache=tmp_path / "cache")
     errors = [line.partition("use.py:")[2].partition(":")[0] for line in out.splitlines() if "use.py:" in line]
     assert set(errors) == {"4", "5"}, out
 
