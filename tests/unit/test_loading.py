@@ -82,10 +82,15 @@ def test_every_file_is_reported_in_one_pass(tmp_path: Path) -> None:
     assert codes(tmp_path) == ["SR132", "SR007", "SR005", "SR124"]
 
 
-def test_a_bom_is_no_text(tmp_path: Path) -> None:
-    (tmp_path / "a.yaml").write_text("\ufeff" + policy("a"))
+@pytest.mark.parametrize("marks", ["\ufeff", "\ufeff\ufeff"], ids=["one", "two"])
+def test_byte_order_marks_are_no_text(tmp_path: Path, marks: str) -> None:
+    (tmp_path / "a.yaml").write_text(marks + policy("a"))
     assert names(tmp_path) == ["a"]
-    assert len(spyderresp.loads("\ufeff" + policy("a"))) == 1
+    policies = spyderresp.loads(marks + policy("a"))
+    assert len(policies) == 1
+    event = marks + '{"id": "e"}'
+    assert spyderresp.Engine(policies).evaluate_json(event).event == "e"
+    assert spyderresp.Engine(policies).evaluate_json(event.encode()).event == "e"
 
 
 def test_a_faulty_list_is_not_called_empty() -> None:
