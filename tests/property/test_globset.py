@@ -1,4 +1,4 @@
-"""Many globs at once are each of them alone, whatever their anchors."""
+"""Many patterns at once, exact texts and globs of every kind, match what each of them matches alone."""
 
 from __future__ import annotations
 
@@ -20,10 +20,17 @@ shaped = st.one_of(
 )
 
 
-@given(st.lists(shaped, max_size=12), st.lists(words | nasty | st.builds("{0}{0}{0}".format, words), max_size=6))
+# From each width of character that Python stores, the first and the last.
+texts = st.text("a\x7f\x80ÿĀ\ud7ff\ud800\udfff\ue000\U00010000\U0010ffff", max_size=5)
+
+
+@given(
+    st.lists(shaped | texts, max_size=12),
+    st.lists(texts | words | nasty | st.builds("{0}{0}{0}".format, words), max_size=6),
+)
 @example(["*", "a*", "*a", "*aaa*", "*aab*", "aaa"], ["a", "aaa", "aaaaab", ""])
 @example(["*éab*", "é*", "*\U0001f600"], ["é", "éab", "xéab\U0001f600"])
 def test_equals_each_glob_alone(patterns: list[str], values: list[str]) -> None:
     held = engine(patterns)
-    for value in values:
+    for value in (*values, *(pattern + "\0" for pattern in patterns), *(pattern[:-1] for pattern in patterns)):
         assert matching(held, value) == [place for place, pattern in enumerate(patterns) if wanted(value, pattern)]

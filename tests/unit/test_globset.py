@@ -25,6 +25,15 @@ def test_only_globs_whose_anchor_a_value_has_are_tried(pattern: str, value: str)
     assert held.stats()["globs_tried"] <= COUNT / 10
 
 
+@pytest.mark.parametrize("length", [*range(18), 63, 64, 65])
+def test_every_character_of_an_exact_text_counts(length: int) -> None:
+    base = "x" * length
+    texts = [base, *(base[:place] + "y" + base[place + 1 :] for place in range(length))]
+    held = engine(texts)
+    assert [matching(held, text) for text in texts] == [[place] for place in range(length + 1)]
+    assert matching(held, base + "x") == []
+
+
 @pytest.mark.parametrize(
     ("patterns", "value", "found", "tried"),
     [
