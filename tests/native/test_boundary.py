@@ -151,7 +151,7 @@ def test_garbage_that_decides_while_it_is_collected(engine: spyderresp.Engine) -
         def __del__(self) -> None:
             nonlocal ran
             ran += 1
-            engine._compiled.index.evaluate({"cluster": {"name": "zz"}})
+            engine.evaluate({"cluster": {"name": "zz"}})
 
     wanted = core(engine.evaluate(event()).to_dict())
     threshold = gc.get_threshold()

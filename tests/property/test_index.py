@@ -58,6 +58,20 @@ def raised(value: Any) -> Any:
     return value
 
 
+@given(s.cases(bad=True), st.randoms(use_true_random=False))
+def test_events_that_were_read_before_change_nothing(case: Case, random: Any) -> None:
+    """Again and again, in any order, and decoded again: the layouts that reading has learned must never matter."""
+    documents, events = case
+    policies = spyderresp.from_documents(documents)
+    engine = spyderresp.Engine(policies)
+    wanted = [expected(policies, event, {}) for event in events]
+    places = list(range(len(events)))
+    for place in [*places, *random.sample(places, len(places)), *places]:
+        event = events[place]
+        for copy in [event, json.loads(json.dumps(event))] if s.is_json([event]) else [event]:
+            assert outcome(engine.evaluate, copy) == wanted[place]
+
+
 @given(s.firing_cases())
 @settings(max_examples=3 * settings().max_examples)
 def test_what_fired_is_merged_ordered_and_disposed_of_as_the_oracle_does(case: Case) -> None:
