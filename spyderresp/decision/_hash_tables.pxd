@@ -2,7 +2,7 @@
 #
 # Two tables hold strings: TextTable, immutable, made from the strings that policies contain; and TextMemo, a bounded
 # cache. Two tables hold integers: RowTable for rows of any length, and KeyMemo for keys of one length. A struct that is
-# all zeros is empty. tests/native/test_text.py holds the equality of strings and table entries, for every kind of str.
+# all zeros is empty. tests/native/test_hashes.py holds the equality of strings and table entries, for every kind of str.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t
@@ -29,7 +29,7 @@ cdef extern from *:
 
 
 # Numbers that nobody outside this process knows, and that every hash depends on: an event cannot bring texts or
-# combinations of texts that collide. tests/native/test_text.py holds that.
+# combinations of texts that collide. tests/native/test_hashes.py holds that.
 cdef struct Secrets:
     uint64_t first        # that every hash begins with
     uint64_t word         # mixed into each word of a text

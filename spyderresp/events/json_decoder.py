@@ -10,7 +10,7 @@ from spyderresp.errors import EventError, SpyderrespError
 
 
 def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
-    """Return the JSON value of a text.
+    """Return the JSON value of a text. Byte order marks at its start are dropped, as the loader of policies does.
 
     Raises:
         EventError: it is not JSON, or nests beyond what the decoder takes.
@@ -18,7 +18,7 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
     try:
         # Decoded here: the decoder would guess at UTF-16 and let coded surrogates through.
         text = data if isinstance(data, str) else str(data, "utf-8")
-        return _decode(text.removeprefix("\ufeff"))
+        return _decode(text.lstrip("\ufeff"))
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise EventError("", f"not valid UTF-8: byte 0x{byte:02x} at column {error.start + 1}") from None

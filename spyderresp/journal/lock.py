@@ -37,7 +37,7 @@ class ProcessLock:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             pid = os.pread(self._file, 20, 0).decode("ascii", "replace").strip()
-            self.release()
+            self.close()
             if isinstance(error, BlockingIOError):
                 owner = f"process {pid}" if pid.isdigit() else "another process"
                 raise JournalError(path, f"is in use by {owner}") from None
@@ -51,12 +51,18 @@ class ProcessLock:
         def release_in_child() -> None:
             lock = reference()
             if lock is not None:
-                lock.release()
+                lock.close()
 
         os.register_at_fork(after_in_child=release_in_child)
 
     def release(self) -> None:
-        """Release the lock. A release in a forked child does not release the lock of the parent."""
+        """Release the lock, also when a child that was forked a moment ago has not closed its copy of the file yet."""
+        if self._file is not None:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        self.close()
+
+    def close(self) -> None:
+        """Close the file. In a forked child, this does not release the lock of the parent."""
         if self._file is not None:
             os.close(self._file)
             self._file = None

@@ -127,6 +127,7 @@ class JournalReader:
             raise journal_error(self.path, error) from error
 
     def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
     def __enter__(self) -> JournalReader:

@@ -80,12 +80,14 @@ def test_pyarrow(folder: Path) -> None:
     assert_all_decided(folder)
 
 
+@pytest.mark.slow
 def test_dask_in_processes(folder: Path) -> None:
     need("dask", "pandas")
     said = run("with_dask.py", folder)
     assert said == f"{assert_all_decided(folder)} actions, 0 bad events\n"
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_dask_on_a_cluster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("distributed", "pandas")

@@ -10,7 +10,7 @@ from trials import namespace
 pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
 
 
-@pytest.mark.parametrize("warm", ["warm", ""])
+@pytest.mark.parametrize("warm", [pytest.param("warm", marks=pytest.mark.slow), ""])
 def test_no_more_than_the_limit_die_however_often_the_service_is_killed(warm: str) -> None:
     done = namespace.run("trials.accident", ["300", "3", warm])
     assert done.returncode == 0, done.stderr

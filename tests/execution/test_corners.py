@@ -11,7 +11,13 @@ from trials.corners import CASES
 pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
 
 
-@pytest.mark.parametrize("case", CASES)
+# Each waits for several seconds.
+SLOW = {"a_paused_cgroup_stays_paused_where_it_is_not_the_targets", "a_traced_one_whose_tracer_lets_it_run"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in SLOW else []) for case in CASES]
+)
 def test_the_right_one_and_nobody_else(case: str) -> None:
     done = namespace.run("trials.corners", [case])
     assert done.returncode == 0, done.stderr

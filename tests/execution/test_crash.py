@@ -32,15 +32,19 @@ def rig(*options: str) -> dict[str, object]:
     return said
 
 
-def test_a_crash_anywhere_doubles_loses_and_leaves_open_nothing() -> None:
-    said = rig("--second", "4", "--random", "30")
+@pytest.mark.parametrize(
+    ("stride", "second", "random"), [(8, 40, 4), pytest.param(1, 4, 30, marks=pytest.mark.slow, id="every boundary")]
+)
+def test_a_crash_anywhere_doubles_loses_and_leaves_open_nothing(stride: int, second: int, random: int) -> None:
+    said = rig("--stride", str(stride), "--second", str(second), "--random", str(random))
     assert said["faults"] == 0
     assert isinstance(said["boundaries"], int)
     assert said["boundaries"] > 100
     assert isinstance(said["killed"], int)
-    assert said["killed"] > 2 * said["boundaries"]
+    assert said["killed"] > 2 * said["boundaries"] / stride
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
 def test_real_processes_die_once_and_innocents_never() -> None:
     said = rig("--real", "--stride", "6", "--second", "12", "--random", "10")
@@ -49,7 +53,14 @@ def test_real_processes_die_once_and_innocents_never() -> None:
     assert said["killed"] > 30
 
 
-@pytest.mark.parametrize("control", ["blind", "forgetful", "journal-free"])
+@pytest.mark.parametrize(
+    "control",
+    [
+        pytest.param("blind", marks=pytest.mark.slow),
+        pytest.param("forgetful", marks=pytest.mark.slow),
+        "journal-free",
+    ],
+)
 def test_the_rig_finds_what_is_broken_on_purpose(control: str) -> None:
     faults = rig("--control", control, "--stride", "5", "--second", "9")["faults"]
     assert isinstance(faults, int)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from turned import Turned
 
+import spyderresp
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result
 from spyderresp.execution.steps import Step, target_from_dict
@@ -40,16 +41,13 @@ class Target:
 
 
 def step_of(action: str = "agentKillProcess", policy: str = "p", **more: Any) -> Step:
-    from spyderresp.decision._plan import Source
-    from spyderresp.errors import Location
-
     settings: dict[str, Any] = {
         "key": "k",
         "place": 0,
         "action": action,
         "items": (),
         "disposition": "execute",
-        "sources": (Source(policy, None, "actions", 0, Location("p.yaml", 1, 1)),),
+        "sources": (spyderresp.Source(policy, None, "actions", 0, spyderresp.Location("p.yaml", 1, 1)),),
         "target": None,
         "event": "e",
         "event_time": None,

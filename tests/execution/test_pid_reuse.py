@@ -16,7 +16,16 @@ def trials(count: int, *arguments: str) -> dict[str, int]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(("what", "count"), [("process", 300), ("group", 60), ("tree", 60), ("renice", 60)])
+@pytest.mark.parametrize(
+    ("what", "count"),
+    [
+        ("process", 60),
+        ("group", 60),
+        ("tree", 60),
+        ("renice", 60),
+        pytest.param("process", 300, marks=pytest.mark.slow),
+    ],
+)
 def test_no_innocent_is_touched(what: str, count: int) -> None:
     said = trials(count, "--what", what)
     assert said["handed_over"] == count

@@ -160,12 +160,17 @@ def test_as_many_words_come_back(given_words: list[str]) -> None:
     assert len(REDACTION.words(given_words)) == len(given_words)
 
 
+UNITS = [
+    "a", "-", "=", ":", "'", '"', '\\"', "://", "://a", "password=", 'password="', "eyJaaaaaaaaa.", "A", "aA", "%3D",
+    "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", " ", "\n", "mysql -p", "bearer ", "Cookie:", "sk-", "token ", "@",
+    "AKIA",
+]  # fmt: skip
+QUICK = {"a", "://", "password=", "-----BEGIN "}
+
+
 @pytest.mark.parametrize(
-    "unit",
-    ["a", "-", "=", ":", "'", '"', '\\"', "://", "://a", "password=", 'password="', "eyJaaaaaaaaa.", "A", "aA", "%3D",
-     "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", " ", "\n", "mysql -p", "bearer ", "Cookie:",
-     "sk-", "token ", "@", "AKIA"],
-)  # fmt: skip
+    "unit", [pytest.param(unit, marks=[] if unit in QUICK else [pytest.mark.slow]) for unit in UNITS]
+)
 def test_text_made_to_be_slow_is_not(unit: str) -> None:
     """Linear, so a megabyte ends at once; anything worse would not end within the life of the test run."""
     text = unit * (1_000_000 // len(unit))

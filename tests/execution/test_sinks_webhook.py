@@ -6,13 +6,11 @@ import base64
 import contextlib
 import json
 import logging
-import re
 import socket
 import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +18,7 @@ import standardwebhooks
 import trustme
 from flagged import ENGINE, EVENT, many, records
 from receiver import receiver
+from snippets import snippets
 
 import spyderresp
 from spyderresp.execution.backoff import Backoff
@@ -78,8 +77,7 @@ def test_what_is_sent_is_verified_by_the_standards_own_library() -> None:
 
 
 def test_the_receiver_in_the_documentation_verifies() -> None:
-    text = (Path(__file__).parents[2] / "docs/FLAGS.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"test_sinks_webhook.py runs this -->\n```python\n(.*?)```", text, re.DOTALL)
+    (code,) = (snippet.code for snippet in snippets("docs/FLAGS.md") if "def verified" in snippet.code)
     space: dict[str, Any] = {}
     exec(code, space)
     key = b"0123456789abcdef0123"

@@ -11,7 +11,12 @@ from trials.trees import CASES
 pytestmark = pytest.mark.skipif(bool(namespace.why_not()), reason=namespace.why_not())
 
 
-@pytest.mark.parametrize("case", CASES)
+SLOW = {"a_fork_bomb"}
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] if case in SLOW else []) for case in CASES]
+)
 def test_nothing_outside_dies_and_nobody_is_told_done_over_a_survivor(case: str) -> None:
     done = namespace.run("trials.trees", [case])
     assert done.returncode == 0, done.stderr

@@ -151,7 +151,7 @@ def test_garbage_that_decides_while_it_is_collected(engine: spyderresp.Engine) -
         def __del__(self) -> None:
             nonlocal ran
             ran += 1
-            engine._compiled.index.evaluate({"cluster": {"name": "zz"}})
+            engine.evaluate({"cluster": {"name": "zz"}})
 
     wanted = core(engine.evaluate(event()).to_dict())
     threshold = gc.get_threshold()
@@ -297,6 +297,7 @@ def resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from /proc")
 def test_memory_stays_where_it_was(engine: spyderresp.Engine) -> None:
     """Three hundred thousand decisions of every kind: plans, refusals, the heap path, values seen and never seen."""

@@ -58,7 +58,7 @@ def hold(documents: list[dict[str, Any]], events: list[dict[str, Any]], options:
     wanted = [outcome(reference.evaluate, policies, event, asked) for event in events]
     for what in ("decided", "remembered"):
         assert [outcome(engine.evaluate, event) for event in events] == wanted, what
-    engine._compiled.index.forget()
+    engine.replace(policies)
     # Each event comes to what others left behind.
     for event, plan in zip(reversed(events), reversed(wanted), strict=True):
         assert outcome(engine.evaluate, event) == plan, "forgotten"

@@ -40,7 +40,7 @@ def test_every_entry_point_equals_the_oracle(case: Case, options: dict[str, Any]
     wanted = [expected(policies, event, options) for event in events]
     assert [outcome(engine.evaluate, event) for event in events] == wanted
     assert [outcome(engine.evaluate, event) for event in events] == wanted, "remembered"
-    engine._compiled.index.forget()
+    engine.replace(policies)
     assert [outcome(engine.evaluate, event) for event in events] == wanted, "forgotten"
     collected = engine.evaluate_many(events, on_error="collect")
     assert [outcome(lambda p=p: raised(p)) for p in collected] == wanted
@@ -56,6 +56,20 @@ def raised(value: Any) -> Any:
     if isinstance(value, spyderresp.EventError):
         raise value
     return value
+
+
+@given(s.cases(bad=True), st.randoms(use_true_random=False))
+def test_events_that_were_read_before_change_nothing(case: Case, random: Any) -> None:
+    """Again and again, in any order, and decoded again: the layouts that reading has learned must never matter."""
+    documents, events = case
+    policies = spyderresp.from_documents(documents)
+    engine = spyderresp.Engine(policies)
+    wanted = [expected(policies, event, {}) for event in events]
+    places = list(range(len(events)))
+    for place in [*places, *random.sample(places, len(places)), *places]:
+        event = events[place]
+        for copy in [event, json.loads(json.dumps(event))] if s.is_json([event]) else [event]:
+            assert outcome(engine.evaluate, copy) == wanted[place]
 
 
 @given(s.firing_cases())

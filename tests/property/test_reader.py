@@ -5,10 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import strategies as s
-from hypothesis import given
-from hypothesis import strategies as st
-
 import spyderresp
 from spyderresp.decision._event_reader import EventReader
 
@@ -19,17 +15,6 @@ def read(reader: EventReader, event: Any, *, quick: bool) -> Any:
     except spyderresp.EventError as error:
         return str(error)
     return values, present
-
-
-@given(s.cases(bad=True), st.randoms(use_true_random=False))
-def test_quick_and_slow_read_the_same(case: tuple[list[Any], list[Any]], random: Any) -> None:
-    documents, events = case
-    reader = spyderresp.Engine(spyderresp.from_documents(documents))._compiled.index.reader
-    # Over and over, in any order, and decoded anew: the layouts that quick() learns must never matter.
-    for event in [*events, *random.sample(events, len(events)), *events]:
-        copies = [event, json.loads(json.dumps(event))] if s.is_json([event]) else [event]
-        for copy in copies:
-            assert read(reader, copy, quick=True) == read(reader, copy, quick=False)
 
 
 def test_what_decoders_make_is_read_the_quick_way() -> None:

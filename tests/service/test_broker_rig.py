@@ -14,6 +14,7 @@ from nats_server import PROGRAM
 import spyderresp
 
 RIG = Path(__file__).parents[1] / "trials"
+pytestmark = pytest.mark.slow
 NEEDED = pytest.mark.skipif(PROGRAM is None, reason="no nats-server is installed")
 
 

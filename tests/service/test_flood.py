@@ -19,6 +19,7 @@ RIG = Path(__file__).parents[1] / "trials" / "flood.py"
 FULL = ["--seconds", "3", "--queue", "300", "--size", "200", "--connections", "8", "--stalled"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [["--seconds", "4"], FULL])
 def test_what_was_accepted_is_decided(options):
     root = str(Path(spyderresp.__file__).parents[1])

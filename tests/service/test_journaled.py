@@ -40,6 +40,7 @@ def flags(folder: Path) -> list[str]:
     return [json.loads(text)["id"] for text in whole.splitlines()]
 
 
+@pytest.mark.slow
 def test_kill_9_again_and_again_loses_no_event(start, tmp_path, until):
     events = tmp_path / "events.jsonl"
     events.touch()

@@ -52,6 +52,7 @@ def member(context: ServiceContext) -> Iterator[Callable[..., Brokered]]:
         each.thread.join(240)
 
 
+@pytest.mark.slow
 def test_what_is_decided_is_committed(kafka, member, context, recording, until):
     topic = kafka.topic()
     kafka.send(topic, *(line(n).strip() for n in range(100)))
@@ -156,6 +157,7 @@ def test_a_commit_that_fails_is_made_again(mock, member, heard, until):
     assert any("offsets cannot be committed" in said for _, said in heard.said)
 
 
+@pytest.mark.slow
 def test_a_server_that_dies_and_returns(mock, member, heard, recording, until):
     topic = mock.topic()
     mock.send(topic, *(line(n) for n in range(50)))
@@ -199,6 +201,7 @@ class Slow(Recording):
         return super().note(step)
 
 
+@pytest.mark.slow
 def test_partitions_are_handed_over_when_they_are_done(kafka, member, context, heard, until):
     """Members that come and go: each event is decided by one of them, and by no other if the broker takes the offsets.
 
@@ -224,6 +227,7 @@ def test_partitions_are_handed_over_when_they_are_done(kafka, member, context, h
     assert all(flagged(worker) for worker in workers)
 
 
+@pytest.mark.slow
 def test_what_was_not_done_goes_to_the_other_member(kafka, member, context, heard, until, monkeypatch):
     monkeypatch.setattr("spyderresp.service.sources.kafka._HAND_OVER", 0.5)
     topic = kafka.topic()
@@ -242,6 +246,7 @@ def test_what_was_not_done_goes_to_the_other_member(kafka, member, context, hear
     assert len(flagged(stuck)) == 40
 
 
+@pytest.mark.slow
 def test_no_more_is_read_than_there_is_room_for(mock, member, context, until):
     topic = mock.topic()
     mock.send(topic, *(line(n) for n in range(5000)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
 
 import pytest
@@ -46,12 +45,3 @@ def test_the_examples_of_the_project_pass_and_cover_their_policies(capsys, monke
     assert find(["examples/tests"]).files
     assert main(["test", "examples/tests", "--min-coverage", "100"]) == 0
     assert "failed" not in capsys.readouterr().out
-
-
-def test_the_lines_of_python_run(place, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-    shutil.copytree(ROOT / "examples/tests", "tests", dirs_exist_ok=True)
-    exec(compile(code, "TESTING.md", "exec"), {})
-    out = capsys.readouterr().out.splitlines()
-    assert out[0] == "passed production a shell in a workload dies with whatever it started []"
-    assert out[-1] == "100.0"

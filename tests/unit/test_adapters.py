@@ -3,7 +3,6 @@
 import copy
 import dataclasses
 import pickle
-import re
 from pathlib import Path
 
 import pytest
@@ -508,14 +507,6 @@ def test_label_mappings_are_copies():
         assert event["pod"]["labels"] == {"a": "b"}
         event["pod"]["labels"]["a"] = "changed"
         assert record == before
-
-
-def test_the_examples_of_the_document_run():
-    blocks = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    assert blocks
-    scope = {}
-    for block in blocks:
-        exec(compile(block, str(DOCUMENT), "exec"), scope)
 
 
 def test_the_document_names_every_form():

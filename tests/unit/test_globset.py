@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pytest
-
-from spyderresp.decision._globs import GlobSet
+from globs import engine, matching
 
 COUNT = 1_000
 
@@ -20,18 +19,30 @@ COUNT = 1_000
     ],
 )
 def test_only_globs_whose_anchor_a_value_has_are_tried(pattern: str, value: str) -> None:
-    globs = GlobSet(tuple(pattern.format(number) for number in range(COUNT)))
-    found, tried = globs.matching(value)
-    assert found == [500]
+    held = engine([pattern.format(number) for number in range(COUNT)])
+    assert matching(held, value) == [500]
     # Globs that share three characters of the middle are told apart by trying them.
-    assert tried <= COUNT / 10
+    assert held.stats()["globs_tried"] <= COUNT / 10
 
 
-def test_a_glob_is_tried_once_however_often_its_anchor_comes() -> None:
-    globs = GlobSet(("*aaa*x*", "*aaa*y*"))
-    assert globs.matching("a" * 10_000) == ([], 2)
+@pytest.mark.parametrize("length", [*range(18), 63, 64, 65])
+def test_every_character_of_an_exact_text_counts(length: int) -> None:
+    base = "x" * length
+    texts = [base, *(base[:place] + "y" + base[place + 1 :] for place in range(length))]
+    held = engine(texts)
+    assert [matching(held, text) for text in texts] == [[place] for place in range(length + 1)]
+    assert matching(held, base + "x") == []
 
 
-def test_what_has_no_anchor_is_always_tried() -> None:
-    assert GlobSet(("*", "?", "[ab]*")).matching("a") == ([0, 1, 2], 3)
-    assert GlobSet(()).matching("a") == ([], 0)
+@pytest.mark.parametrize(
+    ("patterns", "value", "found", "tried"),
+    [
+        pytest.param(["*aaa*x*", "*aaa*y*"], "a" * 10_000, [], 2, id="an anchor that comes often"),
+        pytest.param(["*", "?", "[ab]*"], "a", [0, 1, 2], 3, id="globs without an anchor"),
+        pytest.param([], "a", [], 0, id="none"),
+    ],
+)
+def test_how_many_globs_are_tried(patterns: list[str], value: str, found: list[int], tried: int) -> None:
+    held = engine(patterns)
+    assert matching(held, value) == found
+    assert held.stats()["globs_tried"] == tried

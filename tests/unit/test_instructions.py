@@ -11,6 +11,7 @@ from native import CannotBuildError, native_module
 SMALL, LARGE = 12, 300
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 @pytest.mark.parametrize(("stream", "most"), [("repeating", 1.5), ("never-seen", 3.0)])
 def test_instructions_do_not_grow_with_the_policies(stream, most):
