@@ -2,7 +2,8 @@
 #
 # Two tables hold strings: TextTable, immutable, made from the strings that policies contain; and TextMemo, a bounded
 # cache. Two tables hold integers: RowTable for rows of any length, and KeyMemo for keys of one length. A struct that is
-# all zeros is empty. tests/property/test_globset.py holds the equality of strings and table entries, for every kind of str.
+# all zeros is empty. tests/property/test_globset.py holds the equality of strings and table entries, for every kind of
+# str.
 
 from cpython.object cimport PyObject
 from libc.stdint cimport int32_t, uint32_t, uint64_t, uint8_t

@@ -69,7 +69,7 @@ def test_open_breakers_are_told(context):
     # More kills than the first minute allows.
     carry_out(decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], context), context)
     text = exposition(counts, watch.state)().decode()
-    assert 'spyderresp_breaker_open_seconds{breaker="overall"}' in text
+    assert 'spyderresp_breaker_open_seconds{breaker="agentKillProcess of ' in text
     context.guard.rearm()
     assert "spyderresp_breaker_open_seconds{" not in exposition(counts, watch.state)().decode()
 
