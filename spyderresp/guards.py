@@ -1,4 +1,4 @@
-"""The guard, what it limits and what it protects: a re-export of ``spyderresp.execution.guards``."""
+"""``Guard``, its limits, silences and protection. Re-exports ``spyderresp.execution.guards``."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from spyderresp.cli.journal import SHOWN, moment, step_text
 from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.report import FINE
-from spyderresp.execution.undo import Undoable, Undoing, undo, undoable
+from spyderresp.execution.undo import SupportsUndo, Undoable, undo, undoable
 from spyderresp.executors.dry_run import said_of
 from spyderresp.journal.journal import Journal
 from spyderresp.journal.queries import JournalReader
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     return _undo(chosen, _executor(args.machine), args.journal, streams)
 
 
-def _executor(machine: str) -> Undoing:
+def _executor(machine: str) -> SupportsUndo:
     try:
-        return cast("Undoing", executors.LocalHost(machine=machine))
+        return cast("SupportsUndo", executors.LocalHost(machine=machine))
     except (OSError, ValueError) as error:
         raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
 
@@ -93,7 +93,7 @@ def _named(key: str, undoables: Mapping[str, Undoable]) -> Undoable:
     return matches[0]
 
 
-def _undo(chosen: Sequence[Undoable], executor: Undoing, path: str, streams: Streams) -> int:
+def _undo(chosen: Sequence[Undoable], executor: SupportsUndo, path: str, streams: Streams) -> int:
     paint = streams.paint()
     fine = True
     try:

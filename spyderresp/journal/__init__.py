@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.interfaces import (
+    AcceptedStep,
     DeliveryFailure,
     Intent,
     JournalError,
-    OpenedBreaker,
     OpenJournal,
     OpenStep,
     RecordedStep,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spyderresp.journal.verification import Verification, verify
 
 __all__ = [
+    "AcceptedStep",
     "DeliveryFailure",
     "Intent",
     "Journal",
@@ -32,7 +33,6 @@ __all__ = [
     "JournalReader",
     "OpenJournal",
     "OpenStep",
-    "OpenedBreaker",
     "RecordedStep",
     "StepJournal",
     "Verification",

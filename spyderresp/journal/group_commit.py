@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from spyderresp.execution.interfaces import Intent, JournalError, OpenedBreaker, RecordedStep
+from spyderresp.execution.interfaces import Intent, JournalError, OpenStep, RecordedStep
 from spyderresp.execution.steps import Step
 from spyderresp.journal.hash_chain import Kind, canonical, digest
 from spyderresp.journal.schema import journal_error, roll_back
@@ -255,7 +255,7 @@ def recorded_step(run: str, status: Any, began: float, ended: float | None, owne
     return RecordedStep(status, began, ours=ended is None and owner == run)
 
 
-def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> OpenedBreaker:
+def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> OpenStep:
     """Return the open step that the body of an intent describes; ``outbox`` holds the sinks to deliver to, by key.
 
     Raises:
@@ -264,4 +264,4 @@ def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> O
     intent = json.loads(body or "")
     step = Step.from_dict(intent["step"])
     sinks = tuple(intent.get("sinks", ()))
-    return OpenedBreaker(step, intent["executor"], began, sinks, tuple(outbox.get(step.key, ())))
+    return OpenStep(step, intent["executor"], began, sinks, tuple(outbox.get(step.key, ())))

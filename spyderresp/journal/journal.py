@@ -18,10 +18,10 @@ from spyderresp.errors import __version__
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.clock import Clock
 from spyderresp.execution.interfaces import (
+    AcceptedStep,
     DeliveryFailure,
     Intent,
     JournalError,
-    OpenedBreaker,
     OpenStep,
     RecordedStep,
     Sink,
@@ -314,7 +314,7 @@ class Journal:
         self._usable()
         self._committer.submit(lambda transaction: transaction.append("policies", canonical(body)))
 
-    def open_steps(self) -> Sequence[OpenedBreaker]:
+    def open_steps(self) -> Sequence[OpenStep]:
         """Return the steps that an earlier process began and did not end, oldest first.
 
         Raises:
@@ -335,7 +335,7 @@ class Journal:
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(self.path, f"it is corrupt: an open step cannot be read ({error})") from error
 
-    def under_way(self) -> Sequence[OpenStep]:
+    def under_way(self) -> Sequence[AcceptedStep]:
         """Return the agent actions that an executor accepted and whose final outcome is not recorded yet.
 
         Raises:
@@ -344,7 +344,7 @@ class Journal:
         rows = self._rows("SELECT executor, step, details FROM under_way ORDER BY key")
         try:
             return [
-                OpenStep(Step.from_dict(json.loads(step)), executor, json.loads(details))
+                AcceptedStep(Step.from_dict(json.loads(step)), executor, json.loads(details))
                 for executor, step, details in rows
             ]
         except (KeyError, TypeError, ValueError) as error:

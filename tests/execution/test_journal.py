@@ -67,7 +67,7 @@ def test_what_was_begun_and_not_ended_is_open_after_a_restart(path: Path) -> Non
             (step("a"), "local"),
             (step("f", "makeRedFlag"), "x, y"),
         ]
-        assert opened[1].owed == ("x", "y")
+        assert opened[1].undelivered == ("x", "y")
         assert journal.earlier(["b"])["b"].status == "incomplete"
         assert not journal.earlier(["a"])["a"].ours
         # Not to be taken without saying so, and then once.

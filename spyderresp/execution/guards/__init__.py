@@ -1,4 +1,4 @@
-"""What stands between a plan and a kill: docs/EXECUTORS.md, section "Guards"."""
+"""``Guard`` and its parts. docs/EXECUTORS.md describes them, in the section "Guards"."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""All breakers of a guard: per action and policy, per namespace, and overall.
+"""Circuit breakers: a limit for each action and policy, for each namespace, and for all kills together.
 
-Each kill must pass every one that it meets.
+Every kill must pass each breaker that applies to it.
 """
 
 from __future__ import annotations
@@ -11,24 +11,23 @@ from typing import Any, Final, Literal, Protocol
 
 from spyderresp.execution.clock import Clock
 
-# A breaker: a small state machine, as one pure function. tests/unit/test_breaker.py walks all of its states.
+# One breaker is a state machine in one pure function; tests/unit/test_breaker.py visits all of its states.
 #
-#     closed --a new target beyond the limit--> open --a window without any attempt, or by hand--> closed
+#     closed --a new target beyond the limit--> open --no attempt for a whole window, or by hand--> closed
 #
-# While it is open every attempt is refused and starts the quiet window anew, so that a flood cannot wait it out.
+# An open breaker refuses every attempt, and each attempt keeps it open for another window.
 
 Verdict = Literal["allowed", "opened", "refused"]
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """The state of one breaker.
+    """The state of one breaker. All times are seconds of a clock that never goes back.
 
     Attributes:
-        targets: the distinct targets of the window and when each was last allowed, in seconds of a steady clock, oldest
-            first.
-        opened: when it opened, or None while it is closed.
-        last: the latest attempt.
+        targets: the distinct targets of the window, each with the time of its last admitted kill, oldest first.
+        opened: when the breaker opened; None: it is closed.
+        last: when the latest attempt was made.
     """
 
     targets: tuple[tuple[str, float], ...] = ()
@@ -36,34 +35,35 @@ class Breaker:
     last: float = 0.0
 
     def idle(self, now: float, window: float) -> bool:
-        """Whether it says no more than a new one would."""
+        """Return whether the window passed without an attempt, so that this state equals a new one."""
         return now - self.last >= window
 
 
 def attempt(state: Breaker, target: str, now: float, *, limit: int, window: float) -> tuple[Breaker, Verdict]:
-    """Return the state after an attempt on a target, and the verdict.
+    """Return the state after one attempt, and the verdict.
 
     Args:
         state: the state before.
-        target: what tells this target from others; an empty text is a new target each time.
-        now: seconds of the clock that ``state`` speaks of.
-        limit: how many distinct targets a window may have.
-        window: its length in seconds.
+        target: the identity of the target; an empty identity counts as a new target each time.
+        now: the time of the attempt, by the clock of ``state``.
+        limit: the most distinct targets in a window.
+        window: seconds.
     """
     if state.opened is not None:
         if not state.idle(now, window):
             return replace(state, last=max(now, state.last)), "refused"
         state = Breaker()
     recent = tuple(item for item in state.targets if now - item[1] < window)
-    # A target met again counts from now on: else two could be touched within a window that allows one.
+    # A repeated target counts from its latest kill, so that no window has more targets than the limit.
     others = tuple(item for item in recent if not target or item[0] != target)
     if len(others) >= limit:
         return Breaker(recent, now, now), "opened"
     return Breaker((*others, (target, now)), None, now), "allowed"
 
 
-#: What a breaker counts: renicing can be taken back, and is not among it.
+#: The actions that breakers count. A renice can be taken back and is not counted.
 KILLS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentKillPod"})
+#: The name of the breaker that applies to every kill.
 OVERALL: Final = "overall"
 _VERSION: Final = 1
 
@@ -72,13 +72,20 @@ _VERSION: Final = 1
 class Limits:
     """How many distinct targets may be killed in a window.
 
+    ::
+
+        Guard(limits=Limits(policy=5, overall=20))
+
     Attributes:
-        policy: for each action and policy.
-        namespace: in each namespace; targets without one share one limit.
-        overall: by this guard altogether.
+        policy: the most targets for each action of each policy.
+        namespace: the most targets in each namespace, and the most outside of namespaces.
+        overall: the most targets of all kills together.
         window: seconds.
-        warm_up: in the first ``warm_up_seconds`` after start no limit is higher than this.
+        warm_up: in the first ``warm_up_seconds`` after the start no limit is higher than this.
         warm_up_seconds: seconds.
+
+    Raises:
+        ValueError: a number of targets is not an integer from 0, or a number of seconds is negative or infinite.
     """
 
     policy: int = 10
@@ -100,22 +107,25 @@ class Limits:
 
 
 class KillRequest(Protocol):
-    """What breakers look at in a kill: a step has it."""
+    """The parts of a step that breakers need."""
 
     @property
-    def action(self) -> str: ...
+    def action(self) -> str:
+        """One of ``KILLS``, such as ``agentKillPod``."""
+
     @property
-    def policies(self) -> tuple[str, ...]: ...
+    def policies(self) -> tuple[str, ...]:
+        """The names of the policies that asked for the kill; may be empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrippedBreaker:
-    """A breaker that stands in the way.
+    """A breaker that refused a kill.
 
     Attributes:
         name: such as ``overall``, ``namespace shop`` or ``agentKillPod of web-containers``.
-        limit: what it allows now.
-        new: whether it opened by this very attempt.
+        limit: the most targets that it admits in a window now.
+        new: whether this kill opened it; if not, it was open before.
     """
 
     name: str
@@ -124,7 +134,12 @@ class TrippedBreaker:
 
 
 class Breakers:
-    """The breakers and their state. Not locked: the guard is."""
+    """All breakers of a guard. Not thread-safe: the guard holds a lock.
+
+    Args:
+        limits: the limits.
+        clock: the clocks.
+    """
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
@@ -132,27 +147,31 @@ class Breakers:
         self._started = clock.steady()
         self._states: dict[str, Breaker] = {}
 
-    def admit(self, step: KillRequest, identity: str, namespace: str | None) -> Sequence[TrippedBreaker]:
-        """Return the breakers that stand in the way of a kill; where there is none, it is counted by all it meets."""
+    def admit(self, kill: KillRequest, identity: str, namespace: str | None) -> Sequence[TrippedBreaker]:
+        """Count a kill with all of its breakers, and return none; or return the breakers that refuse it.
+
+        Args:
+            kill: the kill.
+            identity: the identity of the target.
+            namespace: the namespace of the target; None: it has none, or it is not known.
+        """
         now = self._clock.steady()
         warm = now - self._started < self._limits.warm_up_seconds
-        met = _met(step, namespace, self._limits)
         after: dict[str, Breaker] = {}
-        shut: list[TrippedBreaker] = []
-        for name, limit in met.items():
-            allowed = min(limit, self._limits.warm_up) if warm else limit
+        tripped: list[TrippedBreaker] = []
+        for name, usual in _breakers_of(kill, namespace, self._limits).items():
+            limit = min(usual, self._limits.warm_up) if warm else usual
             before = self._states.get(name, Breaker())
-            state, verdict = attempt(before, identity, now, limit=allowed, window=self._limits.window)
-            after[name] = state
+            after[name], verdict = attempt(before, identity, now, limit=limit, window=self._limits.window)
             if verdict != "allowed":
-                shut.append(TrippedBreaker(name, allowed, verdict == "opened"))
-        blocked = {item.name for item in shut}
-        # One that refuses keeps the others from counting a target that nobody touches.
-        self._states.update({name: state for name, state in after.items() if not shut or name in blocked})
-        return shut
+                tripped.append(TrippedBreaker(name, limit, verdict == "opened"))
+        # If one breaker refuses, nothing is killed: the others must not count the target.
+        changed = [item.name for item in tripped] or list(after)
+        self._states.update({name: after[name] for name in changed})
+        return tripped
 
     def open(self) -> dict[str, float]:
-        """Return the names of the open breakers, and for how many seconds each has been open."""
+        """Return the open breakers by name, each with the seconds since it opened."""
         now = self._clock.steady()
         return {
             name: now - state.opened
@@ -161,12 +180,12 @@ class Breakers:
         }
 
     def rearm(self, name: str | None = None) -> None:
-        """Close one breaker by hand, or all; what they counted is forgotten."""
+        """Close one breaker, or all of them if ``name`` is None, and forget the targets that it counted."""
         for known in [name] if name is not None else list(self._states):
             self._states.pop(known, None)
 
     def state(self) -> dict[str, Any]:
-        """Return what must survive a restart, as JSON data; breakers that say nothing are dropped here."""
+        """Return the state of all breakers as JSON data, for ``restore``. Idle breakers are deleted first."""
         now = self._clock.steady()
         for name in [name for name, state in self._states.items() if state.idle(now, self._limits.window)]:
             del self._states[name]
@@ -182,41 +201,41 @@ class Breakers:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what ``state`` returned in an earlier process.
+        """Add the state that ``state`` returned in an earlier process.
 
         Raises:
-            KeyError, TypeError, ValueError: it is not that.
+            KeyError, TypeError, ValueError: it is not such a state.
         """
         if state["version"] != _VERSION:
             raise ValueError(f"version {state['version']!r} is unknown")
         now = self._clock.steady()
-        kept = float(state["steady"])
-        # Of another boot only the wall clock tells the time that has passed; where that went back, none has.
-        same = bool(state["boot"]) and state["boot"] == self._clock.boot() and kept <= now
-        shift = 0.0 if same else now - max(0.0, self._clock.wall() - float(state["wall"])) - kept
+        saved = float(state["steady"])
+        # After a reboot only the wall clock shows how much time passed; if it went back, assume that none passed.
+        same_boot = bool(state["boot"]) and state["boot"] == self._clock.boot() and saved <= now
+        shift = 0.0 if same_boot else now - max(0.0, self._clock.wall() - float(state["wall"])) - saved
 
         def moved(moment: Any) -> float:
             return min(now, float(moment) + shift)
 
-        for name, held in state["breakers"].items():
-            opened = held["opened"]
-            kept_targets = tuple((str(target), moved(moment)) for target, moment in held["targets"])
+        for name, data in state["breakers"].items():
+            opened = data["opened"]
+            targets = {(str(target), moved(moment)) for target, moment in data["targets"]}
             ours = self._states.get(str(name), Breaker())
             self._states[str(name)] = Breaker(
-                tuple(sorted({*ours.targets, *kept_targets}, key=lambda item: item[1])),
+                tuple(sorted({*ours.targets, *targets}, key=lambda item: item[1])),
                 ours.opened if opened is None else moved(opened),
-                max(ours.last, moved(held["last"])),
+                max(ours.last, moved(data["last"])),
             )
 
-    def shut_all(self) -> None:
-        """Open the breaker that every kill meets: what was kept cannot be understood, and counts against it."""
+    def open_overall(self) -> None:
+        """Open the breaker that applies to every kill, because the saved state cannot be read."""
         now = self._clock.steady()
         self._states[OVERALL] = Breaker((), now, now)
 
 
-def _met(step: KillRequest, namespace: str | None, limits: Limits) -> dict[str, int]:
-    """Return the breakers that a kill meets, with their limits."""
-    met = {f"{step.action} of {policy}": limits.policy for policy in step.policies or ("",)}
-    met[f"namespace {namespace}" if namespace else "no namespace"] = limits.namespace
-    met[OVERALL] = limits.overall
-    return met
+def _breakers_of(kill: KillRequest, namespace: str | None, limits: Limits) -> dict[str, int]:
+    """Return the breakers that apply to a kill: name and limit."""
+    breakers = {f"{kill.action} of {policy}": limits.policy for policy in kill.policies or ("",)}
+    breakers[f"namespace {namespace}" if namespace else "no namespace"] = limits.namespace
+    breakers[OVERALL] = limits.overall
+    return breakers

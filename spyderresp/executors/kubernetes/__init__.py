@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.errors import needs_extra
-from spyderresp.execution.backoff import Backoff, repeated
+from spyderresp.execution.backoff import Backoff, call_with_retries
 from spyderresp.execution.interfaces import Held
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
@@ -118,7 +118,7 @@ class Kubernetes:
         within = _LOOK_WITHIN if self._retry.within is None else min(_LOOK_WITHIN, self._retry.within)
         until = time.monotonic() + within
         try:
-            pod = repeated(
+            pod = call_with_retries(
                 lambda: look(self._api, namespace, name, max(LEAST, until - time.monotonic())),
                 replace(self._retry, within=within),
                 patience,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.execution.backoff import Backoff, repeated
+from spyderresp.execution.backoff import Backoff, call_with_retries
 from spyderresp.execution.report import Result
 from spyderresp.executors.sinks.http_call import (
     TRANSIENT,
@@ -166,7 +166,7 @@ class Deletion:
         if self._retry.within is not None:
             self._until = time.monotonic() + self._retry.within
         try:
-            return repeated(self._attempt, self._retry, patience)
+            return call_with_retries(self._attempt, self._retry, patience)
         except (RetryableError, PermanentError) as error:
             return self._given_up(error)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.errors import needs_extra
-from spyderresp.execution.backoff import Backoff, repeated
+from spyderresp.execution.backoff import Backoff, call_with_retries
 from spyderresp.execution.interfaces import Held
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
@@ -132,7 +132,7 @@ class SpyderbatApi:
             body["kill_process_tree"] = step.action == _KILL_TREE
         until = float("inf") if self._retry.within is None else time.monotonic() + self._retry.within
         try:
-            return repeated(lambda: self._asked(path, body, uid, until), self._retry, patience)
+            return call_with_retries(lambda: self._asked(path, body, uid, until), self._retry, patience)
         except (RetryableError, PermanentError) as error:
             return Result("failed", f"`{uid}`: {error}", details={"uid": uid})
 
