@@ -1,4 +1,4 @@
-"""A verified process, held, and what is done to one alone. Groups, trees and threads have modules of their own."""
+"""``HeldProcess``: a verified process, held by a pidfd. ``HeldForKill`` kills only this process."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from spyderresp.execution.report import Result
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.procfs import Proc, ProcessStat, shown
+from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason, shown
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long what may take.
+    """The time limits of an action.
 
     Attributes:
-        settle: seconds to find and stop all of a group or tree.
-        wait: seconds to see a killed process dead.
+        settle: seconds to find and stop all members of a group or tree.
+        wait: seconds to wait for the death of a killed process.
     """
 
     settle: float = 5.0
@@ -27,44 +27,44 @@ class Timeouts:
 
 
 class HeldProcess:
-    """A process that was verified while held, and is held still.
+    """A verified process, held by a pidfd. Subclasses carry one action out.
 
     Args:
-        pidfd: holds it.
-        found: the look that verified it.
-        proc: where it was read.
-        shield: who must be spared.
-        namespace: the event's Kubernetes namespace.
-        facts: what was found, for the journal.
-        parents: its parent, that one's parent and so on.
-        bounds: how long what may take.
+        pidfd: the pidfd.
+        target: the process when it was verified.
+        proc: reads processes.
+        protected: the processes that must not be touched.
+        namespace: the event's Kubernetes namespace, or None.
+        facts: what was found about the process, for the journal.
+        ancestors: the pids of its parent, the parent's parent and so on.
+        timeouts: the time limits.
     """
 
     def __init__(
         self,
         pidfd: Pidfd,
-        found: ProcessStat,
+        target: ProcessStat,
         proc: Proc,
-        shield: ProtectedProcesses,
+        protected: ProtectedProcesses,
         *,
         namespace: str | None,
         facts: Mapping[str, Any],
-        parents: tuple[int, ...],
-        bounds: Timeouts,
+        ancestors: tuple[int, ...],
+        timeouts: Timeouts,
     ) -> None:
         self._pidfd = pidfd
-        self._found = found
+        self._target = target
         self._proc = proc
-        self._shield = shield
+        self._protected = protected
         self._namespace = namespace
         self._facts = facts
-        self._parents = parents
-        self._bounds = bounds
+        self._ancestors = ancestors
+        self._timeouts = timeouts
 
     @property
     def identity(self) -> str:
-        """The process, exactly: boot, pid and start tick."""
-        return f"process:{self._facts['boot_id']}:{self._found.pid}:{self._found.start_ticks}"
+        """Boot, pid and start ticks of the process."""
+        return f"process:{self._facts['boot_id']}:{self._target.pid}:{self._target.start_ticks}"
 
     @property
     def namespace(self) -> str | None:
@@ -73,49 +73,51 @@ class HeldProcess:
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What was found."""
+        """What was found about the process, as JSON data."""
         return self._facts
 
     def act(self) -> Result:
-        """Do what this kind does."""
+        """Carry the action out."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Let go."""
+        """Close the pidfd."""
         self._pidfd.close()
 
-    def _who(self) -> str:
+    @property
+    def _shown(self) -> str:
+        """The process, for messages."""
         exe = self._facts.get("exe")
-        return f"process {self._found.pid} `{self._found.shown}`{f' ({shown(exe)})' if exe else ''}"
+        return f"process {self._target.pid} `{self._target.shown}`{f' ({shown(exe)})' if exe else ''}"
 
-    def _refused_now(self) -> Result | None:
-        """Return why it must not be touched any more, or None: it may run another program since it was resolved."""
-        look = self._proc.stat(self._found.pid)
-        return None if look is None or self._pidfd.ended else self._shield.refusal(look)
+    def _refusal(self) -> Result | None:
+        """Return why the process must not be touched now, or None. It may have executed a protected program."""
+        process = self._proc.stat(self._target.pid)
+        return None if process is None or self._pidfd.ended else self._protected.refusal(process)
 
     def _gone(self) -> Result:
-        return Result("already", f"{self._who()} has ended by itself", details=dict(self._facts))
+        return Result("already", f"{self._shown} has ended by itself", details=dict(self._facts))
 
 
 class HeldForKill(HeldProcess):
-    """Kills the process and nothing else."""
+    """Kills the process, and no other."""
 
     def act(self) -> Result:
-        """Kill it, and see it dead."""
+        """Kill the process and wait for its death."""
         if self._pidfd.ended:
             return self._gone()
-        if (refusal := self._refused_now()) is not None:
+        if (refusal := self._refusal()) is not None:
             return refusal
+        facts = dict(self._facts)
         try:
             self._pidfd.send(signal.SIGKILL)
         except ProcessLookupError:
             return self._gone()
         except OSError as error:
-            reason = f"{self._who()} cannot be signalled: {(error.strerror or '').lower()}"
-            return Result("failed", reason, details=dict(self._facts))
-        if not self._pidfd.wait(self._bounds.wait):
-            look = self._proc.stat(self._found.pid)
-            state = f", in state {look.state}" if look is not None else ""
-            reason = f"{self._who()} is still alive after {self._bounds.wait:g} s{state}"
-            return Result("failed", reason, details=dict(self._facts))
-        return Result("done", f"killed {self._who()}", details=dict(self._facts))
+            return Result("failed", f"{self._shown} cannot be signalled: {os_reason(error)}", details=facts)
+        if not self._pidfd.wait(self._timeouts.wait):
+            process = self._proc.stat(self._target.pid)
+            state = f", in state {process.state}" if process is not None else ""
+            reason = f"{self._shown} is still alive after {self._timeouts.wait:g} s{state}"
+            return Result("failed", reason, details=facts)
+        return Result("done", f"killed {self._shown}", details=facts)
