@@ -13,7 +13,7 @@ from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.report import FINE
 from spyderresp.execution.undo import SupportsUndo, Undoable, undo, undoable
-from spyderresp.executors.dry_run import said_of
+from spyderresp.executors.dry_run import target_text
 from spyderresp.journal.journal import Journal
 from spyderresp.journal.queries import JournalReader
 from spyderresp.policies.diagnostics import quoted
@@ -75,9 +75,8 @@ def _list(undoables: Mapping[str, Undoable], streams: Streams) -> None:
     for key, item in undoables.items():
         value = item.step.parameters.get("priority")
         ending = "" if item.undone is None else f", undone {moment(item.undone)}"
-        streams.write(
-            f"{safe(key[:SHOWN])}  {moment(item.time)}  renice to {safe(f'{value} of {said_of(item.step)}{ending}')}"
-        )
+        renice = f"renice to {value} of {target_text(item.step)}{ending}"
+        streams.write(f"{safe(key[:SHOWN])}  {moment(item.time)}  {safe(renice)}")
     if not undoables:
         streams.complain("there is no renice in this journal")
 
