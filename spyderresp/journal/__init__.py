@@ -1,6 +1,6 @@
-"""The journal: each step before it is tried, its outcome, and the flags that are not delivered yet.
+"""The journal: steps before they are carried out, their outcomes, and the flags that are not delivered yet.
 
-The reasons for its design: docs/decisions/0033-journal.md.
+docs/decisions/0033-journal.md gives the reasons for its design.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
     "verify",
 ]
 
-# Imported on first use: deciding needs no SQLite.
+# Imported when first used, because a program that only decides needs no SQLite.
 _MODULES: Final = {
     "Journal": "spyderresp.journal.journal",
     "JournalReader": "spyderresp.journal.queries",

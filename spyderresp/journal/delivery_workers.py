@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.interfaces import DeliveryError, DeliveryFailure, JournalError, Sink
+from spyderresp.execution.report import error_text
 from spyderresp.journal.group_commit import Transaction
 from spyderresp.journal.hash_chain import canonical
 
@@ -28,7 +29,7 @@ _log: Final = logging.getLogger("spyderresp.journal")
 
 
 def _safe(reason: str) -> str:
-    """Return the text of a receiver with everything escaped that could control a terminal."""
+    """Return the text of a receiver, with all characters escaped that could control a terminal."""
     return ascii(reason)[1:-1]
 
 
@@ -48,13 +49,21 @@ class OutboxRow:
 
     @property
     def record(self) -> Mapping[str, Any]:
+        """The record as JSON data."""
         data: Mapping[str, Any] = json.loads(self.text)
         return data
 
 
 @dataclass(frozen=True, slots=True)
 class _Results:
-    """Results of deliveries that are not in the journal yet. ``failure``: row, attempts, reason."""
+    """Results of deliveries that are not in the journal yet.
+
+    Attributes:
+        upto: the id of the last row that is delivered or a dead letter.
+        delivered: the rows that were delivered.
+        dead: the rows that became dead letters, each with the reason.
+        failure: the latest failure: id of the row, number of attempts, reason.
+    """
 
     upto: int
     delivered: tuple[OutboxRow, ...] = ()
@@ -80,6 +89,11 @@ class DeliveryWorker:
         read: returns rows of the outbox, by sink, id of the row before the first, and number of rows at most.
         commit: writes the results of deliveries to the journal now.
         backoff: the pauses after failures.
+
+    Attributes:
+        name: the name of the sink.
+        delivered: the number of flags that were delivered.
+        dead: the number of flags that became dead letters.
     """
 
     def __init__(
@@ -167,7 +181,7 @@ class DeliveryWorker:
                 return None
             self._dead_letter(batch[0], str(error))
         except Exception as error:  # noqa: BLE001 - an error in a sink must stop neither the caller nor the worker
-            return _Failure(f"{type(error).__name__}: {error}")
+            return _Failure(error_text(error))
         else:
             self._mark_delivered(batch)
         return None
@@ -179,7 +193,7 @@ class DeliveryWorker:
             self.delivered += len(batch)
 
     def _dead_letter(self, item: OutboxRow, reason: str) -> None:
-        message = "sink `%s` will never take flag %s, now a dead letter in the journal: %s"
+        message = "sink `%s` refused flag %s for good; the journal keeps it as a dead letter: %s"
         _log.error(message, self.name, item.key, _safe(reason))
         with self._state:
             self._dead.append((item, reason))
@@ -201,7 +215,7 @@ class DeliveryWorker:
             return len(self._delivered) + len(self._dead)
 
     def write(self, transaction: Transaction) -> None:
-        """Write the results of deliveries: delete rows from the outbox, append deliveries and dead letters."""
+        """Write the results of deliveries: delete rows of the outbox; append deliveries and dead letters."""
         with self._state:
             results = _Results(self._upto, tuple(self._delivered), tuple(self._dead), self._failure)
         self._writing = results
@@ -266,16 +280,16 @@ class DeliveryWorker:
                 self._commit()
             except JournalError as error:
                 # The next commit that works writes them.
-                _log.error("deliveries to `%s` cannot be written down yet: %s", self.name, error)
+                _log.error("deliveries to `%s` cannot be recorded yet: %s", self.name, error)
 
     def stop(self, until: float) -> None:
-        """Deliver until a moment of ``time.monotonic`` or the first failure, then end the worker."""
+        """End the worker at the first failure, at an empty outbox, or at ``until`` (in ``time.monotonic`` seconds)."""
         with self._state:
             self._until = until
             self._stop.set()
         self._wake.set()
 
     def join(self) -> None:
-        """Wait until the worker has ended, at most until the moment that ``stop`` got."""
+        """Wait until the worker has ended, at most until the argument of ``stop``."""
         if self._thread is not None:
             self._thread.join(max(0.0, self._until - time.monotonic()))

@@ -1,7 +1,7 @@
-"""Group commit: all work that is submitted during one commit shares the next one.
+"""Group commit: all work that is submitted during one commit shares the next one. Also: claims of steps.
 
-There is no thread for it. Each writer queues its work and then acquires the commit lock. The writer that gets the lock
-commits all work that is queued by then; the other writers find their work done.
+No thread of its own is needed. A writer queues its work and then acquires the commit lock. The writer that gets the
+lock commits all work that is queued by then; the other writers find their work done.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """One commit. Entries are numbered and chained in the order in which they are appended."""
+    """One commit. Entries are numbered and chained in the order in which they are appended.
+
+    Args:
+        connection: the connection, in a transaction.
+        now: epoch seconds.
+    """
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection = connection
@@ -54,6 +59,7 @@ class Transaction:
         return int(self._seq)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute a statement of SQL in the transaction."""
         return self._connection.execute(statement, values)
 
     def flush(self) -> int:
@@ -146,7 +152,7 @@ class Committer:
             done = True
         except JournalError as failure:
             error = failure
-        except Exception as failure:  # noqa: BLE001 - on any error the writers must learn that nothing was written
+        except Exception as failure:  # noqa: BLE001 - every writer must get the error
             error = journal_error(self._path, failure)
         finally:
             # Always wake every waiting writer, also when the commit failed; otherwise they block forever.
@@ -232,7 +238,7 @@ class Claim:
         return cls(intent.step.key, canonical(body), intent.sinks, record)
 
     def write(self, transaction: Transaction, run: str, take_over: frozenset[str]) -> RecordedStep | None:
-        """Claim the step for this process; if it is claimed already, return its record instead."""
+        """Claim the step for the process ``run``; if it is claimed already, return its record instead."""
         row = transaction.execute("SELECT status, began, ended, run FROM keys WHERE key = ?", (self.key,)).fetchone()
         if row is not None:
             _, _, ended, owner = row
@@ -242,7 +248,7 @@ class Claim:
         transaction.execute(
             "INSERT OR REPLACE INTO keys VALUES (?, NULL, ?, NULL, ?, ?, NULL)", (self.key, transaction.now, run, seq)
         )
-        # A step that is taken over is in the outbox since it was first begun.
+        # The flag of a step that is taken over is in the outbox already.
         for sink in self.sinks if row is None else ():
             transaction.execute(
                 "INSERT INTO outbox (sink, key, record) VALUES (?, ?, ?)", (sink, self.key, self.record)

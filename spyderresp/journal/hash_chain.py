@@ -31,7 +31,7 @@ def digest(before: str, seq: int, time: float, kind: str, key: str | None, body:
     Args:
         before: the digest of the entry before it; for the first entry ``GENESIS``.
         seq: its number, from 1 without gaps.
-        time: epoch seconds, for people; nothing is decided by it.
+        time: epoch seconds, for people; no decision depends on it.
         kind: one of ``KINDS``.
         key: the key of its step; None: it has no step.
         body: canonical JSON.
@@ -41,7 +41,7 @@ def digest(before: str, seq: int, time: float, kind: str, key: str | None, body:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry, as it stands in the file: unverified.
+    """One entry as the file has it, not verified.
 
     Attributes:
         seq: its number.
@@ -72,7 +72,7 @@ class Entry:
         return data
 
     def follows(self, before: str) -> bool:
-        """Return whether its digest is correct for its content and the digest of the entry before it."""
+        """Return whether its digest follows from its content and ``before``, the digest of the entry before it."""
         try:
             return self.hash == digest(before, self.seq, self.time, self.kind, self.key, self.text)
         except (TypeError, ValueError):

@@ -1,7 +1,7 @@
 """Rotation: older entries move into a segment, a file of its own. The hash chain continues across files.
 
-A crash at any point leaves at worst one copy too many. The order: write the copy under a temporary name, rename it,
-record the segment in a transaction of the journal, delete the entries from the journal.
+A rotation copies the entries to a file with a temporary name, renames it, records the segment in the journal, and then
+deletes the entries from the journal. So a crash at any point loses no entry; it leaves at most a copy that is not used.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def rotate(path: str, committer: Committer, retention: float) -> int:
             segment. So a wrong wall clock cannot make the journal forget recent steps.
 
     Raises:
-        JournalError: it fails; no entry is lost.
+        JournalError: the entries cannot be moved; none is lost.
     """
     try:
         with contextlib.closing(open_for_reading(path)) as connection:
