@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from spyderresp.execution.interfaces import Executor
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, Status
 from spyderresp.execution.steps import Step
+from spyderresp.executors.held_target import HeldTarget
 from spyderresp.policies.vocabulary import ACTIONS, TARGET_SCOPE
 
 _VERBS: Final = {
@@ -99,11 +99,14 @@ class Recording(Executor):
         self._answer = answer
         self._lock = threading.Lock()
 
-    def resolve(self, step: Step, protection: Protection) -> _Recorded:  # noqa: ARG002 - the protocol's signature
+    def resolve(self, step: Step, protection: Protection) -> HeldTarget:  # noqa: ARG002 - the protocol's signature
         """Record the step as resolved. The target of the event counts as verified."""
         with self._lock:
             self.resolved.append(step)
-        return _Recorded(self, step)
+        scope, namespace = TARGET_SCOPE.get(step.action, ""), step.value("namespace.name")
+        target = {} if step.target is None else step.target.to_dict().get(scope, {})
+        identity = f"{scope}:{sorted(target.items(), key=repr)!r}"
+        return HeldTarget(identity, namespace if isinstance(namespace, str) else None, {}, lambda: self.note(step))
 
     def note(self, step: Step) -> Result:
         """Record the step as carried out."""
@@ -113,31 +116,3 @@ class Recording(Executor):
 
     def close(self) -> None:
         """Do nothing: it holds nothing."""
-
-
-class _Recorded:
-    def __init__(self, owner: Recording, step: Step) -> None:
-        self._owner = owner
-        self._step = step
-
-    @property
-    def identity(self) -> str:
-        step = self._step
-        scope = TARGET_SCOPE.get(step.action, "")
-        target = {} if step.target is None else step.target.to_dict().get(scope, {})
-        return f"{scope}:{sorted(target.items(), key=repr)!r}"
-
-    @property
-    def namespace(self) -> str | None:
-        namespace = self._step.value("namespace.name")
-        return namespace if isinstance(namespace, str) else None
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return {}
-
-    def act(self) -> Result:
-        return self._owner.note(self._step)
-
-    def release(self) -> None:
-        pass

@@ -20,7 +20,7 @@ from spyderresp.execution.steps import Step
 from spyderresp.executors.local.group import HeldForGroup, group_refusal, members_of, unverified_group
 from spyderresp.executors.local.identity_check import ExpectedIdentity, Identity, valid_pid
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.process_handle import HeldForKill, HeldProcess, Timeouts
+from spyderresp.executors.local.process_handle import HeldForKill, HeldProcess
 from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason, same_path
 from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses
 from spyderresp.executors.local.renice import HeldForRenice, undo
@@ -98,7 +98,7 @@ class LocalHost(Executor):
         self._proc = Proc(proc)
         self._programs = Programs(self._proc)
         self._identity = Identity(self._proc, tolerance=tolerance, exe_is_enough=exe_is_enough, own_pids=pids == "own")
-        self._timeouts = Timeouts(settle, wait)
+        self._settle, self._wait = settle, wait
 
     @classmethod
     def here(cls, **settings: Any) -> LocalHost:
@@ -189,11 +189,12 @@ class LocalHost(Executor):
             self._proc,
             protected,
             namespace=namespace if isinstance(namespace, str) else None,
-            facts=self._facts(target, expected),
+            found=self._facts(target, expected),
             ancestors=tuple(
                 process.pid for process in itertools.islice(self._proc.lineage(target.ppid), _MAX_ANCESTORS)
             ),
-            timeouts=self._timeouts,
+            settle=self._settle,
+            wait=self._wait,
         )
         if isinstance(held, HeldForRenice):
             held.priority = int(step.parameters["priority"])

@@ -302,7 +302,7 @@ def test_the_children_of_who_has_a_members_number_now_are_not_of_the_tree(child:
     (step,) = steps_of(engine_for("agentKillProcessTree").evaluate(event), arrived=time.time())
     held = HOST.resolve(step, Protection())
     assert isinstance(held, HeldForTree)
-    held._proc = proc
+    held.proc = proc
     assert held._descendants(processes) == []
     stat_file(tmp_path, child, ticks=5)
     assert [look.pid for look in held._descendants(processes)] == [50]

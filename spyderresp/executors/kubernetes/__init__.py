@@ -21,6 +21,7 @@ from spyderresp.execution.interfaces import HOST_RULE, Executor, Held
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
 from spyderresp.execution.steps import Step
+from spyderresp.executors.held_target import HeldTarget
 from spyderresp.executors.kubernetes.pods import (
     MIN_SECONDS,
     Deletion,
@@ -140,7 +141,7 @@ class Kubernetes(Executor):
             return refused("static", reason, **pod.facts)
         if self._is_own(pod):
             return refused("never:self", f"pod `{namespace}/{name}` is the pod of this process", **pod.facts)
-        return _HeldPod(self, pod)
+        return HeldTarget(f"pod:{uid}", namespace, pod.facts, lambda: self.carry_out(pod))
 
     def follow(self, step: Step, details: Mapping[str, Any]) -> Result:
         """Return ``accepted`` while the pod is being deleted, ``done`` when it is gone.
@@ -227,32 +228,6 @@ class Kubernetes(Executor):
                 return _under_way(latest, verb)
             time.sleep(min(pause, left))
             pause = min(pause * 1.5, _POLL_LONGEST)
-
-
-class _HeldPod:
-    """A pod with the UID of the event."""
-
-    def __init__(self, owner: Kubernetes, pod: Pod) -> None:
-        self._owner = owner
-        self._pod = pod
-
-    @property
-    def identity(self) -> str:
-        return f"pod:{self._pod.uid}"
-
-    @property
-    def namespace(self) -> str | None:
-        return self._pod.namespace
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return self._pod.facts
-
-    def act(self) -> Result:
-        return self._owner.carry_out(self._pod)
-
-    def release(self) -> None:
-        pass
 
 
 def _invalid_target(step: Step, protection: Protection) -> Result | None:

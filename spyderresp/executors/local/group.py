@@ -17,64 +17,63 @@ from spyderresp.executors.local.procfs import Proc, ProcessStat
 class HeldForGroup(HeldProcess):
     """Kills the process group of the target."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+    def __post_init__(self) -> None:
         # While the target has its pid, these are certainly members: pid, and start ticks with the pidfd's inode.
         self._known = {
             member.pid: (member.start_ticks, inode)
-            for member in members_of(self._target.pgid, self._proc)
-            if member.pid != self._target.pid and (inode := _inode(member, self._proc))
+            for member in members_of(self.target.pgid, self.proc)
+            if member.pid != self.target.pid and (inode := _inode(member, self.proc))
         }
 
     def act(self) -> Result:
         """Stop all members of the group, kill them, and wait for their death."""
-        if (refusal := self._refusal()) is not None:
+        if (refusal := self.refusal()) is not None:
             return refusal
-        process = self._proc.stat(self._target.pid)
+        process = self.proc.stat(self.target.pid)
         # The kernel does not reuse a pid while a group has it as its id.
-        has_pid = process is not None and self._pidfd.has_pid(self._proc)
-        target = process if process is not None and has_pid else self._target
-        if (refusal := group_refusal(target, self._proc)) is not None:
+        has_pid = process is not None and self.pidfd.has_pid(self.proc)
+        target = process if process is not None and has_pid else self.target
+        if (refusal := group_refusal(target, self.proc)) is not None:
             return refusal
-        members = members_of(target.pgid, self._proc)
-        if not members or (not has_pid and target.pgid == target.pid and self._proc.stat(target.pid) is not None):
+        members = members_of(target.pgid, self.proc)
+        if not members or (not has_pid and target.pgid == target.pid and self.proc.stat(target.pid) is not None):
             # In the second case the pid belongs to another process, so the old group had ended.
-            return self._gone()
+            return self.gone()
         if not has_pid and not any(map(self._is_known, members)):
-            return unverified_group(self._shown, target.pgid, members, self._facts)
+            return unverified_group(self.shown, target.pgid, members, self.found)
         with realtime_priority():
             return self._kill(target, has_pid=has_pid)
 
     def _kill(self, target: ProcessStat, *, has_pid: bool) -> Result:
-        processes = ProcessSet(self._proc, self._protected)
-        until = time.monotonic() + self._timeouts.settle
+        processes = ProcessSet(self.proc, self.protected)
+        until = time.monotonic() + self.settle
         with processes:
             if not has_pid:
                 # A stopped member keeps the id of the group from being reused.
-                for member in members_of(target.pgid, self._proc):
+                for member in members_of(target.pgid, self.proc):
                     if self._is_known(member):
                         processes.stop(member, lambda now: now.pgid == target.pgid)
             settled = bool(has_pid or processes.members) and self._stop(processes, target.pgid, until)
             if settled:
                 processes.release(lambda member: member.pgid != target.pgid)
             processes.kill()
-        survivors = processes.survivors(time.monotonic() + self._timeouts.wait)
+        survivors = processes.survivors(time.monotonic() + self.wait)
         # A member may have forked right before it stopped, or the target may have moved to another group.
-        groups = {target.pgid, self._target.pgid} if processes.members else set()
-        late = [member for pgid in groups for member in members_of(pgid, self._proc) if not processes.holds(member)]
-        return kill_result(processes, survivors, late, settled=settled, what=f"group {target.pgid} of {self._shown}")
+        groups = {target.pgid, self.target.pgid} if processes.members else set()
+        late = [member for pgid in groups for member in members_of(pgid, self.proc) if not processes.holds(member)]
+        return kill_result(processes, survivors, late, settled=settled, what=f"group {target.pgid} of {self.shown}")
 
     def _is_known(self, member: ProcessStat) -> bool:
         # Within one clock tick (10 ms) a pid can be reused. Compare the pidfd inode as well; kernels before 6.9 do not
         # provide one per process.
         known = self._known.get(member.pid)
-        return known is not None and known == (member.start_ticks, _inode(member, self._proc))
+        return known is not None and known == (member.start_ticks, _inode(member, self.proc))
 
     def _stop(self, processes: ProcessSet, pgid: int, until: float) -> bool:
         """Stop members until no new one is found; return False if ``until`` was over first."""
         while True:
             new = False
-            for member in members_of(pgid, self._proc):
+            for member in members_of(pgid, self.proc):
                 # The group is compared again once the process is held: it may have left by then.
                 new = processes.stop(member, lambda now: now.pgid == pgid) or new
             stopped = processes.wait_until_stopped(until)

@@ -13,68 +13,44 @@ from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason, show
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """The time limits of an action.
+@dataclass(eq=False)
+class HeldProcess:
+    """A verified process, held by a pidfd. A subclass carries one action out.
 
     Attributes:
-        settle: seconds to find and stop all members of a group or tree.
-        wait: seconds to wait for the death of a killed process.
-    """
-
-    settle: float = 5.0
-    wait: float = 5.0
-
-
-class HeldProcess:
-    """A verified process, held by a pidfd. Subclasses carry one action out.
-
-    Args:
         pidfd: the pidfd.
         target: the process when it was verified.
         proc: reads processes.
         protected: the processes that must not be touched.
         namespace: the event's Kubernetes namespace, or None.
-        facts: what was found about the process, for the journal.
+        found: what was found about the process, as JSON data.
         ancestors: the pids of its parent, the parent's parent and so on.
-        timeouts: the time limits.
+        settle: seconds to find and stop all members of a group or tree.
+        wait: seconds to wait for the death of a killed process.
     """
 
-    def __init__(
-        self,
-        pidfd: Pidfd,
-        target: ProcessStat,
-        proc: Proc,
-        protected: ProtectedProcesses,
-        *,
-        namespace: str | None,
-        facts: Mapping[str, Any],
-        ancestors: tuple[int, ...],
-        timeouts: Timeouts,
-    ) -> None:
-        self._pidfd = pidfd
-        self._target = target
-        self._proc = proc
-        self._protected = protected
-        self._namespace = namespace
-        self._facts = facts
-        self._ancestors = ancestors
-        self._timeouts = timeouts
+    pidfd: Pidfd
+    target: ProcessStat
+    proc: Proc
+    protected: ProtectedProcesses
+    namespace: str | None
+    found: Mapping[str, Any]
+    ancestors: tuple[int, ...]
+    settle: float
+    wait: float
+
+    def __post_init__(self) -> None:
+        """Read facts that a subclass needs. Called while the process has its pid."""
 
     @property
     def identity(self) -> str:
         """Boot, pid and start ticks of the process."""
-        return f"process:{self._facts['boot_id']}:{self._target.pid}:{self._target.start_ticks}"
-
-    @property
-    def namespace(self) -> str | None:
-        """The event's Kubernetes namespace."""
-        return self._namespace
+        return f"process:{self.found['boot_id']}:{self.target.pid}:{self.target.start_ticks}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
         """What was found about the process, as JSON data."""
-        return self._facts
+        return self.found
 
     def act(self) -> Result:
         """Carry the action out."""
@@ -82,21 +58,22 @@ class HeldProcess:
 
     def release(self) -> None:
         """Close the pidfd."""
-        self._pidfd.close()
+        self.pidfd.close()
 
     @property
-    def _shown(self) -> str:
+    def shown(self) -> str:
         """The process, for messages."""
-        exe = self._facts.get("exe")
-        return f"process {self._target.pid} `{self._target.shown}`{f' ({shown(exe)})' if exe else ''}"
+        exe = self.found.get("exe")
+        return f"process {self.target.pid} `{self.target.shown}`{f' ({shown(exe)})' if exe else ''}"
 
-    def _refusal(self) -> Result | None:
+    def refusal(self) -> Result | None:
         """Return why the process must not be touched now, or None. It may have executed a protected program."""
-        process = self._proc.stat(self._target.pid)
-        return None if process is None or self._pidfd.ended else self._protected.refusal(process)
+        process = self.proc.stat(self.target.pid)
+        return None if process is None or self.pidfd.ended else self.protected.refusal(process)
 
-    def _gone(self) -> Result:
-        return Result("already", f"{self._shown} has ended by itself", details=dict(self._facts))
+    def gone(self) -> Result:
+        """Return the result for a process that has ended."""
+        return Result("already", f"{self.shown} has ended by itself", details=dict(self.found))
 
 
 class HeldForKill(HeldProcess):
@@ -104,20 +81,20 @@ class HeldForKill(HeldProcess):
 
     def act(self) -> Result:
         """Kill the process and wait for its death."""
-        if self._pidfd.ended:
-            return self._gone()
-        if (refusal := self._refusal()) is not None:
+        if self.pidfd.ended:
+            return self.gone()
+        if (refusal := self.refusal()) is not None:
             return refusal
-        facts = dict(self._facts)
+        facts = dict(self.found)
         try:
-            self._pidfd.send(signal.SIGKILL)
+            self.pidfd.send(signal.SIGKILL)
         except ProcessLookupError:
-            return self._gone()
+            return self.gone()
         except OSError as error:
-            return Result("failed", f"{self._shown} cannot be signalled: {os_reason(error)}", details=facts)
-        if not self._pidfd.wait(self._timeouts.wait):
-            process = self._proc.stat(self._target.pid)
+            return Result("failed", f"{self.shown} cannot be signalled: {os_reason(error)}", details=facts)
+        if not self.pidfd.wait(self.wait):
+            process = self.proc.stat(self.target.pid)
             state = f", in state {process.state}" if process is not None else ""
-            reason = f"{self._shown} is still alive after {self._timeouts.wait:g} s{state}"
+            reason = f"{self.shown} is still alive after {self.wait:g} s{state}"
             return Result("failed", reason, details=facts)
-        return Result("done", f"killed {self._shown}", details=facts)
+        return Result("done", f"killed {self.shown}", details=facts)

@@ -30,36 +30,36 @@ class HeldForRenice(HeldProcess):
     def facts(self) -> Mapping[str, Any]:
         """What was found, with the old nice values: after a crash the journal may have no outcome that holds them."""
         before: dict[int, int] = {}
-        for tid in self._proc.threads(self._target.pid):
+        for tid in self.proc.threads(self.target.pid):
             with contextlib.suppress(ProcessLookupError):
                 before[tid] = os.getpriority(os.PRIO_PROCESS, tid)
-        return {**self._facts, "undo": self._undo(before)}
+        return {**self.found, "undo": self._undo(before)}
 
     def act(self) -> Result:
         """Renice all threads, also those that start meanwhile, and keep their old values."""
-        if (refusal := self._refusal()) is not None:
+        if (refusal := self.refusal()) is not None:
             return refusal
         nice = self._nice
         before: dict[int, int] = {}
         try:
             for _ in range(_MAX_LOOKS):
-                new = [tid for tid in self._proc.threads(self._target.pid) if tid not in before]
+                new = [tid for tid in self.proc.threads(self.target.pid) if tid not in before]
                 if not new:
                     break
                 for tid in new:
-                    if self._pidfd.ended:
-                        return self._gone()
-                    before.update(renice(self._proc, self._target.pid, tid, nice))
+                    if self.pidfd.ended:
+                        return self.gone()
+                    before.update(renice(self.proc, self.target.pid, tid, nice))
             else:
-                return self._result("incomplete", f"{self._shown} kept starting threads", before)
+                return self._result("incomplete", f"{self.shown} kept starting threads", before)
         except PermissionError:
             lower = nice < max(before.values(), default=nice + 1)
             need = "; a lower nice value needs CAP_SYS_NICE" if lower else ""
-            return self._result("failed", f"{self._shown} cannot be reniced{need}", before)
-        if self._pidfd.ended or not before:
-            return self._gone()
+            return self._result("failed", f"{self.shown} cannot be reniced{need}", before)
+        if self.pidfd.ended or not before:
+            return self.gone()
         threads = "1 thread" if len(before) == 1 else f"{len(before)} threads"
-        return self._result("done", f"reniced {self._shown} to {nice}: {threads}", before)
+        return self._result("done", f"reniced {self.shown} to {nice}: {threads}", before)
 
     @property
     def _nice(self) -> int:
@@ -67,14 +67,14 @@ class HeldForRenice(HeldProcess):
         return max(NICE_MIN, min(NICE_MAX, self.priority))
 
     def _result(self, status: Status, reason: str, before: Mapping[int, int]) -> Result:
-        return Result(status, reason, details={**self._facts, "undo": self._undo(before)})
+        return Result(status, reason, details={**self.found, "undo": self._undo(before)})
 
     def _undo(self, before: Mapping[int, int]) -> dict[str, Any]:
         """Return the data that ``undo`` needs."""
         return {
-            "pid": self._target.pid,
-            "start_ticks": self._target.start_ticks,
-            "boot_id": self._facts["boot_id"],
+            "pid": self.target.pid,
+            "start_ticks": self.target.start_ticks,
+            "boot_id": self.found["boot_id"],
             "nice": {str(tid): nice for tid, nice in before.items()},
             "set": self._nice,
         }

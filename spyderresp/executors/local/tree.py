@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from spyderresp.execution.report import Result
 from spyderresp.executors.local.ancestry import descends_from, is_orphan_of
@@ -22,29 +22,28 @@ _NEWEST_SEARCHES: Final = 20
 class HeldForTree(HeldProcess):
     """Kills the target and all of its descendants."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self._cgroups = self._proc.cgroups(self._target.pid)
+    def __post_init__(self) -> None:
+        self._cgroups = self.proc.cgroups(self.target.pid)
 
     def act(self) -> Result:
         """Stop the whole tree, kill it, and wait for its death. Use the target's cgroup if the target owns it."""
-        if self._pidfd.ended:
-            return self._gone()
-        if (refusal := self._refusal()) is not None:
+        if self.pidfd.ended:
+            return self.gone()
+        if (refusal := self.refusal()) is not None:
             return refusal
         with realtime_priority():
             return self._kill()
 
     def _kill(self) -> Result:
-        processes = ProcessSet(self._proc, self._protected)
-        until = time.monotonic() + self._timeouts.settle
-        cgroups = self._proc.cgroups(self._target.pid)
-        target = self._proc.stat(self._target.pid)
+        processes = ProcessSet(self.proc, self.protected)
+        until = time.monotonic() + self.settle
+        cgroups = self.proc.cgroups(self.target.pid)
+        target = self.proc.stat(self.target.pid)
         if target is None or target.exiting:
             # The kernel shows an exiting process in other cgroups than before.
             cgroups = self._cgroups
         # While the cgroup is frozen, its processes cannot fork.
-        cgroup = freeze_owned_cgroup(self._target, self._proc, self._protected, self._ancestors, until)
+        cgroup = freeze_owned_cgroup(self.target, self.proc, self.protected, self.ancestors, until)
         try:
             with processes:
                 settled = self._stop(processes, until, frozen=cgroup is not None)
@@ -54,10 +53,10 @@ class HeldForTree(HeldProcess):
         finally:
             if cgroup is not None:
                 cgroup.thaw()
-        survivors = processes.survivors(time.monotonic() + self._timeouts.wait)
+        survivors = processes.survivors(time.monotonic() + self.wait)
         late = self._descendants(processes) if processes.members else []
         escaped = [*late, *self._escaped_orphans(processes, cgroups)]
-        return kill_result(processes, survivors, escaped, settled=settled, what=f"tree of {self._shown}")
+        return kill_result(processes, survivors, escaped, settled=settled, what=f"tree of {self.shown}")
 
     def _kill_cgroup(self, processes: ProcessSet, cgroup: Cgroup) -> Result:
         for process in self._inside(cgroup) if cgroup.container else cgroup.members:
@@ -66,23 +65,23 @@ class HeldForTree(HeldProcess):
         processes.kill()
         if cgroup.container:
             cgroup.kill()
-        until = time.monotonic() + self._timeouts.wait
+        until = time.monotonic() + self.wait
         emptied = cgroup.wait_until_empty(until)
         survivors = processes.survivors(until)
         escaped = [process for process in self._inside(cgroup) if not processes.holds(process)]
-        what = f"tree of {self._shown}, by its cgroup"
+        what = f"tree of {self.shown}, by its cgroup"
         return kill_result(processes, survivors, escaped, settled=emptied, what=what)
 
     def _inside(self, cgroup: Cgroup) -> Iterable[ProcessStat]:
         """Yield the living processes of a cgroup."""
         for pid in cgroup.pids():
-            process = self._proc.stat(pid)
+            process = self.proc.stat(pid)
             if process is not None and not process.dead:
                 yield process
 
     def _stop(self, processes: ProcessSet, until: float, *, frozen: bool) -> bool:
         """Stop the target and its descendants until no new one is found; return False if ``until`` was over first."""
-        target = self._proc.same(self._target)
+        target = self.proc.same(self.target)
         if target is not None:
             processes.stop(target)
         while True:
@@ -100,7 +99,7 @@ class HeldForTree(HeldProcess):
 
         Descendants of a spared process are included.
         """
-        everyone = self._proc.all_processes()
+        everyone = self.proc.all_processes()
         children: dict[int, list[ProcessStat]] = {}
         for process in everyone.values():
             children.setdefault(process.ppid, []).append(process)
@@ -125,9 +124,9 @@ class HeldForTree(HeldProcess):
         processes are forked, the newest one is looked at by its pid, again and again.
         """
         for _ in range(_MAX_SEARCHES):
-            forks = self._proc.forks()
-            escaped = self._orphans_among(self._proc.all_processes(), processes, cgroups)
-            if escaped or (forks is not None and forks == self._proc.forks()):
+            forks = self.proc.forks()
+            escaped = self._orphans_among(self.proc.all_processes(), processes, cgroups)
+            if escaped or (forks is not None and forks == self.proc.forks()):
                 return escaped
             for _ in range(_NEWEST_SEARCHES):
                 if escaped := self._orphans_among(self._newest(), processes, cgroups):
@@ -136,7 +135,7 @@ class HeldForTree(HeldProcess):
 
     def _newest(self) -> dict[int, ProcessStat]:
         """Return the newest process with its ancestors, by pid; empty if it is gone."""
-        return {process.pid: process for process in self._proc.lineage(self._proc.last_pid() or 0)}
+        return {process.pid: process for process in self.proc.lineage(self.proc.last_pid() or 0)}
 
     def _orphans_among(
         self, candidates: Mapping[int, ProcessStat], processes: ProcessSet, cgroups: list[tuple[str, str]]
@@ -148,18 +147,18 @@ class HeldForTree(HeldProcess):
             processes: the members.
             cgroups: the cgroups of the target.
         """
-        own = self._proc.own_pids()
-        tree = [self._target, *processes.members.values()]
+        own = self.proc.own_pids()
+        tree = [self.target, *processes.members.values()]
         orphans: dict[int, bool] = {}
         escaped = []
         for process in candidates.values():
             if process.dead or process.kernel or process.pid in own or processes.holds(process):
                 continue
-            root = descends_from(self._target, process, candidates)
+            root = descends_from(self.target, process, candidates)
             if root is None or root.pid in own or processes.holds(root):
                 continue
             if root.pid not in orphans:
-                orphan = is_orphan_of(tree, root, candidates, self._ancestors, self._target.start_ticks)
+                orphan = is_orphan_of(tree, root, candidates, self.ancestors, self.target.start_ticks)
                 orphans[root.pid] = orphan != "no" and self._may_have_been_in(cgroups, root)
             if orphans[root.pid]:
                 escaped.append(process)
@@ -167,7 +166,7 @@ class HeldForTree(HeldProcess):
 
     def _may_have_been_in(self, cgroups: list[tuple[str, str]], process: ProcessStat) -> bool:
         """Return whether a process is in these cgroups, or is exiting: then the kernel shows it in other cgroups."""
-        if self._proc.cgroups(process.pid) == cgroups:
+        if self.proc.cgroups(process.pid) == cgroups:
             return True
-        now = self._proc.same(process)
+        now = self.proc.same(process)
         return now is None or now.dead or now.exiting

@@ -18,6 +18,7 @@ from spyderresp.execution.interfaces import Executor, Held
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
 from spyderresp.execution.steps import Step
+from spyderresp.executors.held_target import HeldTarget
 from spyderresp.executors.sinks.http_call import (
     RETRY,
     TRANSIENT,
@@ -109,7 +110,9 @@ class SpyderbatApi(Executor):
             return refused("identity", f"`{scope}.uid` must be a uid of the vendor, `{prefix}:...`, not `{uid}`")
         if scope == "process" and (step.value("process.pid") in (1, 2) or step.value("process.ppid") == 2):
             return refused("never:system", "the event's process is init or a kernel thread")
-        return _Target(self, step, match[0], namespace if isinstance(namespace, str) else None)
+        uid = match[0]
+        known = namespace if isinstance(namespace, str) else None
+        return HeldTarget(f"vendor:{uid}", known, {"uid": uid}, lambda: self._kill(step, uid))
 
     def follow(self, step: Step, details: Mapping[str, Any]) -> Result:
         """Return ``incomplete``: the result of the agent is not visible here, so a person must look."""
@@ -121,7 +124,7 @@ class SpyderbatApi(Executor):
         """Close the connections."""
         self._api.close()
 
-    def kill(self, step: Step, uid: str) -> Result:
+    def _kill(self, step: Step, uid: str) -> Result:
         """Request the kill of the target with a uid."""
         kind = "killpod" if step.action == _KILL_POD else "killprocess"
         path = f"/api/v1/org/{self._org}/response/agent/{kind}/{urllib.parse.quote(uid, safe=':')}"
@@ -152,31 +155,3 @@ class SpyderbatApi(Executor):
         if answer.status == 409 or answer.status in TRANSIENT:
             raise RetryableError(answer.message(), answer.retry_after)
         raise PermanentError(answer.message())
-
-
-class _Target:
-    """A process or pod with a uid of the vendor."""
-
-    def __init__(self, owner: SpyderbatApi, step: Step, uid: str, namespace: str | None) -> None:
-        self._owner = owner
-        self._step = step
-        self._uid = uid
-        self._namespace = namespace
-
-    @property
-    def identity(self) -> str:
-        return f"vendor:{self._uid}"
-
-    @property
-    def namespace(self) -> str | None:
-        return self._namespace
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return {"uid": self._uid}
-
-    def act(self) -> Result:
-        return self._owner.kill(self._step, self._uid)
-
-    def release(self) -> None:
-        pass
