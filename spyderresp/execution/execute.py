@@ -17,7 +17,7 @@ from typing import Any
 
 from spyderresp.decision import ActionPlan
 from spyderresp.execution.flags import Disclosure, allowed
-from spyderresp.execution.guards import Guard
+from spyderresp.execution.guards.guard import Guard
 from spyderresp.execution.interfaces import Executor, StepGuard, StepJournal
 from spyderresp.execution.pipeline import Pipeline
 from spyderresp.execution.report import ExecutionReport

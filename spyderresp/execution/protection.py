@@ -8,25 +8,10 @@ from typing import Final
 # Programs that keep a host alive: init, container runtime, kubelet, sshd, the agent. Distributions install them in one
 # of `_FOLDERS`.
 _NAMES: Final = (
-    "systemd/systemd",
-    "systemd/systemd-journald",
-    "systemd/systemd-logind",
-    "systemd/systemd-udevd",
-    "containerd",
-    "containerd-shim",
-    "containerd-shim-runc-v2",
-    "dockerd",
-    "runc",
-    "crun",
-    "crio",
-    "conmon",
-    "kubelet",
-    "k3s",
-    "sshd",
-    "dbus-daemon",
-    "spyderbat-nanoagent",
-    "nano_agent",
-)
+    "systemd/systemd", "systemd/systemd-journald", "systemd/systemd-logind", "systemd/systemd-udevd", "containerd",
+    "containerd-shim", "containerd-shim-runc-v2", "dockerd", "runc", "crun", "crio", "conmon", "kubelet", "k3s", "sshd",
+    "dbus-daemon", "spyderbat-nanoagent", "nano_agent",
+)  # fmt: skip
 _FOLDERS: Final = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/lib", "/usr/lib")
 DEFAULT_EXECUTABLES: Final = (
     *(f"{folder}/{name}" for folder in _FOLDERS for name in _NAMES),

@@ -18,21 +18,9 @@ from spyderresp.execution.steps import Step
 #: escaped; the details name them. ``expired``: the event is too old. ``failed``: with the cause. ``unsupported``: no
 #: executor takes the action.
 Status = Literal[
-    "done",
-    "accepted",
-    "already",
-    "duplicate",
-    "dry_run",
-    "audit",
-    "not_applicable",
-    "superseded",
-    "refused",
-    "mismatch",
-    "incomplete",
-    "expired",
-    "failed",
-    "unsupported",
-]
+    "done", "accepted", "already", "duplicate", "dry_run", "audit", "not_applicable", "superseded", "refused",
+    "mismatch", "incomplete", "expired", "failed", "unsupported",
+]  # fmt: skip
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
 #: The outcomes that need no attention.
 FINE: Final = frozenset(

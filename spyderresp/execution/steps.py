@@ -103,7 +103,16 @@ class Step:
             "action": self.action,
             "parameters": self.parameters,
             "disposition": self.disposition,
-            "sources": [_source_to_dict(source) for source in self.sources],
+            "sources": [
+                {
+                    "policy": source.policy,
+                    "uid": source.uid,
+                    "section": source.section,
+                    "index": source.index,
+                    "location": list(source.location),
+                }
+                for source in self.sources
+            ],
             "target": None if self.target is None else self.target.to_dict(),
             "event": self.event,
             "event_time": self.event_time,
@@ -131,16 +140,6 @@ class Step:
             sources=tuple(_source_from_dict(source) for source in sources),
             target=None if target is None else target_from_dict(target),
         )
-
-
-def _source_to_dict(source: Source) -> dict[str, Any]:
-    return {
-        "policy": source.policy,
-        "uid": source.uid,
-        "section": source.section,
-        "index": source.index,
-        "location": list(source.location),
-    }
 
 
 def _source_from_dict(data: Mapping[str, Any]) -> Source:

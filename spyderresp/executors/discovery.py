@@ -9,8 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import spyderresp.executors as ours
 from spyderresp.errors import SpyderrespError
@@ -32,6 +31,8 @@ BUILT_IN: Final = {
     "webhook": "Webhook",
 }
 _OURS: Final = "spyderresp"
+# A distribution, and its entry point.
+_Offer: TypeAlias = "tuple[str, importlib.metadata.EntryPoint]"
 
 
 class ExecutorError(SpyderrespError, ValueError):
@@ -51,22 +52,9 @@ class ExecutorError(SpyderrespError, ValueError):
         return type(self), (self.name, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Offers:
-    """The executors of other distributions.
-
-    Attributes:
-        by_name: the distributions and entry points that offer a name.
-        unreadable: the distributions with entry points that cannot be read.
-    """
-
-    by_name: Mapping[str, list[tuple[str, importlib.metadata.EntryPoint]]]
-    unreadable: tuple[str, ...]
-
-
 def names() -> tuple[str, ...]:
     """Return the names of all executors, sorted."""
-    return tuple(sorted({*BUILT_IN, *_offers().by_name}))
+    return tuple(sorted({*BUILT_IN, *_offers()[0]}))
 
 
 def made(name: str, settings: Mapping[str, Any]) -> Executor:
@@ -108,8 +96,8 @@ def factory(name: str) -> Callable[..., Any]:
     Raises:
         ExecutorError: there is no executor of this name, several distributions offer one, or it cannot be imported.
     """
-    offers = _offers()
-    offered = offers.by_name.get(name, [])
+    offers, unreadable = _offers()
+    offered = offers.get(name, [])
     if name in BUILT_IN:
         if offered:
             raise ExecutorError(name, f"is offered by {listed([_OURS, *_owners(offered)])}: uninstall one of them")
@@ -118,7 +106,7 @@ def factory(name: str) -> Callable[..., Any]:
         except ImportError as error:
             raise ExecutorError(name, str(error)) from error
     if not offered:
-        unread = f"; the entry points of {listed(offers.unreadable)} cannot be read" if offers.unreadable else ""
+        unread = f"; the entry points of {listed(unreadable)} cannot be read" if unreadable else ""
         raise ExecutorError(name, f"there is none; {suggestion(name, names())}{unread}")
     if len({entry.value for _, entry in offered}) > 1:
         raise ExecutorError(name, f"is offered by {listed(_owners(offered))}: uninstall one of them")
@@ -146,8 +134,9 @@ def _check(name: str, signature: inspect.Signature, settings: Mapping[str, Any])
         raise ExecutorError(name, f"needs {listed(missing)}")
 
 
-def _offers() -> _Offers:
-    by_name: dict[str, list[tuple[str, importlib.metadata.EntryPoint]]] = {}
+def _offers() -> tuple[dict[str, list[_Offer]], list[str]]:
+    """Return the offers of other distributions by name, and the distributions whose entry points cannot be read."""
+    by_name: dict[str, list[_Offer]] = {}
     unreadable: list[str] = []
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
@@ -164,10 +153,10 @@ def _offers() -> _Offers:
         if owner != _OURS:
             for entry in entries:
                 by_name.setdefault(entry.name, []).append((owner, entry))
-    return _Offers(by_name, tuple(unreadable))
+    return by_name, unreadable
 
 
-def _owners(offered: list[tuple[str, importlib.metadata.EntryPoint]]) -> list[str]:
+def _owners(offered: list[_Offer]) -> list[str]:
     return sorted({owner for owner, _ in offered})
 
 

@@ -54,32 +54,6 @@ class OutboxRow:
         return data
 
 
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """Results of deliveries that are not in the journal yet.
-
-    Attributes:
-        upto: the id of the last row that is delivered or a dead letter.
-        delivered: the rows that were delivered.
-        dead: the rows that became dead letters, each with the reason.
-        failure: the latest failure: id of the row, number of attempts, reason.
-    """
-
-    upto: int
-    delivered: tuple[OutboxRow, ...] = ()
-    dead: tuple[tuple[OutboxRow, str], ...] = ()
-    failure: tuple[int, int, str] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.delivered or self.dead or self.failure)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    reason: str
-    retry_after: float | None = None
-
-
 class DeliveryWorker:
     """Delivers the flags of one sink. Safe to use from several threads; one thread at a time delivers.
 
@@ -113,11 +87,14 @@ class DeliveryWorker:
         self._delivering = threading.Lock()
         # Guards the attributes that follow. Held briefly.
         self._state = threading.Lock()
+        # The id of the last row that is delivered or a dead letter.
         self._upto = 0
         self._delivered: list[OutboxRow] = []
         self._dead: list[tuple[OutboxRow, str]] = []
+        # The latest failure: id of the row, number of attempts, reason.
         self._failure: tuple[int, int, str] | None = None
-        self._writing = _Results(0)
+        # What the last `write` wrote: the numbers of delivered rows and of dead letters, and the failure.
+        self._writing: tuple[int, int, tuple[int, int, str] | None] = (0, 0, None)
         self._failures = 0
         # Kept for `drain`: the batch of another thread may have delivered the flags of its caller.
         self._dead_keys: deque[str] = deque(maxlen=_MAX_DEAD_KEYS)
@@ -145,18 +122,18 @@ class DeliveryWorker:
                 failure, count = self._deliver_batch()
                 if failure is not None:
                     self.start()
-                    reason = failure.reason
+                    reason = str(failure)
                 if failure is not None or not count:
                     break
             dead = frozenset(self._dead_keys)
         return DeliveryFailure(reason, dead) if reason or dead else None
 
-    def _deliver_batch(self) -> tuple[_Failure | None, int]:
+    def _deliver_batch(self) -> tuple[DeliveryError | None, int]:
         """Deliver one batch; return the failure, if any, and the number of flags in the batch."""
         try:
             batch = self._read(self.name, self._upto, BATCH)
         except JournalError as error:
-            return _Failure(f"the journal cannot be read: {error.reason}"), 0
+            return DeliveryError(f"the journal cannot be read: {error.reason}"), 0
         if not batch:
             return None, 0
         failure = self._deliver(batch)
@@ -167,12 +144,12 @@ class DeliveryWorker:
             self._failures = 0
         return failure, len(batch)
 
-    def _deliver(self, batch: Sequence[OutboxRow]) -> _Failure | None:
+    def _deliver(self, batch: Sequence[OutboxRow]) -> DeliveryError | None:
         try:
             self._sink.deliver([item.record for item in batch])
         except DeliveryError as error:
             if not error.permanent:
-                return _Failure(str(error), error.retry_after)
+                return error
             if len(batch) > 1:
                 # One record is bad. Deliver one by one, so that the others arrive.
                 for item in batch:
@@ -181,7 +158,7 @@ class DeliveryWorker:
                 return None
             self._dead_letter(batch[0], str(error))
         except Exception as error:  # noqa: BLE001 - an error in a sink must stop neither the caller nor the worker
-            return _Failure(error_text(error))
+            return DeliveryError(error_text(error))
         else:
             self._mark_delivered(batch)
         return None
@@ -201,13 +178,13 @@ class DeliveryWorker:
             self._upto = item.id
             self.dead += 1
 
-    def _failed(self, batch: Sequence[OutboxRow], failure: _Failure) -> None:
+    def _failed(self, batch: Sequence[OutboxRow], failure: DeliveryError) -> None:
         self._failures += 1
         if self._failures == 1:
-            _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(failure.reason))
+            _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(str(failure)))
         with self._state:
             row = next((item.id for item in batch if item.id > self._upto), batch[-1].id)
-            self._failure = (row, self._failures, failure.reason)
+            self._failure = (row, self._failures, str(failure))
 
     def unwritten(self) -> int:
         """Return how many flags are delivered or dead letters, but not deleted from the outbox yet."""
@@ -217,30 +194,28 @@ class DeliveryWorker:
     def write(self, transaction: Transaction) -> None:
         """Write the results of deliveries: delete rows of the outbox; append deliveries and dead letters."""
         with self._state:
-            results = _Results(self._upto, tuple(self._delivered), tuple(self._dead), self._failure)
-        self._writing = results
-        if not results:
-            return
+            upto, delivered, dead, failure = self._upto, tuple(self._delivered), tuple(self._dead), self._failure
+        self._writing = (len(delivered), len(dead), failure)
         # Rows are delivered in order: all up to `upto` are delivered or dead letters.
-        if results.delivered or results.dead:
-            transaction.execute("DELETE FROM outbox WHERE sink = ? AND id <= ?", (self.name, results.upto))
-        if results.delivered:
-            body: dict[str, Any] = {"sink": self.name, "flags": [item.key for item in results.delivered]}
+        if delivered or dead:
+            transaction.execute("DELETE FROM outbox WHERE sink = ? AND id <= ?", (self.name, upto))
+        if delivered:
+            body: dict[str, Any] = {"sink": self.name, "flags": [item.key for item in delivered]}
             transaction.append("delivery", canonical(body))
-        for item, reason in results.dead:
+        for item, reason in dead:
             body = {"sink": self.name, "reason": reason, "record": item.record}
             transaction.append("dead_letter", canonical(body), item.key)
-        if results.failure is not None:
-            row, attempts, error = results.failure
+        if failure is not None:
+            row, attempts, error = failure
             transaction.execute("UPDATE outbox SET attempts = ?, error = ? WHERE id = ?", (attempts, error, row))
 
     def written(self) -> None:
         """Forget the results that were written."""
-        results, self._writing = self._writing, _Results(0)
+        (delivered, dead, failure), self._writing = self._writing, (0, 0, None)
         with self._state:
-            del self._delivered[: len(results.delivered)]
-            del self._dead[: len(results.dead)]
-            if self._failure is results.failure:
+            del self._delivered[:delivered]
+            del self._dead[:dead]
+            if self._failure is failure:
                 self._failure = None
 
     def wake(self) -> None:
@@ -274,7 +249,7 @@ class DeliveryWorker:
             else:
                 self._wake.wait()
 
-    def _write_results(self, count: int, failure: _Failure | None) -> None:
+    def _write_results(self, count: int, failure: DeliveryError | None) -> None:
         if count or failure is not None:
             try:
                 self._commit()

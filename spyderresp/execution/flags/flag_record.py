@@ -46,8 +46,12 @@ _EVENT_FIELDS: Final = {
     "boot_id": ("process", "boot_id"),
     "create_time": ("process", "start_time"),
 }
-_INTEGERS: Final = frozenset({"pid", "ppid", "start_ticks"})
-_MAPPINGS: Final = frozenset({"pod_labels", "pod_namespace_labels"})
+# The types of fields that are not strings.
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("pid", "ppid", "start_ticks"), int),
+    **dict.fromkeys(("pod_labels", "pod_namespace_labels"), Mapping),
+    "create_time": (str, int, float),
+}
 _canonical: Final = json.JSONEncoder(
     ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=True, default=repr
 ).encode
@@ -137,15 +141,7 @@ def _event_fields(step: Step, event: Mapping[str, Any]) -> dict[str, Any]:
     fields = {}
     for name, (scope, field) in _EVENT_FIELDS.items():
         value = _event_value(step, event, scope, field)
-        if name in _MAPPINGS:
-            fits = isinstance(value, Mapping)
-        elif name in _INTEGERS:
-            fits = isinstance(value, int) and not isinstance(value, bool)
-        elif name == "create_time":
-            fits = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-        else:
-            fits = isinstance(value, str)
-        if fits:
+        if isinstance(value, _TYPES.get(name, str)) and not isinstance(value, bool):
             fields[name] = value
     return fields
 
