@@ -39,10 +39,7 @@ class Backoff:
     def wait(self, failures: int, retry_after: float | None = None, draw: Callable[[], float] = random.random) -> float:
         """Return the seconds to wait before the next attempt.
 
-        Args:
-            failures: the number of failures in a row, from 1.
-            retry_after: the seconds of wait that the receiver asks for, or None.
-            draw: returns a random number from 0 up to 1.
+        ``retry_after`` is the wait that the receiver asks for; ``draw`` returns a random number from 0 up to 1.
         """
         bound = min(self.longest, self.first * 2.0 ** min(failures - 1, _DOUBLINGS))
         # The receiver may have asked all senders for the same wait, so the random wait is added to it.
@@ -50,12 +47,7 @@ class Backoff:
         return asked + bound * draw()
 
     def gives_up(self, failures: int, since: float) -> bool:
-        """Return whether to give up.
-
-        Args:
-            failures: the number of failures in a row.
-            since: seconds from the first attempt to the next one.
-        """
+        """Return whether to give up. ``since``: seconds from the first attempt to the next one."""
         return (self.attempts is not None and failures >= self.attempts) or (
             self.within is not None and since > self.within
         )
@@ -70,19 +62,10 @@ def call_with_retries(
     draw: Callable[[], float] = random.random,
     steady: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Call ``attempt`` until it succeeds or ``backoff`` gives up; return its value.
+    """Call ``attempt`` until it succeeds or ``backoff`` gives up; return its value, or raise its last exception.
 
-    Args:
-        attempt: is called without arguments.
-        backoff: the waits, and when to give up.
-        again: returns, for an exception of ``attempt``, the seconds of wait that the receiver asks for (0.0 if it asks
-            for none), or None if another attempt cannot help.
-        sleep: waits for a number of seconds.
-        draw: returns a random number from 0 up to 1.
-        steady: returns seconds of a clock that never goes back.
-
-    Raises:
-        Exception: the exception of the last attempt.
+    ``again`` returns, for an exception of ``attempt``, the seconds of wait that the receiver asks for (0.0 if it asks
+    for none), or None if another attempt cannot help. Tests replace the other arguments.
     """
     begun = steady()
     failures = 0
@@ -103,11 +86,7 @@ def call_with_retries(
 def retry_after(header: str | None, now: float) -> float | None:
     """Return the seconds that an HTTP header ``Retry-After`` asks for; None if it is absent or cannot be read.
 
-    Source: RFC 9110, section 10.2.3: a whole number of seconds, or a date.
-
-    Args:
-        header: the value of the header, or None.
-        now: epoch seconds.
+    Source: RFC 9110, section 10.2.3: a whole number of seconds, or a date. ``now`` is in epoch seconds.
     """
     if header is None:
         return None

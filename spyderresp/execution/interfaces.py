@@ -296,14 +296,11 @@ class StepJournal(Protocol):
     """Records steps before and after they are carried out. Several threads may use it.
 
     A method that writes returns after the data is on the disk. Threads that write at the same time share one commit.
+    Methods raise ``JournalError`` if the journal cannot be read or written.
     """
 
     def earlier(self, keys: Sequence[str]) -> Mapping[str, RecordedStep]:
-        """Return the records of the steps with these keys; keys without a record are left out.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return the records of the steps with these keys; keys without a record are left out."""
 
     def begin(
         self,
@@ -331,11 +328,7 @@ class StepJournal(Protocol):
         """
 
     def guard_state(self) -> Mapping[str, Any] | None:
-        """Return the state of the breakers that was saved last; None: there is none.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return the state of the breakers that was saved last; None: there is none."""
 
     def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, DeliveryFailure]:
         """Deliver the flags of local sinks, oldest first. Return the failures by sink name; raise nothing.
@@ -348,25 +341,13 @@ class OpenJournal(StepJournal, Protocol):
     """A journal that a restarted process can continue."""
 
     def open_steps(self) -> Sequence[OpenStep]:
-        """Return the steps that an earlier process began and did not end, oldest first.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return the steps that an earlier process began and did not end, oldest first."""
 
     def under_way(self) -> Sequence[AcceptedStep]:
-        """Return the agent actions that were accepted and whose final outcome is not recorded yet.
-
-        Raises:
-            JournalError: the journal cannot be read.
-        """
+        """Return the agent actions that were accepted and whose final outcome is not recorded yet."""
 
     def attach(self, sinks: Iterable[Any]) -> None:
-        """Deliver the flags that an earlier process left for these sinks. Sinks are matched by name.
-
-        Raises:
-            JournalError: the journal is closed.
-        """
+        """Deliver the flags that an earlier process left for these sinks. Sinks are matched by name."""
 
     def settle(self, outcomes: Iterable[StepOutcome]) -> None:
         """Record the outcomes of open steps of an earlier process, and final outcomes of accepted steps.

@@ -90,13 +90,7 @@ class StepState:
 
 
 class Pipeline:
-    """Carries out the steps of one call. Make a new one for each call.
-
-    Args:
-        executors: in the order in which they are asked; their names are distinct.
-        guard: refuses steps.
-        journal: records steps; None: nothing is recorded.
-    """
+    """Carries out the steps of one call. Make a new one for each call. Executors are asked in their order."""
 
     def __init__(self, executors: Sequence[Executor], guard: StepGuard, journal: StepJournal | None) -> None:
         self._executors = executors

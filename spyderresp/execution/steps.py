@@ -14,11 +14,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from spyderresp.decision import IDENTITY, ActionPlan, PlannedAction, Source, Target
 from spyderresp.errors import Location
-from spyderresp.policies.vocabulary import FLAGS, Disposition, Section
+from spyderresp.policies.vocabulary import FLAGS, Disposition
 
 _canonical: Final = json.JSONEncoder(
     ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=True, default=repr
@@ -137,14 +137,9 @@ class Step:
         return cls(
             **fields,
             items=tuple(parameters.items()),
-            sources=tuple(_source_from_dict(source) for source in sources),
+            sources=tuple(Source(**{**source, "location": Location(*source["location"])}) for source in sources),
             target=None if target is None else target_from_dict(target),
         )
-
-
-def _source_from_dict(data: Mapping[str, Any]) -> Source:
-    section = cast("Section", data["section"])
-    return Source(data["policy"], data["uid"], section, data["index"], Location(*data["location"]))
 
 
 def target_from_dict(data: Mapping[str, Mapping[str, Any]]) -> Target:

@@ -57,12 +57,8 @@ class OutboxRow:
 class DeliveryWorker:
     """Delivers the flags of one sink. Safe to use from several threads; one thread at a time delivers.
 
-    Args:
-        name: the name of the sink.
-        sink: the sink.
-        read: returns rows of the outbox, by sink, id of the row before the first, and number of rows at most.
-        commit: writes the results of deliveries to the journal now.
-        backoff: the pauses after failures.
+    ``read`` returns rows of the outbox, by sink, id of the row before the first, and number of rows at most. ``commit``
+    writes the results of deliveries to the journal now. ``backoff`` has the pauses after failures.
 
     Attributes:
         name: the name of the sink.

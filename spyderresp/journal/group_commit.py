@@ -24,12 +24,7 @@ T = TypeVar("T")
 
 
 class Transaction:
-    """One commit. Entries are numbered and chained in the order in which they are appended.
-
-    Args:
-        connection: the connection, in a transaction.
-        now: epoch seconds.
-    """
+    """One commit. Entries are numbered and chained in the order in which they are appended."""
 
     def __init__(self, connection: sqlite3.Connection, now: float) -> None:
         self._connection = connection
@@ -93,11 +88,6 @@ class _Submitted(Generic[T]):
 class Committer:
     """Owns the connection that writes the journal.
 
-    Args:
-        path: the file of the journal.
-        connection: the connection; ``close`` closes it.
-        wall: returns epoch seconds.
-
     Attributes:
         commits: the number of commits.
         entries: the number of entries that they wrote.
@@ -121,10 +111,7 @@ class Committer:
         self.requests: list[CommitRequest] = []
 
     def submit(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` in the next commit; return its result after the commit is on the disk.
-
-        Args:
-            work: writes to the transaction. It runs once, in the thread that commits.
+        """Run ``work`` once in the next commit, in the thread that commits; return its result when it is on the disk.
 
         Raises:
             JournalError: nothing was written.
@@ -262,11 +249,7 @@ def recorded_step(run: str, status: Any, began: float, ended: float | None, owne
 
 
 def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> OpenStep:
-    """Return the open step that the body of an intent describes; ``outbox`` holds the sinks to deliver to, by key.
-
-    Raises:
-        KeyError, TypeError, ValueError: the body does not describe a step.
-    """
+    """Return the open step that the body of an intent describes; ``outbox`` holds the sinks to deliver to, by key."""
     intent = json.loads(body or "")
     step = Step.from_dict(intent["step"])
     sinks = tuple(intent.get("sinks", ()))

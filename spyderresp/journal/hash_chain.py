@@ -26,16 +26,7 @@ canonical: Final[Callable[[Any], str]] = json.JSONEncoder(
 
 
 def digest(before: str, seq: int, time: float, kind: str, key: str | None, body: str) -> str:
-    """Return the digest of an entry.
-
-    Args:
-        before: the digest of the entry before it; for the first entry ``GENESIS``.
-        seq: its number, from 1 without gaps.
-        time: epoch seconds, for people; no decision depends on it.
-        kind: one of ``KINDS``.
-        key: the key of its step; None: it has no step.
-        body: canonical JSON.
-    """
+    """Return the digest of an entry after the entry with the digest ``before``; for the first entry ``GENESIS``."""
     return hashlib.sha256((before + canonical([seq, time, kind, key, body])).encode()).hexdigest()
 
 

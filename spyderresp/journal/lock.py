@@ -20,9 +20,6 @@ class ProcessLock:
 
     A forked child does not hold the lock: a child that outlives its parent would lock out the next process.
 
-    Args:
-        path: the file of the journal. The lock file is not deleted.
-
     Raises:
         JournalError: another process holds the lock, or the lock file cannot be created.
     """
@@ -46,14 +43,9 @@ class ProcessLock:
         with contextlib.suppress(OSError):
             os.ftruncate(self._file, 0)
             os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
-        reference = weakref.ref(self)
-
-        def release_in_child() -> None:
-            lock = reference()
-            if lock is not None:
-                lock.release()
-
-        os.register_at_fork(after_in_child=release_in_child)
+        # A weak reference, so that this hook does not keep the lock alive.
+        method = weakref.WeakMethod(self.release)
+        os.register_at_fork(after_in_child=lambda: release() if (release := method()) else None)
 
     def release(self) -> None:
         """Release the lock. A release in a forked child does not release the lock of the parent."""

@@ -231,9 +231,7 @@ class Ending:
 class LateOutcomes:
     """Outcomes that could not be written. The next commits that work write them.
 
-    Args:
-        run: the id of this process in the journal.
-        begun: the keys of the steps that this process began and did not end.
+    ``run`` is the id of this process in the journal; ``begun`` are the keys of the steps that it did not end yet.
     """
 
     def __init__(self, run: str, begun: set[str]) -> None:

@@ -79,9 +79,6 @@ def connect(path: str, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file, which must exist.
 
     The caller begins and ends transactions, and lets one thread at a time use the connection.
-
-    Raises:
-        sqlite3.Error: it cannot be opened.
     """
     uri = f"file:{quote(os.path.abspath(path))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -164,11 +161,7 @@ def _create(path: str) -> bool:
 
 
 def open_segment(path: str) -> sqlite3.Connection:
-    """Create the file of a segment, under a temporary name, with empty tables.
-
-    Raises:
-        sqlite3.Error, OSError: it cannot be written.
-    """
+    """Create the file of a segment, under a temporary name, with empty tables."""
     if os.path.lexists(path):
         os.unlink(path)
     _create(path)
@@ -222,11 +215,7 @@ def roll_back(connection: sqlite3.Connection) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Write the directory of a file to the disk, so that the name of a new file survives a crash.
-
-    Raises:
-        OSError: it fails.
-    """
+    """Write the directory of a file to the disk, so that the name of a new file survives a crash."""
     directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

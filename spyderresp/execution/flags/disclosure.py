@@ -134,10 +134,7 @@ def _value_at(event: Mapping[str, Any], path: str) -> Any:
 def redacted(value: Any, redaction: Redaction, name: str = "") -> Any:
     """Return a copy of JSON data, of bounded size, with secrets masked. Values that are not JSON become None.
 
-    Args:
-        value: any data.
-        redaction: finds secrets.
-        name: the name of the value. If it is the name of a secret, the whole value is masked.
+    If ``name`` is the name of a secret, the whole value is masked.
     """
     return _Copier(redaction).copy(value, name, _MAX_DEPTH)
 

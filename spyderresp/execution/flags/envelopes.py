@@ -104,7 +104,8 @@ def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
     }
     if "impact" in record:
         finding |= {"impact_id": _OTHER, "impact": record["impact"]}
-    finding |= without_absent(device=_device(record))
+    if device := without_absent(hostname=record.get("hostname"), uid=record.get("muid")):
+        finding["device"] = {"type_id": _UNKNOWN, "type": "Unknown", **device}
     if resources := _resources(record):
         finding["resources"] = resources
     evidence = without_absent(process=_process(record), container=_container(record))
@@ -121,11 +122,6 @@ def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
 def _analytic(record: Mapping[str, Any]) -> dict[str, Any]:
     name = record.get("policy_name") or record.get("rule")
     return without_absent(type_id=_RULE, type="Rule", name=name, uid=record.get("policy_uid")) if name else {}
-
-
-def _device(record: Mapping[str, Any]) -> dict[str, Any]:
-    device = without_absent(hostname=record.get("hostname"), uid=record.get("muid"))
-    return {"type_id": _UNKNOWN, "type": "Unknown", **device} if device else {}
 
 
 def _resources(record: Mapping[str, Any]) -> list[dict[str, Any]]:

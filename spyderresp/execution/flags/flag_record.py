@@ -18,33 +18,23 @@ from spyderresp.execution.steps import Step
 
 _SCHEMAS: Final = {"makeRedFlag": REDFLAG, "makeOpsFlag": OPSFLAG}
 _SCHEMA_VERSION: Final = "1.0.0"
-# The fields that come from the event: name in the record, scope and field of the event; in the order of the record.
+# The fields that come from the event, in the order of the record: scope of the event, name in the record, name there.
 _EVENT_FIELDS: Final = {
-    "muid": ("machine", "uid"),
-    "hostname": ("machine", "hostname"),
-    "source_name": ("machine", "sourceName"),
-    "cluster_name": ("cluster", "name"),
-    "cluster_uid": ("cluster", "uid"),
-    "pod_namespace": ("namespace", "name"),
-    "pod_namespace_labels": ("namespace", "labels"),
-    "pod_name": ("pod", "name"),
-    "pod_uid": ("pod", "uid"),
-    "pod_kuid": ("pod", "kuid"),
-    "pod_labels": ("pod", "labels"),
-    "container": ("container", "containerID"),
-    "container_name": ("container", "containerName"),
-    "image": ("container", "image"),
-    "image_id": ("container", "imageID"),
-    "cgroup": ("service", "cgroup"),
-    "service_name": ("service", "name"),
-    "name": ("process", "name"),
-    "exe": ("process", "exe"),
-    "euser": ("process", "euser"),
-    "pid": ("process", "pid"),
-    "ppid": ("process", "ppid"),
-    "start_ticks": ("process", "start_ticks"),
-    "boot_id": ("process", "boot_id"),
-    "create_time": ("process", "start_time"),
+    "machine": {"muid": "uid", "hostname": "hostname", "source_name": "sourceName"},
+    "cluster": {"cluster_name": "name", "cluster_uid": "uid"},
+    "namespace": {"pod_namespace": "name", "pod_namespace_labels": "labels"},
+    "pod": {"pod_name": "name", "pod_uid": "uid", "pod_kuid": "kuid", "pod_labels": "labels"},
+    "container": {
+        "container": "containerID",
+        "container_name": "containerName",
+        "image": "image",
+        "image_id": "imageID",
+    },
+    "service": {"cgroup": "cgroup", "service_name": "name"},
+    "process": {
+        **{name: name for name in ("name", "exe", "euser", "pid", "ppid", "start_ticks", "boot_id")},
+        "create_time": "start_time",
+    },
 }
 # The types of fields that are not strings.
 _TYPES: Final[dict[str, type | tuple[type, ...]]] = {
@@ -138,12 +128,13 @@ def _event_value(step: Step, event: Mapping[str, Any], scope: str, name: str) ->
 
 def _event_fields(step: Step, event: Mapping[str, Any]) -> dict[str, Any]:
     """Return the fields of ``_EVENT_FIELDS`` that have a value of the right type."""
-    fields = {}
-    for name, (scope, field) in _EVENT_FIELDS.items():
-        value = _event_value(step, event, scope, field)
-        if isinstance(value, _TYPES.get(name, str)) and not isinstance(value, bool):
-            fields[name] = value
-    return fields
+    return {
+        name: value
+        for scope, names in _EVENT_FIELDS.items()
+        for name, field in names.items()
+        if isinstance(value := _event_value(step, event, scope, field), _TYPES.get(name, str))
+        and not isinstance(value, bool)
+    }
 
 
 def _ref(step: Step, event: Mapping[str, Any]) -> str | None:

@@ -40,14 +40,9 @@ class Breaker:
 
 
 def attempt(state: Breaker, target: str, now: float, *, limit: int, window: float) -> tuple[Breaker, Verdict]:
-    """Return the state after one attempt, and the verdict.
+    """Return the state after one attempt on a target, and the verdict.
 
-    Args:
-        state: the state before.
-        target: the identity of the target; an empty identity counts as a new target each time.
-        now: the time of the attempt, by the clock of ``state``.
-        limit: the most distinct targets in a window.
-        window: seconds.
+    An empty target counts as a new one each time. ``limit`` is the most distinct targets in ``window`` seconds.
     """
     if state.opened is not None:
         if not state.idle(now, window):
@@ -134,12 +129,7 @@ class TrippedBreaker:
 
 
 class Breakers:
-    """All breakers of a guard. Not thread-safe: the guard holds a lock.
-
-    Args:
-        limits: the limits.
-        clock: the clocks.
-    """
+    """All breakers of a guard. Not thread-safe: the guard holds a lock."""
 
     def __init__(self, limits: Limits, clock: Clock) -> None:
         self._limits = limits
@@ -150,10 +140,7 @@ class Breakers:
     def admit(self, kill: KillRequest, identity: str, namespace: str | None) -> Sequence[TrippedBreaker]:
         """Count a kill with all of its breakers, and return none; or return the breakers that refuse it.
 
-        Args:
-            kill: the kill.
-            identity: the identity of the target.
-            namespace: the namespace of the target; None: it has none, or it is not known.
+        ``identity`` and ``namespace`` are those of the target.
         """
         now = self._clock.steady()
         warm = now - self._started < self._limits.warm_up_seconds

@@ -64,7 +64,7 @@ class Guard:
         if mode not in (None, "audit"):
             raise ValueError(f"mode must be 'audit' or None, not {mode!r}")
         if limits is not None and not isinstance(limits, Limits):
-            raise TypeError(f"limits are `Limits(...)`, not {limits!r}")
+            raise TypeError(f"`limits` must be a `Limits`, not {limits!r}")
         self._protection = protection or Protection()
         self._expiry = expiry
         self._kill_switch = None if kill_switch is None else os.fspath(kill_switch)

@@ -71,23 +71,14 @@ class Silence:
 
 
 class Cooldown:
-    """Remembers which flags were raised lately. Not thread-safe: the guard holds a lock.
-
-    Args:
-        seconds: how long a flag is kept quiet after it was raised; 0: never.
-    """
+    """Keeps a flag quiet for some seconds after it was raised. Not thread-safe: the guard holds a lock."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._raised: OrderedDict[bytes, float] = OrderedDict()
 
     def left(self, step: Step, now: float) -> float:
-        """Return for how many seconds more a flag is kept quiet. If 0, note that it is raised now.
-
-        Args:
-            step: a flag.
-            now: seconds of a clock that never goes back.
-        """
+        """Return for how many seconds more a flag is kept quiet. If 0, note that it is raised now."""
         if not self._seconds:
             return 0.0
         target = None if step.target is None else step.target.to_dict()

@@ -7,6 +7,7 @@ name is never killed, however late the request arrives.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 import time
@@ -113,8 +114,8 @@ class Kubernetes(Executor):
         self._own_uid = own_uid if own_uid is not None else os.environ.get("POD_UID") or None
         path = None if kubeconfig is None else os.fspath(kubeconfig)
         self._api: PodApi = api.PodApi(client, path, context, timeout)
-        # The API version of evictions on this server; None: not known yet.
-        self._eviction: str | None = None
+        # The API version of evictions on this server.
+        self._eviction_version = functools.cache(lambda: eviction_version(self._api))
 
     def resolve(self, step: Step, protection: Protection) -> Held | Result:
         """Look the pod up and compare its UID with the event."""
@@ -205,11 +206,6 @@ class Kubernetes(Executor):
             reason = f"its record was deleted at once, so the end of its containers on node `{pod.node}` is not visible"
             return Result("incomplete", f"pod `{pod.namespace}/{pod.name}`: {reason}", details=pod.facts)
         return self._watch(pod, "is being deleted")
-
-    def _eviction_version(self) -> str:
-        if self._eviction is None:
-            self._eviction = eviction_version(self._api)
-        return self._eviction
 
     def _watch(self, pod: Pod, verb: str) -> Result:
         """Wait until the pod is gone, for at most ``wait`` seconds. ``verb`` describes its state in the message."""

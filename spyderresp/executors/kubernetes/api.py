@@ -29,12 +29,7 @@ _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 class PodApi:
     """An API server. It connects for the first request. Safe to use from several threads.
 
-    Args:
-        client: an ``ApiClient`` of the official client; None: one from the configuration.
-        kubeconfig: the path of a kubeconfig file; None: ``$KUBECONFIG``, else the service account of this pod, else
-            ``~/.kube/config``.
-        context: the context of that file; None: its current context.
-        timeout: seconds to wait for a connection, and for a response.
+    The arguments are those of ``Kubernetes``.
     """
 
     def __init__(self, client: Any, kubeconfig: str | None, context: str | None, timeout: tuple[float, float]) -> None:
@@ -50,13 +45,7 @@ class PodApi:
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, most: float | None = None
     ) -> HttpResponse:
-        """Send a request and return the response.
-
-        Args:
-            method: the HTTP method, such as ``DELETE``.
-            path: the path, from ``/api`` on, quoted.
-            body: JSON data, or None.
-            most: the most seconds to wait, if less than the timeouts; or None.
+        """Send a request with JSON data to a quoted path, and return the response, after at most ``most`` seconds.
 
         Raises:
             NoResponseError: no response came.

@@ -136,12 +136,8 @@ MIN_SECONDS: Final = 1.0
 class Deletion:
     """Deletes or evicts one pod. An attempt takes into account what the attempts before may have done.
 
-    Args:
-        api: the API server.
-        pod: the pod.
-        retry: the waits between attempts, and when to give up.
-        grace: the seconds that its containers get to end by themselves; None: as the pod specifies.
-        version: returns the API version of evictions; None: delete the pod, do not evict it.
+    ``grace`` are the seconds that its containers get; None: as the pod specifies. ``version`` returns the API version
+    of evictions; None: delete the pod, do not evict it.
     """
 
     def __init__(
@@ -236,13 +232,7 @@ class Deletion:
 
 
 def find_pod(api: PodApi, namespace: str, name: str, most: float | None = None) -> Pod | None:
-    """Return the pod that has a name now; None if there is none.
-
-    Args:
-        api: the API server.
-        namespace: a valid name of a namespace.
-        name: a valid name of a pod.
-        most: the most seconds to wait, or None.
+    """Return the pod that has a valid name now, after at most ``most`` seconds; None if there is none.
 
     Raises:
         RetryableError: the lookup failed; another attempt may succeed.

@@ -59,15 +59,10 @@ def is_orphan_of(
 def descends_from(
     target: ProcessStat, process: ProcessStat, processes: Mapping[int, ProcessStat]
 ) -> ProcessStat | None:
-    """Return ``target`` if a process is the target or below it.
+    """Return ``target`` if a process is the target or below it. ``processes`` are all processes by pid.
 
     Otherwise return the topmost process above it, or the process itself, that is no older than the target and is not
     PID 1; None if there is none.
-
-    Args:
-        target: the root of the tree.
-        process: the process.
-        processes: all processes by pid, of about the same moment.
     """
     seen = set()
     while process.pid not in seen:

@@ -25,11 +25,7 @@ _CONTAINER: Final = re.compile(
 
 
 class Cgroup:
-    """A version 2 cgroup.
-
-    Args:
-        folder: its directory.
-        container: whether it is the cgroup of a container.
+    """A version 2 cgroup. Times are in ``time.monotonic`` seconds.
 
     Attributes:
         container: whether it is the cgroup of a container.
@@ -43,7 +39,7 @@ class Cgroup:
         self.members: tuple[ProcessStat, ...] = ()
 
     def freeze(self, until: float) -> bool:
-        """Freeze all processes in it; return whether they were frozen before ``until``, in ``time.monotonic`` seconds.
+        """Freeze all processes in it; return False if ``until`` was over first.
 
         Raises:
             OSError: it cannot be frozen.
@@ -79,7 +75,7 @@ class Cgroup:
         (self._folder / "cgroup.kill").write_text("1")
 
     def wait_until_empty(self, until: float) -> bool:
-        """Return whether it was empty before ``until``, in ``time.monotonic`` seconds."""
+        """Wait until no process is in it; return False if ``until`` was over first."""
         while True:
             try:
                 if "populated 0" in (self._folder / "cgroup.events").read_text():
@@ -99,13 +95,6 @@ def freeze_owned_cgroup(
     A target owns its version 2 cgroup if the cgroup is not the root, does not contain this process, and contains no
     process that is older than the target or protected. Also, it must be the cgroup of a container, or all of its
     processes must come from the target. Younger processes need not come from it: root can move them into a cgroup.
-
-    Args:
-        target: the target.
-        proc: reads processes.
-        protected: the processes that must not be touched.
-        ancestors: the pids of the ancestors of the target.
-        until: when to give up freezing, in ``time.monotonic`` seconds.
     """
     path, own_path = proc.cgroup2(target.pid), proc.cgroup2(os.getpid())
     if path is None or own_path is None or path == "/" or path.startswith("/.."):

@@ -23,20 +23,12 @@ _PIDFD_OPEN: Final = 434
 
 
 def opened_by_syscall(pid: int) -> int:
-    """Do what ``os.pidfd_open`` does. Python lacks that function if it was built on an old system.
-
-    Raises:
-        OSError: the process cannot be opened.
-    """
+    """Do what ``os.pidfd_open`` does. Python lacks that function if it was built on an old system."""
     return _syscall(_PIDFD_OPEN, pid, 0)
 
 
 def sent_by_syscall(fd: int, number: int) -> None:
-    """Do what ``signal.pidfd_send_signal`` does.
-
-    Raises:
-        OSError: the signal was not sent.
-    """
+    """Do what ``signal.pidfd_send_signal`` does."""
     _syscall(_PIDFD_SEND_SIGNAL, fd, number, 0, 0)
 
 
@@ -55,12 +47,6 @@ _send: Final = cast("Callable[[int, int], None]", getattr(signal, "pidfd_send_si
 
 class Pidfd:
     """Holds one process until it is closed. A context manager.
-
-    Args:
-        pid: the pid of the process.
-
-    Attributes:
-        pid: the pid of the process.
 
     Raises:
         ProcessLookupError: there is no such process.

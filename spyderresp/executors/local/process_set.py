@@ -55,10 +55,6 @@ class ProcessSet:
 
     A context manager: after an exception it lets the stopped members run again.
 
-    Args:
-        proc: reads processes.
-        protected: the processes that must not be touched.
-
     Attributes:
         members: the members, by pid.
         spared: protected processes, by pid, each with the reason.

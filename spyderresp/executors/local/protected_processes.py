@@ -29,8 +29,7 @@ _INTERVAL: Final = 1.0
 class Programs:
     """The protected files and users of the host. Safe to share between threads.
 
-    Args:
-        proc: the host's ``/proc``.
+    Methods raise ``OSError`` if the host's files cannot be read.
     """
 
     def __init__(self, proc: Proc) -> None:
@@ -43,9 +42,6 @@ class Programs:
         """Return device and inode of each program at these paths, with the path. Earlier inodes are included.
 
         A running program keeps its inode when its file is replaced, for example by an upgrade.
-
-        Raises:
-            OSError: the host's files cannot be read.
         """
         with self._lock:
             now = time.monotonic()
@@ -58,11 +54,7 @@ class Programs:
             return dict(known)
 
     def root(self) -> str:
-        """Return the path of the host's root directory: the root of PID 1, or ``/`` if both are the same.
-
-        Raises:
-            OSError: the root of PID 1 cannot be read, and it is not shown to be the same.
-        """
+        """Return the path of the host's root directory: the root of PID 1, or ``/`` if both are the same."""
         root = f"{self._proc.path}/1/root"
         try:
             os.stat(f"{root}/.")
@@ -74,11 +66,7 @@ class Programs:
         return root
 
     def in_cgroup(self, path: str) -> set[int]:
-        """Return the pids in a cgroup of the host and below it.
-
-        Raises:
-            OSError: the host's cgroups are not mounted where PID 1 has them, or cannot be read.
-        """
+        """Return the pids in a cgroup of the host and below it."""
         base = f"{self.root().rstrip('/')}/sys/fs/cgroup"
         mounts = [
             mount for mount in (base, f"{base}/unified", f"{base}/systemd") if os.path.exists(f"{mount}/cgroup.procs")
@@ -94,11 +82,7 @@ class Programs:
         }
 
     def uid(self, user: str | int) -> int | None:
-        """Return the uid of a user of the host; None if there is no such user.
-
-        Raises:
-            OSError: the host's list of users cannot be read.
-        """
+        """Return the uid of a user of the host; None if there is no such user."""
         if isinstance(user, int) or user.isdecimal():
             return int(user)
         path = _resolved_path(self.root(), "/etc/passwd")
@@ -115,13 +99,7 @@ class Programs:
 
 
 class ProtectedProcesses:
-    """Decides for one step which processes must not be touched. Facts about the host are read once.
-
-    Args:
-        proc: the host's ``/proc``.
-        protection: the protected programs, cgroups and users.
-        programs: finds them on the host.
-    """
+    """Decides for one step which processes must not be touched. Facts about the host are read once."""
 
     def __init__(self, proc: Proc, protection: Protection, programs: Programs) -> None:
         self._proc = proc
@@ -149,11 +127,7 @@ class ProtectedProcesses:
             return refused("protected:unknown", f"it is not known whether {name} is protected: {error.strerror}")
 
     def _protected(self, pid: int, name: str) -> Result | None:
-        """Return the refusal if the process is protected.
-
-        Raises:
-            OSError: a fact cannot be read.
-        """
+        """Return the refusal if a process is protected, or None. Raise ``OSError`` if a fact cannot be read."""
         inode = self._proc.exe_inode(pid)
         if self._inodes is None:
             self._inodes = self._programs.inodes(self._protection.executables)
@@ -174,11 +148,7 @@ class ProtectedProcesses:
         return None
 
     def _protected_cgroup(self, pid: int) -> str | None:
-        """Return the protected cgroup that a process is in, or None.
-
-        Raises:
-            OSError: the host's cgroups cannot be read.
-        """
+        """Return the protected cgroup that a process is in, or None."""
         if self._sees_host_cgroups is None and self._protection.cgroups:
             self._sees_host_cgroups = self._proc.same_cgroups()
         for cgroup in self._protection.cgroups:
@@ -190,11 +160,7 @@ class ProtectedProcesses:
         return None
 
     def _replaced_program(self, pid: int) -> str | None:
-        """Return the protected path if a process runs a file that was at this path before, else None.
-
-        Raises:
-            OSError: the mount namespaces cannot be read.
-        """
+        """Return the protected path if a process runs a file that was at this path before, else None."""
         exe = self._proc.exe(pid) or ""
         path = exe.removesuffix(" (deleted)")
         if path == exe or path not in self._protection.executables:
@@ -205,13 +171,7 @@ class ProtectedProcesses:
 
 
 def inode_at(root: str, path: str) -> tuple[int, int] | None:
-    """Return device and inode of the file at a path under a root directory, or None.
-
-    Symbolic links are followed as if ``root`` were the root directory.
-
-    Raises:
-        OSError: the path cannot be read.
-    """
+    """Return device and inode of the file at a path, or None. Links are followed as if ``root`` were the root."""
     resolved = _resolved_path(root, path)
     if resolved is None:
         return None
@@ -220,7 +180,7 @@ def inode_at(root: str, path: str) -> tuple[int, int] | None:
 
 
 def _resolved_path(root: str, path: str) -> str | None:
-    """Return the path, seen from here, of the file at a path under a root directory; None if there is no file."""
+    """Return the path, seen from here, of the file that ``path`` names under the directory ``root``, or None."""
     left = [part for part in path.split("/") if part]
     at: list[str] = []
     for _ in range(_MAX_LINKS + len(left) * 4):

@@ -33,19 +33,11 @@ _EXIT_SECONDS: Final = 5.0
 class DeliveryQueue:
     """A bounded queue of records in memory, and a thread that delivers them in order until they are accepted.
 
-    Args:
-        name: the name of the sink, for messages.
-        deliver: makes one attempt to deliver records; raises ``DeliveryError``.
-        limit: the most records in the queue.
-        backoff: the waits after failures.
-        draw: returns a random number from 0 up to 1.
+    ``deliver`` makes one attempt to deliver records; it raises ``DeliveryError``.
 
     Attributes:
         delivered: the number of records that were accepted.
         refused: the number of records that the sink refused for good; they are lost.
-
-    Raises:
-        ValueError: ``limit`` is less than 1.
     """
 
     def __init__(
@@ -82,11 +74,7 @@ class DeliveryQueue:
         return len(self._waiting)
 
     def offer(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Queue records, all or none.
-
-        Raises:
-            DeliveryError: the queue is full, or the sink is closed.
-        """
+        """Queue records, all or none. Raise ``DeliveryError`` if the queue is full or closed."""
         if self._process != os.getpid():
             self._reset()
         with self._changed:
@@ -187,16 +175,7 @@ _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allo
 
 
 class FlagSink(Executor):
-    """The base class of the sinks that ship.
-
-    Args:
-        name: the name in reports and in the journal.
-        actions: ``makeRedFlag``, ``makeOpsFlag``, or both.
-        envelope: ``cloudevents``, ``ocsf``, or None for the record itself.
-
-    Raises:
-        ValueError: an action is not a flag, or there is no such envelope.
-    """
+    """The base class of the sinks that ship. It raises ``ValueError`` for other actions and unknown envelopes."""
 
     name: str = ""
     actions: frozenset[str] = FLAGS
@@ -221,13 +200,6 @@ class RemoteFlagSink(FlagSink):
     """The base class of the sinks that deliver over a network.
 
     Without a journal, flags wait in a queue in memory; with one, the journal's thread delivers them.
-
-    Args:
-        name: the name in reports and in the journal.
-        actions: ``makeRedFlag``, ``makeOpsFlag``, or both.
-        envelope: ``cloudevents``, ``ocsf``, or None for the record itself.
-        queue: the most records in the queue.
-        backoff: the waits of the queue after failures.
 
     Attributes:
         local: False: delivery needs the network.

@@ -85,10 +85,7 @@ class Calls:
     """Makes calls with a time limit for the whole call, even if a name lookup, a login or a slow response hangs.
 
     The timeouts of HTTP clients limit single reads. Here each call runs in a thread; after the limit the thread is
-    abandoned and its result is dropped.
-
-    Args:
-        most: the most threads at once, abandoned ones included.
+    abandoned and its result is dropped. At most ``most`` threads run at once, abandoned ones included.
     """
 
     def __init__(self, most: int = _MAX_CALLS) -> None:

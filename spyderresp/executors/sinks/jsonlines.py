@@ -200,11 +200,7 @@ def _sync_directory(path: str) -> None:
 
 
 def _lock(descriptor: int, deadline: float) -> None:
-    """Wait for the lock, until ``deadline`` of ``time.monotonic``.
-
-    Raises:
-        OSError: another process has the lock.
-    """
+    """Wait for the lock; raise ``OSError`` at the deadline."""
     while True:
         try:
             return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

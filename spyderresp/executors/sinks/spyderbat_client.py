@@ -18,14 +18,7 @@ _MAX_BYTES: Final = 1 << 20
 
 
 class VendorApi:
-    """The vendor's API. Safe to use from several threads.
-
-    Args:
-        url: the URL of the API.
-        token: returns the API key.
-        client: the client to use; None: a new one.
-        timeout: seconds to wait for a connection, and for a response.
-    """
+    """The vendor's API. Safe to use from several threads. ``timeout``: seconds for a connection, and for a response."""
 
     def __init__(
         self, url: str, token: Callable[[], str], client: httpx.Client | None, timeout: tuple[float, float]
@@ -39,12 +32,7 @@ class VendorApi:
         self._calls = Calls()
 
     def post(self, path: str, body: Mapping[str, Any], most: float) -> HttpResponse:
-        """Post JSON and return the response.
-
-        Args:
-            path: the path after the URL of the API, quoted.
-            body: JSON data.
-            most: the most seconds to wait.
+        """Post JSON to a quoted path and return the response, after at most ``most`` seconds.
 
         Raises:
             NoResponseError: no response came.

@@ -156,11 +156,7 @@ class _Connection:
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Create the table in an empty file; check any other file.
-
-    Raises:
-        sqlite3.Error: another program made the file, or a newer version of this one.
-    """
+    """Create the table in an empty file. Raise ``sqlite3.Error`` if the file is another program's or newer."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
     try:

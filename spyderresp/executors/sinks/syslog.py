@@ -49,15 +49,7 @@ _SPECIAL: Final = re.compile(r'["\\\]]')
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """The sender in the header of a message.
-
-    Attributes:
-        host: the host name.
-        application: the application name.
-        process: the process id.
-        facility: a number of RFC 5424, table 1.
-        enterprise: the private enterprise number in the name of the structured data.
-    """
+    """The sender in the header of a message: ``facility`` is a number of RFC 5424, table 1."""
 
     host: str
     application: str
@@ -104,16 +96,13 @@ def _structured_data(record: Mapping[str, Any], enterprise: int, room: int) -> b
             continue
         shown = escaped(str(value))
         shown = shown if len(shown) <= _MAX_VALUE else shown[: _MAX_VALUE - 1] + "…"
-        part = f' {name}="{_SPECIAL.sub(_backslashed, shown)}"'.encode("utf-8", "replace")
+        shown = _SPECIAL.sub(r"\\\g<0>", shown)
+        part = f' {name}="{shown}"'.encode("utf-8", "replace")
         if len(part) > left:
             continue
         parts.append(part)
         left -= len(part)
     return b"".join([*parts, end])
-
-
-def _backslashed(match: re.Match[str]) -> str:
-    return f"\\{match[0]}"
 
 
 def _encoded(text: str) -> bytes:
@@ -146,14 +135,7 @@ _READ_BYTES: Final = 65_536
 
 
 def send(host: str, port: int, data: bytes, *, timeout: float, trust: ssl.SSLContext | None = None) -> None:
-    """Send bytes over a new connection.
-
-    Args:
-        host: the host name of the receiver.
-        port: its port.
-        data: the bytes.
-        timeout: seconds for everything together.
-        trust: the TLS settings; None: plain TCP.
+    """Send bytes over a new connection, in ``timeout`` seconds together, by TLS if ``trust`` is not None.
 
     Raises:
         OSError: the receiver did not take them. It cannot be reached, is not trusted, refused, or died; or it neither
@@ -165,40 +147,26 @@ def send(host: str, port: int, data: bytes, *, timeout: float, trust: ssl.SSLCon
             connection.settimeout(_left(deadline))
             connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
-            ended: Callable[[bytes], bool] = _never_ended
+            # Over plain TCP the receiver sends nothing that ends the connection.
+            ended: Callable[[bytes], bool] = lambda _: False  # noqa: E731
         else:
             ended = _Tls(connection, trust, host, deadline).send(data)
         _wait_for_end(connection, ended, deadline)
 
 
 def _left(deadline: float) -> float:
-    """Return the seconds until ``deadline``, in ``time.monotonic`` seconds.
-
-    Raises:
-        TimeoutError: it is over.
-    """
+    """Return the seconds until a moment of ``time.monotonic``; raise ``TimeoutError`` if it is over."""
     left = deadline - time.monotonic()
     if left <= 0:
         raise TimeoutError
     return left
 
 
-def _never_ended(_received: bytes) -> bool:
-    """Return False: over plain TCP the receiver sends nothing that ends the connection."""
-    return False
-
-
 def _wait_for_end(connection: socket.socket, ended: Callable[[bytes], bool], deadline: float) -> None:
-    """Wait until the receiver closes its end.
-
-    Args:
-        connection: the connection, closed for writing.
-        ended: is called with received bytes; returns whether they end the connection.
-        deadline: when to give up, in ``time.monotonic`` seconds.
+    """Wait until the receiver closes its end, or ``ended`` returns True for received bytes.
 
     Raises:
-        TimeoutError: the receiver did not close its end, and did not acknowledge every byte.
-        OSError: the connection broke.
+        OSError: the connection broke; or the deadline is over and a byte is not acknowledged.
     """
     with contextlib.suppress(TimeoutError):
         # The deadline also ends a receiver that sends for ever.
@@ -247,11 +215,7 @@ class _Tls:
         return self._ended
 
     def _ended(self, received: bytes) -> bool:
-        """Return whether received bytes end the connection.
-
-        Raises:
-            OSError: the receiver refused.
-        """
+        """Return whether received bytes end the connection. Raise ``OSError`` if they are a refusal."""
         self._incoming.write(received)
         try:
             while self._secure.read(_READ_BYTES):
@@ -399,11 +363,7 @@ class Syslog(RemoteFlagSink):
 
 
 def _parsed(address: str) -> tuple[str, str, int]:
-    """Return the kind, the host or path, and the port of an address.
-
-    Raises:
-        ValueError: the address is invalid.
-    """
+    """Return the kind, the host or path, and the port of an address; raise ``ValueError`` if it is invalid."""
     if address.startswith("/"):
         return "unix", address, 0
     parts: SplitResult = urlsplit(address)
