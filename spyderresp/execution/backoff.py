@@ -27,7 +27,7 @@ class Backoff:
         longest: the most seconds to wait after any failure.
         attempts: the most attempts; None: no limit.
         within: the last attempt begins at most so many seconds after the first one; None: no limit.
-        obeyed: the most seconds to wait because the receiver asks for it.
+        obeyed: the most seconds that a receiver can make the sender wait; a longer wait is shortened to this.
     """
 
     first: float = 0.5

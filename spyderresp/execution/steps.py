@@ -12,7 +12,7 @@ import json
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timezone
 from typing import Any, Final
 
@@ -97,12 +97,9 @@ class Step:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the step as JSON data, for ``from_dict``."""
-        return {
-            "key": self.key,
-            "place": self.place,
-            "action": self.action,
+        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "items"}
+        return data | {
             "parameters": self.parameters,
-            "disposition": self.disposition,
             "sources": [
                 {
                     "policy": source.policy,
@@ -114,28 +111,20 @@ class Step:
                 for source in self.sources
             ],
             "target": None if self.target is None else self.target.to_dict(),
-            "event": self.event,
-            "event_time": self.event_time,
-            "arrived": self.arrived,
-            "policy_set": self.policy_set,
-            "plan": self.plan,
-            "because": self.because,
-            "superseded_by": self.superseded_by,
             "record": None if self.record is None else dict(self.record),
-            "time_unreadable": self.time_unreadable,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Step:
-        """Return the step of which ``data`` is the JSON data.
+        """Return the step for JSON data of ``to_dict``.
 
         Raises:
             KeyError, TypeError, ValueError: ``data`` does not describe a step.
         """
-        fields = dict(data)
-        parameters, sources, target = fields.pop("parameters"), fields.pop("sources"), fields.pop("target")
+        plain = dict(data)
+        parameters, sources, target = plain.pop("parameters"), plain.pop("sources"), plain.pop("target")
         return cls(
-            **fields,
+            **plain,
             items=tuple(parameters.items()),
             sources=tuple(Source(**{**source, "location": Location(*source["location"])}) for source in sources),
             target=None if target is None else target_from_dict(target),
@@ -143,7 +132,7 @@ class Step:
 
 
 def target_from_dict(data: Mapping[str, Mapping[str, Any]]) -> Target:
-    """Return the target of which ``data`` is the JSON data (``Target.to_dict``); other values are absent."""
+    """Return the target for JSON data of ``Target.to_dict``. Values that are not in the data are absent."""
     return Target([(data.get(scope) or {}).get(key) for scope, keys in IDENTITY for key in keys])
 
 

@@ -26,7 +26,7 @@ canonical: Final[Callable[[Any], str]] = json.JSONEncoder(
 
 
 def digest(before: str, seq: int, time: float, kind: str, key: str | None, body: str) -> str:
-    """Return the digest of an entry after the entry with the digest ``before``; for the first entry ``GENESIS``."""
+    """Return the digest of an entry; ``before`` is that of the entry before it, or ``GENESIS`` for the first."""
     return hashlib.sha256((before + canonical([seq, time, kind, key, body])).encode()).hexdigest()
 
 

@@ -260,7 +260,7 @@ class Journal:
         """Deliver the flags that an earlier process left for these sinks; sinks are matched by name.
 
         Raises:
-            JournalError: the journal is closed.
+            JournalError: the journal is closed, or open as a guest.
         """
         for sink in sinks:
             if hasattr(sink, "deliver"):

@@ -166,7 +166,7 @@ class _Copier:
         return scalar(value)
 
     def _read(self, text: str) -> str:
-        """Return the part of a text that is searched. More than leaves: half a secret is not recognised."""
+        """Return the part of a text that is searched. It is longer than what is kept, so that no secret is cut."""
         read = text[: min(self._chars_left, 4 * MAX_TEXT)]
         self._chars_left -= len(read)
         return read if len(read) == len(text) else read + CUT

@@ -40,7 +40,7 @@ _OPTIONS: Final[dict[str, tuple[str, bool]]] = {
     "redis-cli": ("a", True),
     "smbclient": ("U", True),
 }
-# In how many first words to look for such a program: `sudo env X=1 timeout 5 mysql`.
+# The program is searched for in so many first words: `sudo env X=1 timeout 5 mysql`.
 _MAX_PROGRAM_WORD: Final = 12
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\-]+")
@@ -193,7 +193,7 @@ def clean(text: str, most: int = MAX_TEXT) -> str:
 
 
 def scalar(value: Any) -> str | int | float | bool | None:
-    """Return a string, boolean or number if all JSON readers read it alike, strings by ``clean``; else None."""
+    """Return a string (by ``clean``), a boolean, or a number that all JSON readers can read; else None."""
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, bool):

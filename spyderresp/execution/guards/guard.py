@@ -61,14 +61,12 @@ class Guard:
         for name, seconds in (("expiry", expiry), ("cooldown", cooldown)):
             if not 0 <= seconds < float("inf"):
                 raise ValueError(f"`{name}` must be seconds, not {seconds!r}")
-        if mode not in (None, "audit"):
-            raise ValueError(f"mode must be 'audit' or None, not {mode!r}")
         if limits is not None and not isinstance(limits, Limits):
             raise TypeError(f"`limits` must be a `Limits`, not {limits!r}")
         self._protection = protection or Protection()
         self._expiry = expiry
         self._kill_switch = None if kill_switch is None else os.fspath(kill_switch)
-        self._audit = mode == "audit"
+        self.mode = mode
         self._cooldown = Cooldown(cooldown)
         self._silences = tuple(silences)
         self._clock = clock or Clock()
@@ -88,13 +86,13 @@ class Guard:
         Raises:
             ValueError: the value is neither ``"audit"`` nor None.
         """
-        return "audit" if self._audit else None
+        return self._mode
 
     @mode.setter
     def mode(self, mode: Literal["audit"] | None) -> None:
         if mode not in (None, "audit"):
-            raise ValueError(f"mode must be 'audit' or None, not {mode!r}")
-        self._audit = mode == "audit"
+            raise ValueError(f"`mode` must be 'audit' or None, not {mode!r}")
+        self._mode: Literal["audit"] | None = mode
 
     def silence(self, silences: Iterable[Silence]) -> None:
         """Replace all silences."""
@@ -106,7 +104,7 @@ class Guard:
 
     def before(self, step: Step) -> Result | None:
         """Return the refusal of a step by audit mode, kill switch, expiry or silence; None: it is not refused."""
-        if self._audit:
+        if self._mode == "audit":
             return Result("audit", "the guard is in audit mode")
         now = self._clock.wall()
         if not step.is_flag and (refusal := self._switched_off() or self._expired(step, now)) is not None:

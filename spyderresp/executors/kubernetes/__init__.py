@@ -60,7 +60,7 @@ class Kubernetes(Executor):
         kubeconfig: the path of a kubeconfig file; None: ``$KUBECONFIG``, else the service account of this pod, else
             ``~/.kube/config``. Read before the first request.
         context: the context of that file; None: its current context.
-        evict: evict pods, which disruption budgets can prevent, instead of deleting them.
+        evict: whether to evict pods, which disruption budgets can prevent, instead of deleting them.
         grace_period: the seconds that containers get to end by themselves; None: as the pod specifies. With 0 the pod's
             record is deleted at once, so the end of its containers is not visible, and the outcome is ``incomplete``.
         wait: the seconds to wait until the pod is gone. If it is gone by then, the outcome is ``done``, else

@@ -98,7 +98,7 @@ def members_of(pgid: int, proc: Proc) -> list[ProcessStat]:
 
 
 def unverified_group(leader: str, pgid: int, members: list[ProcessStat], facts: Mapping[str, Any]) -> Result:
-    """Return the result if the target has exited and its group cannot be told from a new group of the same id."""
+    """Return the result if the target has exited and its group may be a new group with its id."""
     reason = (
         f"{leader} has exited, so its ownership of process group {pgid} cannot be verified; no member was signalled"
     )

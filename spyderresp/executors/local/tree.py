@@ -108,7 +108,7 @@ class HeldForTree(HeldProcess):
         seen = set(parents)
         while parents:
             for process in children.get(parents.pop(), ()):
-                # A child of this process is never in a tree, also if this process is below the target.
+                # A child of this process is never in a tree, even if this process is below the target.
                 if process.pid not in seen and process.ppid != os.getpid():
                     seen.add(process.pid)
                     parents.append(process.pid)

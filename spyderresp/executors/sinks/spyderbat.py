@@ -146,7 +146,9 @@ class SpyderbatApi(Executor):
             raise RetryableError(str(error)) from error
         if answer.ok:
             details = {"uid": uid, "answer": answer.text[:_MAX_TEXT]}
-            return Result("accepted", f"the vendor accepted it; its agent kills `{uid}`", details=details)
+            return Result(
+                "accepted", f"the vendor accepted it; its agent does not report whether `{uid}` ended", details=details
+            )
         if answer.status == 410:
             return Result("already", f"the vendor reports that `{uid}` is gone", details={"uid": uid})
         if answer.status == 404:

@@ -67,7 +67,7 @@ def message(record: Mapping[str, Any], origin: Origin, limit: int, text: str | N
         record: a flag record.
         origin: the sender.
         limit: at least 480.
-        text: the text to send, such as the record as JSON; None, or if it does not fit as a whole: the description.
+        text: the text to send, such as the record as JSON. If it is None or too long, the description is sent.
     """
     priority = origin.facility * 8 + _SEVERITIES.get(str(record.get("severity")), 5)
     kind = _KINDS.get(str(record.get("schema")).partition(":")[0], _NIL)
@@ -135,7 +135,7 @@ _READ_BYTES: Final = 65_536
 
 
 def send(host: str, port: int, data: bytes, *, timeout: float, trust: ssl.SSLContext | None = None) -> None:
-    """Send bytes over a new connection, in ``timeout`` seconds together, by TLS if ``trust`` is not None.
+    """Send bytes over a new connection within ``timeout`` seconds in all; by TLS if ``trust`` is not None.
 
     Raises:
         OSError: the receiver did not take them. It cannot be reached, is not trusted, refused, or died; or it neither
@@ -374,4 +374,6 @@ def _parsed(address: str) -> tuple[str, str, int]:
         bare = not (parts.path.strip("/") or parts.query or parts.fragment or parts.username or parts.password)
         if parts.scheme in _PORTS and parts.hostname and bare:
             return parts.scheme, parts.hostname, _PORTS[parts.scheme] if port is None else port
-    raise ValueError(f"`{address}` is no address; write `/dev/log`, `udp://host:514`, `tcp://host:601` or `tls://host`")
+    raise ValueError(
+        f"`{address}` is not an address; write `/dev/log`, `udp://host:514`, `tcp://host:601` or `tls://host`"
+    )
