@@ -66,9 +66,10 @@ def records(
 def alarm_record(**details: Any) -> dict[str, Any]:
     """Return the record of a guard's alarm, made the way `execute` makes it."""
     alarm = Alarm("breaker:overall", "the breaker opened", details, 1_700_000_000.0)
-    work = Pipeline([Noting()], Guard(), None)._raised(alarm)
-    assert work.record is not None
-    return dict(work.record)
+    sink = Noting()
+    Pipeline([sink], Guard(), None).carry_out([], [alarm])
+    (record,) = sink.records
+    return dict(record)
 
 
 def many(count: int, **more: Any) -> list[dict[str, Any]]:

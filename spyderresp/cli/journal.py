@@ -16,7 +16,7 @@ from spyderresp.events.timestamps import epoch_seconds
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.steps import Step
 from spyderresp.execution.undo import UNDO
-from spyderresp.executors.dry_run import said_of
+from spyderresp.executors.dry_run import target_text
 from spyderresp.journal.hash_chain import Entry
 from spyderresp.journal.queries import JournalReader
 from spyderresp.journal.verification import verify
@@ -39,7 +39,7 @@ _LABEL: Final = 14
 _FACTS: Final = 6
 #: The number of digits of a step's key that are shown; enough to identify it.
 SHOWN: Final = 12
-# `said_of` describes a process only for an action on a process.
+# `target_text` describes a process only for an action on a process.
 _OF_A_PROCESS: Final = "agentKillProcess"
 
 
@@ -77,13 +77,14 @@ def bare_text(entry: Entry, paint: Paint) -> str:
 
 def _what(step: Step) -> str:
     if step.action in FLAGS:
-        parameters = step.parameters
-        about = "" if step.value("process.pid") is None else f" about {said_of(replace(step, action=_OF_A_PROCESS))}"
-        return f"{step.action} {parameters.get('severity', '')}{about}"
+        subject = target_text(replace(step, action=_OF_A_PROCESS))
+        about = "" if step.value("process.pid") is None else f" about {subject}"
+        return f"{step.action} {step.parameters.get('severity', '')}{about}"
     if step.action == UNDO:
-        return f"{UNDO} of step {step.parameters.get('of')!s:.{SHOWN}}: {said_of(replace(step, action=_OF_A_PROCESS))}"
+        subject = target_text(replace(step, action=_OF_A_PROCESS))
+        return f"{UNDO} of step {step.parameters.get('of')!s:.{SHOWN}}: {subject}"
     more = "".join(f" {name}={value}" for name, value in step.items)
-    return f"{step.action}{more} {said_of(step)}"
+    return f"{step.action}{more} {target_text(step)}"
 
 
 def _more(step: Step, body: Mapping[str, Any], paint: Paint) -> Iterator[str]:

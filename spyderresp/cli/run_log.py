@@ -14,7 +14,7 @@ from spyderresp.execution.interfaces import DeliveryError
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, StepOutcome
 from spyderresp.execution.steps import Step
-from spyderresp.executors.dry_run import said_of
+from spyderresp.executors.dry_run import target_text
 from spyderresp.policies.vocabulary import FLAGS
 from spyderresp.service.intake import BadRecord
 from spyderresp.service.metrics import Level
@@ -182,7 +182,7 @@ class LogHandler(logging.Handler):
 def sentence(outcome: StepOutcome) -> str:
     """Return the text about an outcome: target, reason, rule, and the policy entries that planned the step."""
     step = outcome.step
-    about = [] if step.is_flag or outcome.status == "dry_run" else [said_of(step)]
+    about = [] if step.is_flag or outcome.status == "dry_run" else [target_text(step)]
     rule = f" [{outcome.rule}]" if outcome.rule else ""
     text = ": ".join([*about, *([outcome.reason] if outcome.reason else [])]) + rule
     entries = [f"{source.policy}, {source.section}[{source.index}], {source.location}" for source in step.sources]

@@ -12,8 +12,8 @@ from spyderresp.cli.journal import SHOWN, moment, step_text
 from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.report import FINE
-from spyderresp.execution.undo import Undoable, Undoing, undo, undoable
-from spyderresp.executors.dry_run import said_of
+from spyderresp.execution.undo import SupportsUndo, Undoable, undo, undoable
+from spyderresp.executors.dry_run import target_text
 from spyderresp.journal.journal import Journal
 from spyderresp.journal.queries import JournalReader
 from spyderresp.policies.diagnostics import quoted
@@ -64,9 +64,9 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     return _undo(chosen, _executor(args.machine), args.journal, streams)
 
 
-def _executor(machine: str) -> Undoing:
+def _executor(machine: str) -> SupportsUndo:
     try:
-        return cast("Undoing", executors.LocalHost(machine=machine))
+        return cast("SupportsUndo", executors.LocalHost(machine=machine))
     except (OSError, ValueError) as error:
         raise CommandError(f"spyderresp undo: error: {safe(str(error))}") from None
 
@@ -75,9 +75,8 @@ def _list(undoables: Mapping[str, Undoable], streams: Streams) -> None:
     for key, item in undoables.items():
         value = item.step.parameters.get("priority")
         ending = "" if item.undone is None else f", undone {moment(item.undone)}"
-        streams.write(
-            f"{safe(key[:SHOWN])}  {moment(item.time)}  renice to {safe(f'{value} of {said_of(item.step)}{ending}')}"
-        )
+        renice = f"renice to {value} of {target_text(item.step)}{ending}"
+        streams.write(f"{safe(key[:SHOWN])}  {moment(item.time)}  {safe(renice)}")
     if not undoables:
         streams.complain("there is no renice in this journal")
 
@@ -93,7 +92,7 @@ def _named(key: str, undoables: Mapping[str, Undoable]) -> Undoable:
     return matches[0]
 
 
-def _undo(chosen: Sequence[Undoable], executor: Undoing, path: str, streams: Streams) -> int:
+def _undo(chosen: Sequence[Undoable], executor: SupportsUndo, path: str, streams: Streams) -> int:
     paint = streams.paint()
     fine = True
     try:

@@ -155,6 +155,7 @@ class BatchContext:
 
     @classmethod
     def of(cls, index: DecisionIndex) -> BatchContext:
+        """Return the context for batches that this index decides."""
         columns = ActionColumns(index.plan_builder)
         return cls(columns, {name: _texts(words) for name, words in columns.words.items()}, [])
 

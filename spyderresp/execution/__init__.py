@@ -1,1 +1,1 @@
-"""An action plan in, an execution report out."""
+"""Carries an ActionPlan out and returns an ExecutionReport."""

@@ -1,7 +1,7 @@
-"""How long to wait before trying again, and trying again. Nothing here knows what is tried.
+"""Waits between attempts, and a loop that repeats an attempt.
 
-The wait is drawn at random from the whole range up to a bound that doubles ("full jitter"): senders that failed
-together do not come back together. Where the other side says how long, no wait is shorter.
+A wait is random between 0 and a bound that doubles with each failure ("full jitter"), so that senders that failed at
+the same time do not retry at the same time. If the receiver asks for a wait, it is added to the random wait.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 T = TypeVar("T")
-# Beyond it doubling a float overflows; the bound is long since reached.
+# Limits the exponent, so that the float cannot overflow. The bound reaches `longest` much earlier.
 _DOUBLINGS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """How often and how patiently to try again.
+    """How often to repeat a failed attempt, and how long to wait before each.
 
     Attributes:
-        first: the most seconds to wait after the first failure; the bound doubles with each further one.
+        first: the most seconds to wait after the first failure; doubles with each further failure.
         longest: the most seconds to wait after any failure.
-        attempts: how often to try in all; None: until ``within`` is over.
-        within: how many seconds after the first attempt the last one may begin; None: at any time.
-        obeyed: the most seconds to wait because the other side says so; one that says more is asked again after that.
+        attempts: the most attempts; None: no limit.
+        within: the last attempt begins at most so many seconds after the first one; None: no limit.
+        obeyed: the most seconds that a receiver can make the sender wait; a longer wait is shortened to this.
     """
 
     first: float = 0.5
@@ -37,26 +37,23 @@ class Backoff:
     obeyed: float = 300.0
 
     def wait(self, failures: int, retry_after: float | None = None, draw: Callable[[], float] = random.random) -> float:
-        """Return how many seconds to wait after so many failures in a row.
+        """Return the seconds to wait before the next attempt.
 
-        Args:
-            failures: 1 after the first.
-            retry_after: how many seconds the other side wants to be left alone.
-            draw: a number from 0 up to 1.
+        ``retry_after`` is the wait that the receiver asks for; ``draw`` returns a random number from 0 up to 1.
         """
         bound = min(self.longest, self.first * 2.0 ** min(failures - 1, _DOUBLINGS))
-        # Jitter on top of what was asked for: all that were turned away heard the same number.
+        # The receiver may have asked all senders for the same wait, so the random wait is added to it.
         asked = min(max(retry_after, 0.0), self.obeyed) if retry_after is not None else 0.0
         return asked + bound * draw()
 
-    def ended(self, failures: int, since: float) -> bool:
-        """Tell whether to give up after so many failures, with the next attempt ``since`` seconds after the first."""
+    def gives_up(self, failures: int, since: float) -> bool:
+        """Return whether to give up. ``since``: seconds from the first attempt to the next one."""
         return (self.attempts is not None and failures >= self.attempts) or (
             self.within is not None and since > self.within
         )
 
 
-def repeated(
+def call_with_retries(
     attempt: Callable[[], T],
     backoff: Backoff,
     again: Callable[[Exception], float | None],
@@ -65,19 +62,10 @@ def repeated(
     draw: Callable[[], float] = random.random,
     steady: Callable[[], float] = time.monotonic,
 ) -> T:
-    """Return what an attempt returns, made as often as it takes and ``backoff`` allows.
+    """Call ``attempt`` until it succeeds or ``backoff`` gives up; return its value, or raise its last exception.
 
-    Args:
-        attempt: what is tried.
-        backoff: how patiently.
-        again: says of an exception whether another attempt may help: None: no; else how many seconds to wait at
-            least, 0.0 where the other side did not say.
-        sleep: waits so many seconds.
-        draw: a number from 0 up to 1.
-        steady: seconds, by a clock that never goes back.
-
-    Raises:
-        Exception: the last attempt's, where another cannot help or is not allowed.
+    ``again`` returns, for an exception of ``attempt``, the seconds of wait that the receiver asks for (0.0 if it asks
+    for none), or None if another attempt cannot help. Tests replace the other arguments.
     """
     begun = steady()
     failures = 0
@@ -90,25 +78,21 @@ def repeated(
             if asked is None:
                 raise
             wait = backoff.wait(failures, asked, draw)
-            if backoff.ended(failures, steady() - begun + wait):
+            if backoff.gives_up(failures, steady() - begun + wait):
                 raise
         sleep(wait)
 
 
 def retry_after(header: str | None, now: float) -> float | None:
-    """Return the seconds that an HTTP ``Retry-After`` asks for; None where it says nothing that can be read.
+    """Return the seconds that an HTTP header ``Retry-After`` asks for; None if it is absent or cannot be read.
 
-    Source: RFC 9110, section 10.2.3: a whole number of seconds, or a date.
-
-    Args:
-        header: its value.
-        now: epoch seconds.
+    Source: RFC 9110, section 10.2.3: a whole number of seconds, or a date. ``now`` is in epoch seconds.
     """
     if header is None:
         return None
     text = header.strip()
     if text.isascii() and text.isdigit():
-        # Longer numbers than these are centuries, and can be longer than an integer may be.
+        # Python refuses to convert very long numbers; a wait of 1e15 s is as good as for ever.
         return float(text) if len(text) < 16 else 1e15
     try:
         moment = email.utils.parsedate_to_datetime(text)

@@ -1,4 +1,4 @@
-"""The clocks that guards and journals read. A caller may pass its own, as tests do."""
+"""The clocks of guards and journals. Tests pass clocks of their own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 def boot_id() -> str:
-    """Return the kernel's random id of this boot; empty where the kernel has none."""
+    """Return the kernel's random id of this boot; empty if it cannot be read."""
     with contextlib.suppress(OSError), open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
         return file.read().strip()
     return ""
@@ -24,9 +24,9 @@ class Clock:
     """Three clocks, as functions.
 
     Attributes:
-        wall: returns epoch seconds. It may jump, so it is compared only with the time of an event.
-        steady: returns seconds since this boot, suspend included. It never goes back and is the same in all processes.
-        boot: returns the id of this boot. Values of ``steady`` from another boot cannot be compared.
+        wall: returns epoch seconds. The wall clock may jump, so it is compared only with times of events.
+        steady: returns seconds since boot, with the time of suspend. It never goes back and all processes share it.
+        boot: returns the id of this boot. Values of ``steady`` from different boots cannot be compared.
 
     ::
 

@@ -1,29 +1,27 @@
-"""ActionPlan x executors -> ExecutionReport. Why a step goes this way: docs/decisions/0031-the-way-of-a-step.md.
+"""``execute``: carries a plan out and returns an ExecutionReport. docs/decisions/0031-the-way-of-a-step.md says why.
 
 ::
 
-    settled by the plan? -> taken before? -> a guard's refusal? -> resolve (hold, then compare) -> admitted by the
-    breakers? -> intent in the journal -> asked again of the guard -> act -> outcome in the journal
+    plan's disposition -> recorded before? -> guard -> resolve (hold, then compare) -> breakers
+        -> intent in the journal -> guard again -> act -> outcome in the journal
 
-All targets of a plan are resolved before anything is signalled, and a failure stops no later step.
+All targets of a plan are resolved before the first action, and a failure stops no later step.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 from spyderresp.decision import ActionPlan
 from spyderresp.execution.flags import Disclosure, allowed
-from spyderresp.execution.guards import Guard
+from spyderresp.execution.guards.guard import Guard
 from spyderresp.execution.interfaces import Executor, StepGuard, StepJournal
 from spyderresp.execution.pipeline import Pipeline
 from spyderresp.execution.report import ExecutionReport
 from spyderresp.execution.steps import steps_of
-
-if TYPE_CHECKING:
-    pass
 
 
 def execute(
@@ -36,27 +34,32 @@ def execute(
     arrived: float | None = None,
     disclosure: Disclosure | None = None,
 ) -> ExecutionReport:
-    """Carry a plan out, in its order, and say what became of every step.
+    """Carry a plan out, in its order, and report the outcome of every step.
+
+    ::
+
+        executors = [spyderresp.executors.LocalHost("web-1"), spyderresp.executors.JsonLines("flags.jsonl")]
+        report = spyderresp.execute(engine.evaluate(event), executors, event=event)
 
     Args:
-        plan: what ``Engine.evaluate`` returned.
-        executors: what carries steps out. An agent action goes to the first that takes it, and on to the next only
-            where that one refuses because the event is another host's. A flag goes to all that take it.
-        guard: what refuses steps; None is the default guard of this process, not no guard.
-        journal: where steps are written before they are tried and after; makes each happen once. None: nothing is
-            remembered.
-        event: the event itself: what may leave of it goes with flags, and one without ``id`` is known again by its
-            content.
-        arrived: when the event came, in epoch seconds, for one without ``time``; None means now.
-        disclosure: what of the event may leave beside the allow-list: arguments and environment, say, redacted.
+        plan: the plan, from ``Engine.evaluate``.
+        executors: carry the steps out. An agent action goes to the first executor that takes it; the next one is asked
+            only if that one refuses because the event is from another host. A flag goes to all executors that take it.
+        guard: refuses steps; None: the default guard, one for the whole process.
+        journal: records each step before and after it is carried out, so that each happens once; None: nothing is
+            recorded.
+        event: the event of the plan. Its allow-listed fields go with flags. If it has no ``id``, the journal recognises
+            it by its content.
+        arrived: when the event arrived, in epoch seconds; None: now. Steps expire by it if the event has no ``time``.
+        disclosure: further fields of the event that may leave with flags, redacted; None: only the allow-list.
 
     Returns:
-        One outcome for every planned action. Nothing that an executor, a guard or the journal does wrong is raised: it
-        becomes a ``failed`` or ``refused`` outcome.
+        One outcome for every planned action. Errors of executors, the guard and the journal are ``failed`` or
+        ``refused`` outcomes; they are not raised.
 
     Raises:
-        TypeError: an argument is of another kind.
-        ValueError: two executors share a name.
+        TypeError: ``plan`` is not a plan, or an executor is not an executor.
+        ValueError: two executors have the same name.
     """
     events = None if event is None else [event]
     return execute_many([plan], executors, guard, journal, events=events, arrived=arrived, disclosure=disclosure)[0]
@@ -72,32 +75,44 @@ def execute_many(
     arrived: float | None = None,
     disclosure: Disclosure | None = None,
 ) -> list[ExecutionReport]:
-    """Carry plans out in their order, with one commit of the journal before and one after them all.
+    """Carry plans out in their order, with one commit of the journal before all of them and one after.
 
-    The targets of all plans are held before the first is acted on, so hand in hundreds at a time, not thousands. See
-    ``execute``.
+    All targets are held before the first action, and a held process needs a file descriptor: pass hundreds of plans,
+    not thousands.
+
+    Args:
+        plans: the plans.
+        executors: as in ``execute``.
+        guard: as in ``execute``.
+        journal: as in ``execute``.
+        events: the event of each plan, or None for a plan; None: no events.
+        arrived: when the first of the events arrived, in epoch seconds; None: now.
+        disclosure: as in ``execute``.
+
+    Returns:
+        One report for each plan. Alarms of the guard are in the last report.
+
+    Raises:
+        TypeError: one of ``plans`` is not a plan, or an executor is not an executor.
+        ValueError: two executors have the same name, or the number of events is not the number of plans.
     """
     for plan in plans:
         if not isinstance(plan, ActionPlan):
             raise TypeError(f"a plan is what `Engine.evaluate` returns, not {type(plan).__name__}")
     if events is not None and len(events) != len(plans):
-        raise ValueError(f"{len(plans)} plans and {len(events)} events: one for each is needed")
-    chosen = guard if guard is not None else default_guard()
-    moment = chosen.now() if arrived is None else arrived
-    told = events if events is not None else [None] * len(plans)
+        raise ValueError(f"{len(plans)} plans and {len(events)} events: pass one event for each plan")
+    guard = guard if guard is not None else default_guard()
+    arrived = guard.now() if arrived is None else arrived
     groups = [
-        steps_of(plan, arrived=moment, event=event, record=allowed(event, disclosure) if len(plan) else None)
-        for plan, event in zip(plans, told, strict=True)
+        steps_of(plan, arrived=arrived, event=event, record=allowed(event, disclosure) if len(plan) else None)
+        for plan, event in zip(plans, events or [None] * len(plans), strict=True)
     ]
-    round_ = Pipeline(named(executors), chosen, journal)
-    outcomes, alarms = round_.carry_out(groups)
+    outcomes, alarms = Pipeline(checked_executors(executors), guard, journal).carry_out(groups)
     reports = [
-        ExecutionReport(plan.event, plan.policy_set, tuple(said)) for plan, said in zip(plans, outcomes, strict=True)
+        ExecutionReport(plan.event, plan.policy_set, tuple(ended)) for plan, ended in zip(plans, outcomes, strict=True)
     ]
     if alarms:
-        # Raised once, whichever plan it was that opened the breaker: said with the last.
-        last = reports[-1]
-        reports[-1] = ExecutionReport(last.event, last.policy_set, last.outcomes, tuple(alarms))
+        reports[-1] = replace(reports[-1], alarms=tuple(alarms))
     return reports
 
 
@@ -111,39 +126,38 @@ async def aexecute(
     arrived: float | None = None,
     disclosure: Disclosure | None = None,
 ) -> ExecutionReport:
-    """Carry a plan out in a thread, for asyncio hosts; as ``execute``.
+    """Carry a plan out in a thread, for asyncio programs. Arguments, result and errors are those of ``execute``.
 
-    Cancelling the wait does not stop half-way what has begun: the steps are carried out, and the journal has their
-    outcomes.
+    If the caller is cancelled, the thread still carries out all steps, and the journal records their outcomes.
     """
+    # Only callers that use asyncio should wait for its import.
+    import asyncio
+
     work = functools.partial(
         execute, plan, executors, guard, journal, event=event, arrived=arrived, disclosure=disclosure
     )
-    # A caller that awaits has loaded asyncio; no other caller should wait for it to load.
-    import asyncio
-
     return await asyncio.get_running_loop().run_in_executor(None, work)
 
 
 @functools.lru_cache(maxsize=1)
 def default_guard() -> Guard:
-    """Return the guard of calls that name none: one for the process, or its breakers would forget between calls."""
+    """Return the guard of calls without one. It is shared, so that its breakers count the kills of all calls."""
     return Guard()
 
 
-def named(executors: Iterable[Executor] | Executor) -> tuple[Executor, ...]:
+def checked_executors(executors: Iterable[Executor] | Executor) -> tuple[Executor, ...]:
     """Return executors as a tuple.
 
     Raises:
-        TypeError: one of them is none.
-        ValueError: two share a name: the journal could not tell whose a step is.
+        TypeError: one of them is not an executor.
+        ValueError: two have the same name, so that the journal could not tell them apart.
     """
     listed = tuple(executors) if isinstance(executors, Iterable) else (executors,)
     names: set[str] = set()
     for executor in listed:
         if not (hasattr(executor, "resolve") and hasattr(executor, "actions") and hasattr(executor, "name")):
-            raise TypeError(f"an executor has a name, actions and resolve; {executor!r} does not")
+            raise TypeError(f"{executor!r} is not an executor: it needs `name`, `actions` and `resolve`")
         if executor.name in names:
-            raise ValueError(f"two executors are called `{executor.name}`: name one of them otherwise")
+            raise ValueError(f"two executors are called `{executor.name}`: give one of them another name")
         names.add(executor.name)
     return listed

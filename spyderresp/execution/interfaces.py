@@ -1,7 +1,6 @@
-"""The contract between ``execute`` and what carries steps out. docs/EXECUTORS.md says how to write one.
+"""The protocols between ``execute`` and its parts: executors, sinks, guards and journals.
 
-Two halves. ``resolve`` finds the target, takes hold of it, and only then compares it with what the event says; it
-changes nothing. ``act`` works on what is held, and on nothing else. Between the two stand the guards and the journal.
+docs/EXECUTORS.md says how to write an executor.
 """
 
 from __future__ import annotations
@@ -15,89 +14,99 @@ from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, Status, StepOutcome
 from spyderresp.execution.steps import Step
 
-#: An executor's refusal by this rule says that the event is another host's: the next executor is asked.
+#: The rule of a refusal because the event is from another host or cluster. Only after it the next executor is asked.
 HOST_RULE: Final = "host"
+
+# Executors.
 
 
 class Held(Protocol):
-    """A target that was found and verified, and is held until ``release``: no other can take its place."""
+    """A verified target, held until ``release``, so that no other process or pod can take its place."""
 
     @property
     def identity(self) -> str:
-        """What tells this target from all others, such as ``process:BOOT:PID:TICKS``: breakers count these."""
+        """A text that only this target has, such as ``process:BOOT:PID:TICKS``. Breakers count distinct ones."""
 
     @property
     def namespace(self) -> str | None:
-        """The Kubernetes namespace it is in, as far as known."""
+        """The Kubernetes namespace of the target; None: not known."""
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """JSON data for the journal, written before anything is done: what was found."""
+        """What was found about the target, as JSON data. The journal records it before ``act`` is called."""
 
     def act(self) -> Result:
-        """Do it, to what is held, and say what became of it."""
+        """Carry the step out on the held target, and on nothing else. Called at most once."""
 
     def release(self) -> None:
-        """Let go. Called once, whether or not ``act`` was."""
+        """Release the target. Called once, also if ``act`` was not called."""
 
 
 class Executor(Protocol):
-    """Carries out some actions. Safe to use from several threads.
+    """Carries some actions out. Several threads may use it.
 
-    An exception out of it becomes a ``failed`` step; it never reaches the caller of ``execute``. One that has no
-    effects says so by an attribute ``dry = True``: then no guard, no breaker and no journal stands before it.
+    The work has two halves. ``resolve`` takes hold of the target, then compares it with the event, and changes nothing.
+    ``Held.act`` acts on what is held. Between the halves the guard admits the step and the journal records it.
+
+    An exception becomes a ``failed`` outcome. An executor without effects has an attribute ``dry = True``; its steps
+    skip the guard, the breakers and the journal.
+
+    A class needs these members and not this base class. With the base class, type checkers infer ``list[Executor]``
+    for a list of different executors. The members are read-only here, so a class with the base class that sets ``name``
+    or ``actions`` on its instances also gives them a value in the class body.
     """
 
     @property
     def name(self) -> str:
-        """What reports, journal and metrics call it; no two of one ``execute`` may share a name."""
+        """The name in reports, journal and metrics. Executors of one ``execute`` have different names."""
 
     @property
     def actions(self) -> frozenset[str]:
-        """The actions that it takes."""
+        """The actions that it carries out, such as ``agentKillProcess``."""
 
     def resolve(self, step: Step, protection: Protection) -> Held | Result:
-        """Take hold of the step's target, or say why not: ``refused``, ``mismatch``, ``already``, ``failed``."""
+        """Return the held target, or a result: ``refused``, ``mismatch``, ``already`` or ``failed``."""
 
     def close(self) -> None:
-        """Give back what it holds. It is not used again."""
+        """Release files, connections and threads. The executor is not used afterwards."""
 
 
-class Following(Protocol):
-    """What an executor is too that answers ``accepted``: it can say later what became of it."""
+class SupportsFollow(Protocol):
+    """An executor that can report the final outcome of a step that it ``accepted``."""
 
     def follow(self, step: Step, details: Mapping[str, Any]) -> Result:
-        """Return ``accepted`` while it is still under way, else what became of it.
+        """Return ``accepted`` while the step is under way, else its final result.
 
-        ``details`` are those of the answer.
+        Args:
+            step: the accepted step.
+            details: the ``details`` of the result that accepted it.
         """
 
 
 class Sink(Protocol):
-    """What an executor of flags is too: a place that takes flag records, tried again until it does."""
+    """An executor of flags that delivers records. Failed deliveries are repeated."""
 
     @property
     def local(self) -> bool:
-        """Whether delivery is quick and needs no network; else a worker delivers what the journal holds."""
+        """Whether delivery is quick and needs no network. If not, the journal delivers in a thread."""
 
     def deliver(self, records: list[Mapping[str, Any]]) -> None:
-        """Deliver flag records, as ``spyderresp.execution.flags`` makes them, all or none.
+        """Deliver flag records, all or none.
 
-        Each has a stable ``id``, by which a receiver drops repeats.
+        Args:
+            records: records as docs/FLAGS.md describes them. The ``id`` of a record is the same in each attempt, so a
+                receiver can drop repeats.
 
         Raises:
-            DeliveryError: they were not taken; ``permanent`` ones never will be.
+            DeliveryError: the records were not delivered.
         """
 
 
 class RemoteSink(Sink, Protocol):
-    """A sink whose delivery takes a while.
-
-    Without a journal it keeps what it is offered in a bounded queue of its own.
-    """
+    """A sink that needs the network. It has a bounded queue in memory, for use without a journal."""
 
     def offer(self, records: list[Mapping[str, Any]]) -> None:
-        """Take flag records for later, at once.
+        """Queue flag records and return at once.
 
         Raises:
             DeliveryError: the queue is full.
@@ -105,11 +114,11 @@ class RemoteSink(Sink, Protocol):
 
 
 class DeliveryError(SpyderrespError):
-    """A sink did not take records.
+    """A sink did not deliver records.
 
     Attributes:
-        permanent: another attempt will not help.
-        retry_after: how many seconds to wait before another, where the receiver said so.
+        permanent: whether another attempt cannot succeed.
+        retry_after: the seconds to wait before another attempt, if the receiver asked for a wait; else None.
     """
 
     def __init__(self, reason: str, *, permanent: bool = False, retry_after: float | None = None) -> None:
@@ -118,15 +127,15 @@ class DeliveryError(SpyderrespError):
         self.retry_after = retry_after
 
 
-# What ``execute`` asks of a guard. ``spyderresp.guards.Guard`` is the one that ships.
+# Guards. ``spyderresp.guards.Guard`` is the one that ships.
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """Something a guard did that people must hear of; it becomes an ops flag.
+    """An event of a guard that people must see, such as a breaker that opened. It is raised as an ops flag.
 
     Attributes:
-        rule: such as ``breaker:overall``.
+        rule: the rule that raised it, such as ``breaker:overall``.
         message: for people.
         details: JSON data.
         time: epoch seconds.
@@ -138,64 +147,60 @@ class Alarm:
     time: float
 
 
-class KeptState(Protocol):
-    """Where the state of an earlier process is kept: a journal."""
+class GuardStateStore(Protocol):
+    """Holds the state of the breakers across restarts: a journal."""
 
     def guard_state(self) -> Mapping[str, Any] | None:
-        """Return it, or None."""
+        """Return the state that was saved last; None: there is none."""
 
 
 class StepGuard(Protocol):
-    """Refuses steps. Safe to use from several threads. Where it cannot tell, it refuses."""
+    """Refuses steps. Several threads may use it. If it cannot decide, it refuses."""
 
     @property
     def protection(self) -> Protection:
-        """What no action may touch."""
+        """The processes and pods that no action may touch."""
 
     def now(self) -> float:
-        """Return the time in epoch seconds, by the guard's clock."""
+        """Return the epoch seconds of the guard's clock."""
 
     def before(self, step: Step) -> Result | None:
-        """Return why a step must not be tried, or None.
+        """Return the refusal of a step, or None.
 
-        Asked before the target is looked for, and again right before it is acted on. Whatever can change in between
-        is looked at each time: the kill switch, the mode, expiry, silences.
+        Called before the target is looked up and again right before ``act``, because the answer can change meanwhile:
+        kill switch, audit mode, expiry, silences.
         """
 
     def admit(self, step: Step, held: Held | None) -> tuple[Result | None, tuple[Alarm, ...]]:
-        """Return why a step must not be taken now, or None, and what the guard has to tell.
-
-        What may be taken is counted.
+        """Return the refusal of a step, or None, and the alarms that this call caused. Count the step if admitted.
 
         Args:
-            step: the step; asked once.
+            step: a step; each is passed at most once.
             held: its verified target; None for a flag.
         """
 
     def state(self) -> Mapping[str, Any]:
-        """Return what must survive a restart, as JSON data."""
+        """Return the state that must survive a restart, as JSON data."""
 
-    def remember(self, journal: KeptState) -> None:
-        """Take over what an earlier process kept in a journal, once.
+    def remember(self, journal: GuardStateStore) -> None:
+        """Restore the state that an earlier process saved. Only the first call for each journal has an effect.
 
-        What cannot be understood counts against the limits.
+        If the state cannot be read, the guard refuses kills for a while.
 
         Raises:
             JournalError: the journal cannot be read.
         """
 
 
-# What ``execute`` asks of a journal, and the values that go into it.
-#
-# ``spyderresp.journal.Journal`` is the one that ships.
+# Journals. ``spyderresp.journal.Journal`` is the one that ships.
 
 
 class JournalError(SpyderrespError):
-    """The journal cannot be written, or is not one: a full disk, another process that holds it, a file of another kind.
+    """The journal cannot be read or written: the disk is full, another process uses it, or it is not a journal.
 
     Attributes:
         path: the file.
-        reason: why, for people.
+        reason: for people.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -206,16 +211,15 @@ class JournalError(SpyderrespError):
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A step that is about to be taken.
+    """A step that is about to be carried out, for the journal.
 
     Attributes:
         step: the step.
-        executor: the name of the executor that will.
-        identity: of the target, or empty.
-        facts: what was found of it.
-        sinks: for a flag, the names of the sinks that it is owed to; the journal keeps it for each until it is
-            delivered.
-        record: for a flag, what is delivered.
+        executor: the name of the executor; for a flag the names of all, joined by a comma.
+        identity: ``Held.identity`` of the target; empty for a flag.
+        facts: ``Held.facts`` of the target.
+        sinks: for a flag, the names of the sinks. The journal keeps the flag for each sink until it is delivered.
+        record: for a flag, the record to deliver.
     """
 
     step: Step
@@ -228,12 +232,12 @@ class Intent:
 
 @dataclass(frozen=True, slots=True)
 class RecordedStep:
-    """What the journal knows of a step with the same key.
+    """What the journal has recorded about a step.
 
     Attributes:
-        status: what became of it; None where it was begun and nothing more is known.
-        began: when, in epoch seconds.
-        ours: whether this very process began it and is still at it.
+        status: its outcome; None: no outcome is recorded.
+        began: when it was begun, in epoch seconds.
+        ours: whether this process began it and has not ended it.
     """
 
     status: Status | None
@@ -243,44 +247,44 @@ class RecordedStep:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFailure:
-    """Why a sink did not take all that it was offered.
+    """Why a sink did not deliver all of its flags.
 
     Attributes:
-        reason: why it takes nothing now, and the journal keeps the rest; empty where there is no rest.
-        buried: keys of flags that it refused for good, lately; they are dead letters in the journal.
+        reason: why flags remain in the journal; empty: none remain.
+        dead_letters: keys of the steps of flags that the sink refused for good lately.
     """
 
     reason: str
-    buried: frozenset[str] = frozenset()
+    dead_letters: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedBreaker:
-    """A step that an earlier process began and never ended.
+class OpenStep:
+    """A step that an earlier process began and did not end.
 
     Attributes:
         step: the step.
-        executor: the name of the executor that was to take it; for a flag those of all, joined by a comma.
-        began: when, in epoch seconds.
-        sinks: for a flag, the names of the sinks that it was owed to.
-        owed: for a flag, those that it still is owed to.
+        executor: the name of the executor; for a flag the names of all, joined by a comma.
+        began: when it was begun, in epoch seconds.
+        sinks: for a flag, the names of its sinks.
+        undelivered: for a flag, the names of the sinks that it is not delivered to yet.
     """
 
     step: Step
     executor: str
     began: float
     sinks: tuple[str, ...] = ()
-    owed: tuple[str, ...] = ()
+    undelivered: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class OpenStep:
-    """A step that an executor accepted, and of which it is not known yet what became.
+class AcceptedStep:
+    """A step that an executor accepted and whose final outcome is not recorded yet.
 
     Attributes:
         step: the step.
         executor: the name of the executor.
-        details: those of its answer.
+        details: the ``details`` of the result that accepted it.
     """
 
     step: Step
@@ -289,17 +293,14 @@ class OpenStep:
 
 
 class StepJournal(Protocol):
-    """Where steps are written before they are tried, and after. Safe to use from several threads.
+    """Records steps before and after they are carried out. Several threads may use it.
 
-    Every method that writes returns when what it wrote is on the disk; writers that come together share one commit.
+    A method that writes returns after the data is on the disk. Threads that write at the same time share one commit.
+    Methods raise ``JournalError`` if the journal cannot be read or written.
     """
 
     def earlier(self, keys: Sequence[str]) -> Mapping[str, RecordedStep]:
-        """Return what is known of steps with these keys; a key of which nothing is known is left out.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return the records of the steps with these keys; keys without a record are left out."""
 
     def begin(
         self,
@@ -308,65 +309,49 @@ class StepJournal(Protocol):
         guard: Callable[[], Mapping[str, Any]] | None = None,
         take_over: frozenset[str] = frozenset(),
     ) -> Mapping[str, RecordedStep]:
-        """Claim steps, all in one commit; return those that somebody else claimed first, which are not ours to take.
+        """Claim steps in one commit. Return the records of steps that are claimed already: do not carry those out.
 
         Args:
             intents: the steps.
-            guard: gives the state of the breakers, to be kept with them as it is when they are written.
-            take_over: keys of steps that an earlier process began and never ended, and that are now taken by us.
+            guard: returns the state of the breakers, which is saved in the same commit.
+            take_over: keys of open steps of an earlier process that this process may claim.
 
         Raises:
-            JournalError: it cannot be written; nothing is claimed.
+            JournalError: the journal cannot be written; nothing is claimed.
         """
 
     def finish(self, outcomes: Iterable[StepOutcome], *, guard: Callable[[], Mapping[str, Any]] | None = None) -> None:
-        """Write what became of steps, begun ones and those that never had to be; and the state of the breakers.
+        """Record outcomes, of claimed steps and of others, such as refused ones; save the state of the breakers.
 
         Raises:
-            JournalError: it cannot be written; begun steps stay open, and are checked after the next start.
+            JournalError: the journal cannot be written. Claimed steps stay open; the next start checks them.
         """
 
     def guard_state(self) -> Mapping[str, Any] | None:
-        """Return the state of the breakers that was kept last, or None.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+        """Return the state of the breakers that was saved last; None: there is none."""
 
     def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, DeliveryFailure]:
-        """Deliver what local sinks are owed, oldest first; return why, by name, for those that did not take it all.
+        """Deliver the flags of local sinks, oldest first. Return the failures by sink name; raise nothing.
 
-        Remote ones are left to the worker, which is woken. Raises nothing: what was begun is owed until delivered.
+        Flags of remote sinks are delivered by a thread; this call wakes it.
         """
 
 
 class OpenJournal(StepJournal, Protocol):
-    """What a restart asks of a journal besides."""
+    """A journal that a restarted process can continue."""
 
-    def open_steps(self) -> Sequence[OpenedBreaker]:
-        """Return the steps that an earlier process began and never ended, oldest first.
+    def open_steps(self) -> Sequence[OpenStep]:
+        """Return the steps that an earlier process began and did not end, oldest first."""
 
-        Raises:
-            JournalError: it cannot be read.
-        """
-
-    def under_way(self) -> Sequence[OpenStep]:
-        """Return the agent actions that were accepted and not followed up to their end.
-
-        Raises:
-            JournalError: it cannot be read.
-        """
+    def under_way(self) -> Sequence[AcceptedStep]:
+        """Return the agent actions that were accepted and whose final outcome is not recorded yet."""
 
     def attach(self, sinks: Iterable[Any]) -> None:
-        """Deliver to these sinks, by their names, what an earlier process left owed to them.
-
-        Raises:
-            JournalError: it is closed.
-        """
+        """Deliver the flags that an earlier process left for these sinks. Sinks are matched by name."""
 
     def settle(self, outcomes: Iterable[StepOutcome]) -> None:
-        """Write what became of steps that an earlier process began, or that were under way.
+        """Record the outcomes of open steps of an earlier process, and final outcomes of accepted steps.
 
         Raises:
-            JournalError: it cannot be written; they stay as they are.
+            JournalError: the journal cannot be written; the steps stay open.
         """

@@ -1,11 +1,14 @@
-"""One round of steps on their way: what ``execute`` does, in order. Made for one call, and not shared."""
+"""Carries steps out, in phases: each phase handles all steps before the next one starts.
+
+So all targets are held before the first action, and one commit of the journal serves all steps.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, cast
 
@@ -19,213 +22,220 @@ from spyderresp.execution.interfaces import (
     Held,
     Intent,
     JournalError,
+    RecordedStep,
     RemoteSink,
     Sink,
     StepGuard,
     StepJournal,
 )
-from spyderresp.execution.report import Result, Status, StepOutcome, refused
+from spyderresp.execution.report import Result, Status, StepOutcome, error_text, not_recorded, refused
 from spyderresp.execution.steps import Step
 
-# Of several answers about one flag the first of these is the flag's.
+# If the executors of a flag give different results, the flag gets the first of these. Other statuses rank as `failed`.
 _WORST: Final[tuple[Status, ...]] = ("failed", "refused", "unsupported", "accepted", "dry_run", "done")
 _OPS_FLAG: Final = "makeOpsFlag"
+_REASONS: Final = {
+    "audit": "every policy that asked for it is in audit mode",
+    "superseded": "another action of the plan makes it pointless",
+    "not_applicable": "the event has no target for it",
+}
 
 
 @dataclass
 class StepState:
-    """One step on its way; settled as soon as it has a result."""
+    """The state of one step in the pipeline. A step with a result is ended: later phases skip it.
+
+    Attributes:
+        step: the step.
+        takers: the executors that take the action of the step.
+        result: the result; None: the step is not ended.
+        executor: the name of the executor of the step; for a flag the names of all, joined by a comma.
+        held: the target of an agent action.
+        sinks: for a flag, its sinks by name.
+        others: for a flag, what its executors that are not sinks hold, by name.
+        results: for a flag, the results by name of the executor.
+        record: for a flag with sinks, the record to deliver.
+        taken_over: whether an earlier process began the step and did not end it.
+    """
 
     step: Step
     takers: list[Executor] = field(default_factory=list)
     result: Result | None = None
     executor: str = ""
     held: Held | None = None
-    # A flag goes to all that take it: to sinks, to others, and what each said.
     sinks: dict[str, Sink] = field(default_factory=dict)
     others: dict[str, Held] = field(default_factory=dict)
-    answers: dict[str, Result] = field(default_factory=dict)
+    results: dict[str, Result] = field(default_factory=dict)
     record: Mapping[str, Any] | None = None
     taken_over: bool = False
 
     @property
     def dry(self) -> bool:
+        """Whether no executor of the step has effects."""
         return all(getattr(taker, "dry", False) for taker in self.takers)
 
     @property
-    def waits(self) -> bool:
-        """Whether something is held for it that was not acted on yet."""
+    def ready(self) -> bool:
+        """Whether the step has a target or a sink and is not ended."""
         return self.result is None and (self.held is not None or bool(self.sinks) or bool(self.others))
 
-    def settle(self, result: Result, executor: str = "") -> None:
+    def end(self, result: Result, executor: str = "") -> None:
+        """Set the result, and the executor that gave it."""
         self.result = result
         self.executor = executor
 
     def outcome(self) -> StepOutcome:
-        return StepOutcome(self.step, self.result or Result("failed", "nothing became of it"), self.executor)
+        """Return the outcome of the step."""
+        return StepOutcome(self.step, self.result or Result("failed", "it was not carried out"), self.executor)
 
 
 class Pipeline:
-    """Takes steps from their plans to their outcomes."""
+    """Carries out the steps of one call. Make a new one for each call. Executors are asked in their order."""
 
     def __init__(self, executors: Sequence[Executor], guard: StepGuard, journal: StepJournal | None) -> None:
         self._executors = executors
         self._guard = guard
         self._journal = journal
         self._alarms: list[Alarm] = []
-        # Why the journal cannot be used, once it could not.
-        self._broken = ""
+        # Message of the first journal error in this call; empty while the journal works.
+        self._journal_error = ""
 
     def carry_out(
         self, groups: Sequence[Sequence[Step]], alarms: Sequence[Alarm] = ()
     ) -> tuple[list[list[StepOutcome]], list[StepOutcome]]:
-        """Return the outcomes of each group's steps, and those of the flags that the guard raised.
+        """Carry steps out. Return the outcomes of the steps by group, and the outcomes of the guard's ops flags.
 
         Args:
-            groups: steps of a plan each.
-            alarms: what the guard had to tell before.
+            groups: the steps, one group for each plan.
+            alarms: alarms that the guard raised before this call.
         """
         self._alarms += alarms
         grouped = [[StepState(step) for step in steps] for steps in groups]
-        works = [work for group in grouped for work in group]
-        raised: list[StepState] = []
+        states = [state for group in grouped for state in group]
+        flags: list[StepState] = []
         try:
             self._restore_breakers()
-            self._settle_by_plan(works)
-            self._skip_recorded_steps(works)
-            self._ask_guard(works)
-            self._resolve(works)
-            self._admit(works)
-            raised = [self._raised(alarm) for alarm in self._alarms]
-            works += raised
-            self._record_intents(works)
-            self._deliver_flags(works)
-            self._act(works)
+            self._end_by_disposition(states)
+            self._skip_recorded_steps(states)
+            self._refuse(states)
+            self._resolve(states)
+            self._admit(states)
+            flags = [self._alarm_flag(alarm) for alarm in self._alarms]
+            states += flags
+            self._record_intents(states)
+            self._deliver_flags(states)
+            self._act(states)
         finally:
-            _release(works)
-        self._finish(works)
-        return [[work.outcome() for work in group] for group in grouped], [work.outcome() for work in raised]
+            release([held for state in states for held in (state.held, *state.others.values())])
+        self._record_outcomes(states)
+        return [[state.outcome() for state in group] for group in grouped], [state.outcome() for state in flags]
 
     def _restore_breakers(self) -> None:
-        """Give the guard what an earlier process kept of the breakers, before it admits anything."""
         if self._journal is not None:
             try:
                 self._guard.remember(self._journal)
             except JournalError as error:
-                self._broken = str(error)
+                self._journal_error = str(error)
 
-    def _settle_by_plan(self, works: list[StepState]) -> None:
-        for work in works:
-            step = work.step
+    def _end_by_disposition(self, states: list[StepState]) -> None:
+        """End the steps that the plan does not execute, and those that no executor takes."""
+        for state in states:
+            step = state.step
             if step.disposition != "execute":
-                work.settle(Result(step.disposition, step.because or _BY_PLAN[step.disposition]))
+                state.end(Result(step.disposition, step.because or _REASONS[step.disposition]))
                 continue
-            work.takers = [executor for executor in self._executors if step.action in executor.actions]
-            if not work.takers:
-                work.settle(Result("unsupported", f"no executor takes `{step.action}`"))
+            state.takers = [executor for executor in self._executors if step.action in executor.actions]
+            if not state.takers:
+                state.end(_unsupported(step))
 
-    def _skip_recorded_steps(self, works: list[StepState]) -> None:
-        if self._journal is None:
-            return
-        open_works = [work for work in works if work.result is None and not work.dry]
-        if not open_works:
+    def _skip_recorded_steps(self, states: list[StepState]) -> None:
+        """End the steps that the journal has already, as duplicates."""
+        states = [state for state in states if state.result is None and not state.dry]
+        if self._journal is None or not states:
             return
         try:
-            known = self._journal.earlier([work.step.key for work in open_works])
+            records = self._journal.earlier([state.step.key for state in states])
         except JournalError as error:
-            self._broken = str(error)
+            self._journal_error = str(error)
             return
         seen: set[str] = set()
-        for work in open_works:
-            key = work.step.key
-            earlier = known.get(key)
+        for state in states:
+            key = state.step.key
+            record = records.get(key)
             if key in seen:
-                work.settle(Result("duplicate", "this very step comes twice in one round"))
-            elif earlier is not None and (earlier.status is not None or earlier.ours or work.step.is_flag):
-                # A flag that an earlier process began is owed to its sinks since.
-                work.settle(_duplicate_result(earlier.began, earlier.status))
+                state.end(Result("duplicate", "the same step is in this call twice"))
+            elif record is not None and (record.status is not None or record.ours or state.step.is_flag):
+                # A flag that an earlier process began is in the outbox since, so that it is delivered.
+                state.end(_duplicate_result(record))
             else:
-                work.taken_over = earlier is not None
+                state.taken_over = record is not None
             seen.add(key)
 
-    def _ask_guard(self, works: list[StepState]) -> None:
-        for work in works:
-            if work.result is None and not work.dry and (refusal := self._refusal(work.step)) is not None:
-                work.settle(refusal)
+    def _refuse(self, states: list[StepState]) -> None:
+        for state in states:
+            if state.result is None and not state.dry and (refusal := guard_refusal(self._guard, state.step)):
+                state.end(refusal)
 
-    def _refusal(self, step: Step) -> Result | None:
-        try:
-            return self._guard.before(step)
-        except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-            return refused("guard", f"the guard failed: {error_text(error)}")
+    def _resolve(self, states: list[StepState]) -> None:
+        for state in states:
+            if state.result is None:
+                self._resolve_flag(state) if state.step.is_flag else self._resolve_target(state)
 
-    def _resolve(self, works: list[StepState]) -> None:
-        for work in works:
-            if work.result is None:
-                self._resolve_flag(work) if work.step.is_flag else self._resolve_target(work)
-
-    def _resolve_target(self, work: StepState) -> None:
-        elsewhere: tuple[Result, str] | None = None
-        for taker in work.takers:
-            found = self._hold_target(taker, work.step)
+    def _resolve_target(self, state: StepState) -> None:
+        """Hold the target by the first executor whose host it is on."""
+        on_other_host: tuple[Result, str] | None = None
+        for taker in state.takers:
+            found = self._hold(taker, state.step)
             if not isinstance(found, Result):
-                work.held, work.executor = found, taker.name
+                state.held, state.executor = found, taker.name
                 return
             if found.rule != HOST_RULE:
-                work.settle(found, taker.name)
+                state.end(found, taker.name)
                 return
-            elsewhere = elsewhere or (found, taker.name)
-        if elsewhere is not None:
-            work.settle(*elsewhere)
+            on_other_host = on_other_host or (found, taker.name)
+        if on_other_host is not None:
+            state.end(*on_other_host)
 
-    def _resolve_flag(self, work: StepState) -> None:
-        work.executor = ", ".join(taker.name for taker in work.takers)
-        for taker in work.takers:
+    def _resolve_flag(self, state: StepState) -> None:
+        """Prepare a flag for all of its executors."""
+        state.executor = ", ".join(taker.name for taker in state.takers)
+        for taker in state.takers:
             if hasattr(taker, "deliver"):
-                work.sinks[taker.name] = cast("Sink", taker)
+                state.sinks[taker.name] = cast("Sink", taker)
                 continue
-            found = self._hold_target(taker, work.step)
+            found = self._hold(taker, state.step)
             if isinstance(found, Result):
-                work.answers[taker.name] = found
+                state.results[taker.name] = found
             else:
-                work.others[taker.name] = found
-        if work.sinks:
-            work.record = flag_record(work.step)
-        elif not work.others:
-            work.result = combine_results(work.answers)
+                state.others[taker.name] = found
+        if state.sinks:
+            state.record = flag_record(state.step)
+        elif not state.others:
+            state.result = combine_results(state.results)
 
-    def _hold_target(self, taker: Executor, step: Step) -> Held | Result:
-        try:
-            found = taker.resolve(step, self._guard.protection)
-        except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-            return Result("failed", error_text(error))
-        if getattr(taker, "dry", False) and isinstance(found, Result) and (refusal := self._refusal(step)) is not None:
-            found = replace(
-                found, reason=f"{found.reason}; for real, the answer now is {refusal.status}: {refusal.reason}"
-            )
+    def _hold(self, taker: Executor, step: Step) -> Held | Result:
+        found = hold(taker, step, self._guard)
+        # The guard does not refuse a dry run; it is asked here only to report its answer.
+        if getattr(taker, "dry", False) and isinstance(found, Result) and (refusal := guard_refusal(self._guard, step)):
+            found = replace(found, reason=f"{found.reason}; the guard would answer {refusal.status}: {refusal.reason}")
         return found
 
-    def _admit(self, works: list[StepState]) -> None:
-        for work in works:
-            if not work.waits or work.dry:
-                continue
-            try:
-                refusal, alarms = self._guard.admit(work.step, work.held)
-            except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-                refusal, alarms = refused("guard", f"the guard failed: {error_text(error)}"), ()
-            self._alarms += alarms
-            if refusal is not None:
-                work.settle(refusal, work.executor)
+    def _admit(self, states: list[StepState]) -> None:
+        for state in states:
+            if state.ready and not state.dry:
+                refusal, alarms = guard_admission(self._guard, state.step, state.held)
+                self._alarms += alarms
+                if refusal is not None:
+                    state.end(refusal, state.executor)
 
-    def _raised(self, alarm: Alarm) -> StepState:
-        """Return the ops flag of an alarm, on its way to every sink that takes one."""
-        said = {"severity": "high", "content": alarm.message, "description": f"spyderresp guard: {alarm.rule}"}
-        key = hashlib.sha256(f"alarm\n{alarm.rule}\n{alarm.time!r}\n{alarm.message}".encode()).hexdigest()
+    def _alarm_flag(self, alarm: Alarm) -> StepState:
+        """Return the ops flag of an alarm, ready for all executors of ops flags."""
+        parameters = {"severity": "high", "content": alarm.message, "description": f"spyderresp guard: {alarm.rule}"}
         step = Step(
-            key=key,
+            key=hashlib.sha256(f"alarm\n{alarm.rule}\n{alarm.time!r}\n{alarm.message}".encode()).hexdigest(),
             place=0,
             action=_OPS_FLAG,
-            items=tuple(said.items()),
+            items=tuple(parameters.items()),
             disposition="execute",
             sources=(),
             target=None,
@@ -237,158 +247,174 @@ class Pipeline:
             because=alarm.rule,
             record=alarm.details,
         )
-        work = StepState(step, [executor for executor in self._executors if _OPS_FLAG in executor.actions])
-        if work.takers:
-            self._resolve_flag(work)
+        state = StepState(step, [executor for executor in self._executors if _OPS_FLAG in executor.actions])
+        if state.takers:
+            self._resolve_flag(state)
         else:
-            work.settle(Result("unsupported", f"no executor takes `{_OPS_FLAG}`"))
-        return work
+            state.end(_unsupported(step))
+        return state
 
-    def _record_intents(self, works: list[StepState]) -> None:
-        """Write what is about to be tried. Where that fails agent actions are refused; flags go out all the same."""
-        waiting = [work for work in works if work.waits and not work.dry]
-        if self._journal is None or not waiting:
+    def _record_intents(self, states: list[StepState]) -> None:
+        """Claim steps in the journal. If it cannot be written, agent actions are refused and flags are still raised."""
+        states = [state for state in states if state.ready and not state.dry]
+        if self._journal is None or not states:
             return
-        lost: Mapping[str, Any] = {}
-        if not self._broken:
+        claimed: Mapping[str, RecordedStep] = {}
+        if not self._journal_error:
             try:
-                lost = self._journal.begin(
-                    [_intent(work) for work in waiting],
-                    guard=self._guard.state if any(work.held for work in waiting) or self._alarms else None,
-                    take_over=frozenset(work.step.key for work in waiting if work.taken_over),
+                claimed = self._journal.begin(
+                    [_intent(state) for state in states],
+                    guard=self._guard.state if self._alarms or any(state.held for state in states) else None,
+                    take_over=frozenset(state.step.key for state in states if state.taken_over),
                 )
             except JournalError as error:
-                self._broken = str(error)
-        for work in waiting:
-            if work.step.key in lost:
-                earlier = lost[work.step.key]
-                work.settle(_duplicate_result(earlier.began, earlier.status), work.executor)
-            elif self._broken and not work.step.is_flag:
-                work.settle(refused("journal", f"the journal cannot be written: {self._broken}"), work.executor)
+                self._journal_error = str(error)
+        for state in states:
+            if (record := claimed.get(state.step.key)) is not None:
+                state.end(_duplicate_result(record), state.executor)
+            elif self._journal_error and not state.step.is_flag:
+                state.end(refused("journal", f"the journal cannot be written: {self._journal_error}"), state.executor)
 
-    def _deliver_flags(self, works: list[StepState]) -> None:
-        flags = [work for work in works if work.waits and work.step.is_flag]
-        sinks = {name: sink for work in flags for name, sink in work.sinks.items()}
-        missed: Mapping[str, DeliveryFailure] = {}
-        if self._journal is not None and not self._broken:
-            missed = self._journal.deliver_now(sinks) if sinks else {}
-            told = {name: _journaled(name, sink, missed.get(name)) for name, sink in sinks.items()}
+    def _deliver_flags(self, states: list[StepState]) -> None:
+        flags = [state for state in states if state.ready and state.step.is_flag]
+        sinks = {name: sink for state in flags for name, sink in state.sinks.items()}
+        failures: Mapping[str, DeliveryFailure] = {}
+        if self._journal is not None and not self._journal_error:
+            failures = self._journal.deliver_now(sinks) if sinks else {}
+            results = {name: _outbox_result(name, sink, failures.get(name)) for name, sink in sinks.items()}
         else:
-            told = self._direct(flags, sinks)
-        for work in flags:
-            for name in work.sinks:
-                buried = name in missed and work.step.key in missed[name].buried
-                work.answers[name] = _dead(name) if buried else told[name]
-            for name, held in work.others.items():
-                work.answers[name] = run_action(held)
-            work.result = combine_results(work.answers)
+            results = _deliver_directly(flags, sinks)
+        for state in flags:
+            for name in state.sinks:
+                dead = name in failures and state.step.key in failures[name].dead_letters
+                state.results[name] = dead_letter_result(name) if dead else results[name]
+            for name, held in state.others.items():
+                state.results[name] = run_action(held)
+            state.result = combine_results(state.results)
 
-    def _direct(self, flags: list[StepState], sinks: Mapping[str, Sink]) -> dict[str, Result]:
-        told: dict[str, Result] = {}
-        for name, sink in sinks.items():
-            records = [work.record for work in flags if name in work.sinks and work.record is not None]
-            try:
-                if sink.local:
-                    sink.deliver(records)
-                    told[name] = Result("done")
-                else:
-                    cast("RemoteSink", sink).offer(records)
-                    told[name] = Result("accepted", f"`{name}` has it in its queue; no journal keeps it")
-            except DeliveryError as error:
-                told[name] = Result("failed", f"`{name}` did not take it: {error}")
-            except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-                told[name] = Result("failed", f"`{name}` failed: {error_text(error)}")
-        return told
+    def _act(self, states: list[StepState]) -> None:
+        for state in states:
+            if state.result is None and state.held is not None:
+                # Ask the guard again: the kill switch works at once, and this step may have waited for others.
+                refusal = None if state.dry else guard_refusal(self._guard, state.step)
+                state.end(refusal or run_action(state.held), state.executor)
 
-    def _act(self, works: list[StepState]) -> None:
-        for work in works:
-            if work.result is not None or work.held is None:
-                continue
-            # The kill switch works at once, and a round may have waited: asked again, right before.
-            result = None if work.dry else self._refusal(work.step)
-            work.settle(result or run_action(work.held), work.executor)
-
-    def _finish(self, works: list[StepState]) -> None:
+    def _record_outcomes(self, states: list[StepState]) -> None:
         if self._journal is None:
             return
-        # A step that was taken before has its outcome, or will have it from whoever is at it.
-        ended = [work for work in works if work.result is not None and work.result.status != "duplicate"]
-        if not self._broken and ended:
+        # The first process that carries a step out records its outcome, so a duplicate is not recorded.
+        ended = [state for state in states if state.result is not None and state.result.status != "duplicate"]
+        if not self._journal_error and ended:
             try:
-                # A refusal keeps an open breaker open, after a restart too.
-                met = any(work.result.rule.startswith("breaker:") for work in ended if work.result is not None)
-                self._journal.finish([work.outcome() for work in ended], guard=self._guard.state if met else None)
+                # Save the breakers after a refusal too: it keeps a breaker open, also after a restart.
+                by_breaker = any(state.result.rule.startswith("breaker:") for state in ended if state.result)
+                guard = self._guard.state if by_breaker else None
+                self._journal.finish([state.outcome() for state in ended], guard=guard)
             except JournalError as error:
-                self._broken = str(error)
-        if self._broken:
-            for work in ended:
-                if work.result is not None:
-                    details = {**work.result.details, "journal": f"not recorded: {self._broken}"}
-                    work.result = replace(work.result, details=details)
+                self._journal_error = str(error)
+        if self._journal_error:
+            for state in ended:
+                if state.result is not None:
+                    state.result = not_recorded(state.result, self._journal_error)
 
 
-_BY_PLAN: Final = {
-    "audit": "every policy that asked for it is in audit mode",
-    "superseded": "another action of the plan makes it pointless",
-    "not_applicable": "the event has nothing that it could act on",
-}
+def _unsupported(step: Step) -> Result:
+    return Result("unsupported", f"no executor takes `{step.action}`")
 
 
-def _intent(work: StepState) -> Intent:
-    held = work.held
+def guard_refusal(guard: StepGuard, step: Step) -> Result | None:
+    """Return the guard's refusal of a step, or None. A guard that raises refuses."""
+    try:
+        return guard.before(step)
+    except Exception as error:  # noqa: BLE001 - a guard that fails must refuse
+        return refused("guard", f"the guard failed: {error_text(error)}")
+
+
+def guard_admission(guard: StepGuard, step: Step, held: Held | None) -> tuple[Result | None, tuple[Alarm, ...]]:
+    """Return what ``guard.admit`` returns. A guard that raises refuses."""
+    try:
+        return guard.admit(step, held)
+    except Exception as error:  # noqa: BLE001 - a guard that fails must refuse
+        return refused("guard", f"the guard failed: {error_text(error)}"), ()
+
+
+def hold(executor: Executor, step: Step, guard: StepGuard) -> Held | Result:
+    """Return what ``executor.resolve`` returns. An exception is a ``failed`` result."""
+    try:
+        return executor.resolve(step, guard.protection)
+    except Exception as error:  # noqa: BLE001 - the error of one executor must not stop other steps
+        return Result("failed", error_text(error))
+
+
+def run_action(held: Held) -> Result:
+    """Return what ``held.act`` returns. An exception is a ``failed`` result."""
+    try:
+        return held.act()
+    except Exception as error:  # noqa: BLE001 - the error of one executor must not stop other steps
+        return Result("failed", error_text(error))
+
+
+def release(targets: Iterable[Held | None]) -> None:
+    """Release held targets. Errors are ignored: the results are known, and all targets must be released."""
+    for held in targets:
+        if held is not None:
+            with contextlib.suppress(Exception):
+                held.release()
+
+
+def _intent(state: StepState) -> Intent:
+    held = state.held
     if held is None:
-        return Intent(work.step, work.executor, sinks=tuple(work.sinks), record=work.record)
-    return Intent(work.step, work.executor, held.identity, dict(held.facts))
+        return Intent(state.step, state.executor, sinks=tuple(state.sinks), record=state.record)
+    return Intent(state.step, state.executor, held.identity, dict(held.facts))
 
 
-def _journaled(name: str, sink: Sink, missed: DeliveryFailure | None) -> Result:
-    """Return what became of the flags that the journal holds for a sink."""
-    if missed is not None and missed.reason:
-        return Result("accepted", f"`{name}` is owed it: {missed.reason}")
+def _deliver_directly(flags: list[StepState], sinks: Mapping[str, Sink]) -> dict[str, Result]:
+    """Deliver flags without a journal; return the results by sink."""
+    results: dict[str, Result] = {}
+    for name, sink in sinks.items():
+        records = [state.record for state in flags if name in state.sinks and state.record is not None]
+        try:
+            if sink.local:
+                sink.deliver(records)
+                results[name] = Result("done")
+            else:
+                cast("RemoteSink", sink).offer(records)
+                results[name] = Result("accepted", f"queued for `{name}` in memory; no journal keeps it")
+        except DeliveryError as error:
+            results[name] = Result("failed", f"not delivered to `{name}`: {error}")
+        except Exception as error:  # noqa: BLE001 - the error of one sink must not stop other steps
+            results[name] = Result("failed", f"`{name}` failed: {error_text(error)}")
+    return results
+
+
+def _outbox_result(name: str, sink: Sink, failure: DeliveryFailure | None) -> Result:
+    """Return the result of a flag that is in the journal, after one attempt of a local sink."""
+    if failure is not None and failure.reason:
+        return Result("accepted", f"not delivered to `{name}` yet: {failure.reason}")
     return Result("done") if sink.local else queued_result(name)
 
 
 def queued_result(name: str) -> Result:
-    """Return what is said of a flag that a sink has yet to take."""
-    return Result("accepted", f"`{name}` is owed it; the journal keeps it until it is delivered")
+    """Return the result of a flag that the journal keeps for a sink."""
+    return Result("accepted", f"not delivered to `{name}` yet; the journal keeps it until `{name}` accepts it")
 
 
-def _dead(name: str) -> Result:
-    return Result("failed", f"`{name}` will never take it: it is a dead letter in the journal")
+def dead_letter_result(name: str) -> Result:
+    """Return the result of a flag that a sink refused for good."""
+    return Result("failed", f"`{name}` refused it for good; the journal keeps it as a dead letter")
 
 
-def run_action(held: Held) -> Result:
-    """Let a step happen; whatever goes wrong is a result."""
-    try:
-        return held.act()
-    except Exception as error:  # noqa: BLE001 - an executor never raises out of `execute`
-        return Result("failed", error_text(error))
-
-
-def _release(works: list[StepState]) -> None:
-    for work in works:
-        for held in (work.held, *work.others.values()):
-            if held is not None:
-                # What became of the step is known; the others must still be let go.
-                with contextlib.suppress(Exception):
-                    held.release()
-
-
-def combine_results(answers: Mapping[str, Result]) -> Result:
-    """Return one answer of several about one flag: the worst, with what each said."""
-    ranked = sorted(answers.values(), key=lambda said: _WORST.index(said.status) if said.status in _WORST else 0)
-    reasons = [said.reason for said in ranked if said.reason]
-    details = {name: dict(said.details) for name, said in answers.items() if said.details}
-    if len(answers) > 1:
-        details["sinks"] = {name: said.status for name, said in answers.items()}
+def combine_results(results: Mapping[str, Result]) -> Result:
+    """Return one result for a flag: the worst of several, with all reasons and, by executor, all details."""
+    ranked = sorted(results.values(), key=lambda item: _WORST.index(item.status) if item.status in _WORST else 0)
+    reasons = [item.reason for item in ranked if item.reason]
+    details = {name: dict(item.details) for name, item in results.items() if item.details}
+    if len(results) > 1:
+        details["sinks"] = {name: item.status for name, item in results.items()}
     return Result(ranked[0].status, "; ".join(reasons), ranked[0].rule, details)
 
 
-def _duplicate_result(began: float, status: Status | None) -> Result:
-    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(began))
-    return Result("duplicate", f"this step was taken before, at {moment}: {status or 'still at it'}")
-
-
-def error_text(error: Exception) -> str:
-    """Return an exception as a reason for people."""
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+def _duplicate_result(record: RecordedStep) -> Result:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.began))
+    return Result("duplicate", f"this step was taken before, at {moment}: {record.status or 'it is not ended yet'}")

@@ -1,31 +1,17 @@
-"""What no action may touch: the host's words for it. Executors that know a target's facts hold it against these."""
+"""``Protection``: the processes and pods that no action may touch. Executors compare each target with it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Final
 
-#: The container runtime, kubelet, sshd, the agent, and what keeps a host alive: where distributions put them.
+# Programs that keep a host alive: init, container runtime, kubelet, sshd, the agent. Distributions install them in one
+# of `_FOLDERS`.
 _NAMES: Final = (
-    "systemd/systemd",
-    "systemd/systemd-journald",
-    "systemd/systemd-logind",
-    "systemd/systemd-udevd",
-    "containerd",
-    "containerd-shim",
-    "containerd-shim-runc-v2",
-    "dockerd",
-    "runc",
-    "crun",
-    "crio",
-    "conmon",
-    "kubelet",
-    "k3s",
-    "sshd",
-    "dbus-daemon",
-    "spyderbat-nanoagent",
-    "nano_agent",
-)
+    "systemd/systemd", "systemd/systemd-journald", "systemd/systemd-logind", "systemd/systemd-udevd", "containerd",
+    "containerd-shim", "containerd-shim-runc-v2", "dockerd", "runc", "crun", "crio", "conmon", "kubelet", "k3s", "sshd",
+    "dbus-daemon", "spyderbat-nanoagent", "nano_agent",
+)  # fmt: skip
 _FOLDERS: Final = ("/bin", "/sbin", "/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/lib", "/usr/lib")
 DEFAULT_EXECUTABLES: Final = (
     *(f"{folder}/{name}" for folder in _FOLDERS for name in _NAMES),
@@ -35,7 +21,7 @@ DEFAULT_EXECUTABLES: Final = (
     "/opt/spyderbat/bin/nano_agent",
     "/opt/spyderbat/bin/spyderbat-nanoagent",
 )
-#: Units whose every process is the runtime itself; a workload's processes live in cgroups of their own.
+#: Units that hold only processes of the runtime itself. Processes of workloads are in other cgroups.
 DEFAULT_CGROUPS: Final = (
     "/system.slice/containerd.service",
     "/system.slice/docker.service",
@@ -48,14 +34,20 @@ DEFAULT_NAMESPACES: Final = frozenset({"kube-system", "kube-public", "kube-node-
 
 @dataclass(frozen=True, slots=True)
 class Protection:
-    """What no action may touch. A name is never enough: anyone can take one.
+    """The processes and pods that no action may touch.
+
+    A process name protects nothing, because any process can change its own name.
+
+    ::
+
+        guard = Guard(protection=Protection().including(executables=("/usr/sbin/haproxy",)))
 
     Attributes:
-        executables: absolute paths in the host's mount namespace; a process is recognised by the device and inode of
-            its executable, so that a copy, a link of that name or a renamed process is not protected.
-        cgroups: cgroup paths as the host sees them; a process in one of them, or below it, is protected.
-        users: names or numbers of users whose processes are protected.
-        namespaces: Kubernetes namespaces whose pods are protected.
+        executables: absolute paths in the host's mount namespace. A process is protected if its executable is the same
+            file (device and inode); a copy of the file, or another program of the same name, is not protected.
+        cgroups: cgroup paths as the host sees them. The processes in these cgroups and below them are protected.
+        users: names or uids of users whose processes are protected.
+        namespaces: Kubernetes namespaces whose pods, and the processes in them, are protected.
     """
 
     executables: tuple[str, ...] = DEFAULT_EXECUTABLES
@@ -71,7 +63,7 @@ class Protection:
         users: frozenset[str | int] = frozenset(),
         namespaces: frozenset[str] = frozenset(),
     ) -> Protection:
-        """Return one that protects these too."""
+        """Return a copy that protects these too. The arguments are the attributes of the class."""
         return Protection(
             (*self.executables, *executables),
             (*self.cgroups, *cgroups),

@@ -1,242 +1,253 @@
-"""What a restart does about steps that were begun and never ended, and what becomes of those that are under way.
+"""Ends the steps that an earlier process left open, and follows up the steps that executors accepted.
 
-An open step is checked against reality before anything: the process or pod may be gone, because the step happened and
-its outcome was not written any more. docs/decisions/0034-reconciliation.md.
+The target of an open step is looked up first: the step may have been carried out before the crash, without its outcome
+in the journal. docs/decisions/0034-reconciliation.md says why.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, cast
 
-from spyderresp.execution.execute import default_guard, named
+from spyderresp.execution.execute import checked_executors, default_guard
 from spyderresp.execution.interfaces import (
+    AcceptedStep,
     Alarm,
     Executor,
-    Following,
     Held,
     Intent,
     JournalError,
-    OpenedBreaker,
     OpenJournal,
     OpenStep,
     Sink,
     StepGuard,
+    SupportsFollow,
 )
-from spyderresp.execution.pipeline import Pipeline, combine_results, error_text, queued_result, run_action
-from spyderresp.execution.report import Result, StepOutcome, refused
+from spyderresp.execution.pipeline import (
+    Pipeline,
+    combine_results,
+    dead_letter_result,
+    guard_admission,
+    guard_refusal,
+    hold,
+    queued_result,
+    release,
+    run_action,
+)
+from spyderresp.execution.report import Result, StepOutcome, not_recorded, refused
 
 _AFTER: Final = "when checked after a restart"
 
 
 @dataclass
-class _Open:
-    """An open step on its way to an outcome."""
+class _State:
+    """The state of one open step.
 
-    opened: OpenedBreaker
+    Attributes:
+        open: the step as the journal has it.
+        held: the target of an agent action.
+        result: the result; None: the step is not ended.
+        claimed: whether this process claimed the step in the journal.
+        claimed_elsewhere: whether another process claimed it, and so records its outcome.
+    """
+
+    open: OpenStep
     held: Held | None = None
     result: Result | None = None
-    # Somebody else took it meanwhile, and will say what became of it.
-    elsewhere: bool = False
-    begun: bool = False
+    claimed: bool = False
+    claimed_elsewhere: bool = False
 
     def outcome(self) -> StepOutcome:
-        return StepOutcome(
-            self.opened.step, self.result or Result("failed", "nothing became of it"), self.opened.executor
-        )
+        result = self.result or Result("failed", "it was not carried out")
+        return StepOutcome(self.open.step, result, self.open.executor)
 
 
 def reconcile(
     executors: Iterable[Executor] | Executor, journal: OpenJournal, guard: StepGuard | None = None
 ) -> tuple[StepOutcome, ...]:
-    """End the steps that an earlier process began and never ended, each with an outcome. Call it once, after a start.
+    """End the steps that an earlier process began and did not end. Call it once, after the start.
 
-    A target that is gone is ``already``; one that is still there, verified, not expired and allowed is acted on, once;
-    everything else is not, and says why. Flags go to the sinks that they are still owed to.
+    A target that is gone makes the step ``already``. A target that is there is compared with the event again; if the
+    guard allows it (the step must not be expired), it is acted on once. Any other step ends without an action, with the
+    reason. Flags are delivered to the sinks that did not accept them yet.
+
+    ::
+
+        with spyderresp.journal.Journal("journal.sqlite") as journal:
+            for outcome in spyderresp.reconcile(executors, journal):
+                print(outcome.action, outcome.status, outcome.reason)
 
     Args:
-        executors: those of the service. An open step is asked of the one that was to take it, by its name.
-        journal: where the steps are.
-        guard: what refuses steps; None is the default guard of this process.
+        executors: the executors of the service. An open step is given to the executor of the same name as before.
+        journal: the journal with the open steps.
+        guard: refuses steps; None: the default guard, one for the whole process.
 
     Returns:
-        What became of each, oldest first, and of the ops flags that the guard raised meanwhile.
+        The outcomes, oldest step first, then the outcomes of the ops flags that the guard raised.
 
     Raises:
-        JournalError: the journal cannot be read. Where it cannot be written nothing is acted on, and steps stay open.
+        JournalError: the journal cannot be read. If it cannot be written, nothing is acted on and the steps stay open.
+        TypeError, ValueError: as ``execute`` raises for its executors.
     """
-    chosen = guard if guard is not None else default_guard()
-    listed = named(executors)
+    guard = guard if guard is not None else default_guard()
+    listed = checked_executors(executors)
     by_name = {executor.name: executor for executor in listed}
-    chosen.remember(journal)
-    works = [_Open(opened) for opened in journal.open_steps()]
+    guard.remember(journal)
+    states = [_State(step) for step in journal.open_steps()]
     sinks = {executor.name: cast("Sink", executor) for executor in listed if hasattr(executor, "deliver")}
     journal.attach(sinks.values())
     alarms: list[Alarm] = []
     try:
-        for work in works:
-            if not work.opened.step.is_flag:
-                _check(work, by_name, chosen, alarms)
-        _claim(works, chosen, journal)
-        for work in works:
-            if work.held is not None and work.result is None and not work.elsewhere:
-                _act(work, chosen)
+        for state in states:
+            if not state.open.step.is_flag:
+                _check(state, by_name, guard, alarms)
+        _claim(states, guard, journal)
+        for state in states:
+            if state.held is not None and state.claimed:
+                _act(state, state.held, guard)
     finally:
-        for work in works:
-            if work.held is not None:
-                # What became of the step is known; the others must still be let go.
-                with contextlib.suppress(Exception):
-                    work.held.release()
-    _flags([work for work in works if work.opened.step.is_flag], by_name, sinks, chosen, journal)
-    ended = [work for work in works if not work.elsewhere]
-    _write(ended, journal)
-    _, raised = Pipeline(listed, chosen, journal).carry_out([], alarms)
-    return (*(work.outcome() for work in ended), *raised)
+        release(state.held for state in states)
+    _deliver_flags([state for state in states if state.open.step.is_flag], by_name, sinks, guard, journal)
+    ended = [state for state in states if not state.claimed_elsewhere]
+    _record(ended, journal)
+    _, raised = Pipeline(listed, guard, journal).carry_out([], alarms)
+    return (*(state.outcome() for state in ended), *raised)
 
 
-def _check(work: _Open, by_name: Mapping[str, Executor], guard: StepGuard, alarms: list[Alarm]) -> None:
-    """Look for the target; leave it held where it may be acted on."""
-    step = work.opened.step
-    executor = by_name.get(work.opened.executor)
+def _check(state: _State, by_name: Mapping[str, Executor], guard: StepGuard, alarms: list[Alarm]) -> None:
+    """Hold the target if it may be acted on; else set the result."""
+    step = state.open.step
+    executor = by_name.get(state.open.executor)
     if executor is None or step.action not in executor.actions:
-        why = f"no executor `{work.opened.executor}` takes `{step.action}` here"
-        work.result = Result("failed", f"a crash cut it off, and whether it happened cannot be told: {why}")
+        why = f"no executor `{state.open.executor}` takes `{step.action}` here"
+        state.result = Result("failed", f"a crash cut it off, and it is not known whether it was carried out: {why}")
         return
-    try:
-        found = executor.resolve(step, guard.protection)
-    except Exception as error:  # noqa: BLE001 - an executor's fault must not keep the others from being checked
-        found = Result("failed", error_text(error))
+    found = hold(executor, step, guard)
     if isinstance(found, Result):
-        gone = found.status == "already"
-        reason = f"gone {_AFTER}" if gone else f"{found.reason}, {_AFTER}" if found.reason else _AFTER
-        work.result = replace(found, reason=reason)
+        reason = f"gone {_AFTER}" if found.status == "already" else _after(found.reason)
+        state.result = replace(found, reason=reason)
         return
-    work.held = found
-    work.result = _refusal(work, guard)
-    if work.result is None:
-        try:
-            work.result, more = guard.admit(step, found)
-            alarms += more
-        except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-            work.result = refused("guard", f"the guard failed: {error_text(error)}")
+    state.held = found
+    state.result = guard_refusal(guard, step)
+    if state.result is None:
+        state.result, more = guard_admission(guard, step, found)
+        alarms += more
 
 
-def _refusal(work: _Open, guard: StepGuard) -> Result | None:
-    try:
-        return guard.before(work.opened.step)
-    except Exception as error:  # noqa: BLE001 - a guard that fails, fails closed
-        return refused("guard", f"the guard failed: {error_text(error)}")
+def _after(reason: str) -> str:
+    """Return a reason with the note that the step was checked after a restart."""
+    return f"{reason}, {_AFTER}" if reason else _AFTER
 
 
-def _claim(works: Sequence[_Open], guard: StepGuard, journal: OpenJournal) -> None:
-    """Make the steps that will be acted on ours: should we crash too, the next start checks them again."""
-    waiting = [work for work in works if work.held is not None and work.result is None]
-    if not waiting:
+def _claim(states: Sequence[_State], guard: StepGuard, journal: OpenJournal) -> None:
+    """Claim the steps that can be acted on, in one commit."""
+    held = [(state, state.held) for state in states if state.held is not None and state.result is None]
+    if not held:
         return
-    intents = [
-        Intent(work.opened.step, work.opened.executor, held.identity, dict(held.facts))
-        for work in waiting
-        if (held := work.held) is not None
-    ]
+    intents = [Intent(state.open.step, state.open.executor, item.identity, dict(item.facts)) for state, item in held]
     keys = frozenset(intent.step.key for intent in intents)
     try:
-        lost = journal.begin(intents, guard=guard.state, take_over=keys)
+        claimed_before = journal.begin(intents, guard=guard.state, take_over=keys)
     except JournalError as error:
-        for work in waiting:
-            work.result = refused("journal", f"the journal cannot be written: {error}")
+        for state, _ in held:
+            state.result = refused("journal", f"the journal cannot be written: {error}")
         return
-    for work in waiting:
-        work.elsewhere = work.opened.step.key in lost
-        work.begun = not work.elsewhere
+    for state, _ in held:
+        state.claimed_elsewhere = state.open.step.key in claimed_before
+        state.claimed = not state.claimed_elsewhere
 
 
-def _act(work: _Open, guard: StepGuard) -> None:
-    result = _refusal(work, guard)
-    if result is None and work.held is not None:
-        said = run_action(work.held)
-        result = replace(said, reason=f"{said.reason}, {_AFTER}" if said.reason else f"finished {_AFTER}")
-    work.result = result
+def _act(state: _State, held: Held, guard: StepGuard) -> None:
+    state.result = guard_refusal(guard, state.open.step)
+    if state.result is None:
+        result = run_action(held)
+        state.result = replace(result, reason=_after(result.reason) if result.reason else f"finished {_AFTER}")
 
 
-def _flags(
-    works: Sequence[_Open],
+def _deliver_flags(
+    states: Sequence[_State],
     by_name: Mapping[str, Executor],
     sinks: Mapping[str, Sink],
     guard: StepGuard,
     journal: OpenJournal,
 ) -> None:
-    """Deliver what sinks are owed; what is no sink is asked again, because a flag comes at least once."""
-    if not works:
+    """Deliver flags to local sinks; raise flags again with executors that are not sinks. A flag may be repeated."""
+    if not states:
         return
-    missed = journal.deliver_now({name: sink for name, sink in sinks.items() if sink.local})
-    for work in works:
-        opened = work.opened
-        answers: dict[str, Result] = {}
-        for name in opened.sinks:
-            here = name in sinks and sinks[name].local and not (name in missed and missed[name].reason)
-            delivered = name not in opened.owed or here
-            answers[name] = Result("done", f"delivered {_AFTER}") if delivered else queued_result(name)
-            if name in missed and opened.step.key in missed[name].buried:
-                answers[name] = Result("failed", f"`{name}` will never take it: it is a dead letter in the journal")
-        for name in opened.executor.split(", "):
+    failures = journal.deliver_now({name: sink for name, sink in sinks.items() if sink.local})
+    for state in states:
+        step = state.open.step
+        results: dict[str, Result] = {}
+        for name in state.open.sinks:
+            failure = failures.get(name)
+            delivered_now = name in sinks and sinks[name].local and not (failure and failure.reason)
+            if failure is not None and step.key in failure.dead_letters:
+                results[name] = dead_letter_result(name)
+            elif delivered_now or name not in state.open.undelivered:
+                results[name] = Result("done", f"delivered {_AFTER}")
+            else:
+                results[name] = queued_result(name)
+        for name in state.open.executor.split(", "):
             executor = by_name.get(name)
-            if executor is not None and name not in opened.sinks and opened.step.action in executor.actions:
-                answers[name] = _raised_again(executor, work, guard)
-        why = f"a crash cut it off, and no executor `{opened.executor}` is here"
-        work.result = combine_results(answers) if answers else Result("failed", why)
+            if executor is not None and name not in state.open.sinks and step.action in executor.actions:
+                found = hold(executor, step, guard)
+                if not isinstance(found, Result):
+                    held, found = found, run_action(found)
+                    release([held])
+                results[name] = found
+        lost = Result("failed", f"a crash cut it off, and no executor `{state.open.executor}` is here")
+        state.result = combine_results(results) if results else lost
 
 
-def _raised_again(executor: Executor, work: _Open, guard: StepGuard) -> Result:
+def _record(states: Sequence[_State], journal: OpenJournal) -> None:
     try:
-        found = executor.resolve(work.opened.step, guard.protection)
-        if isinstance(found, Result):
-            return found
-        try:
-            return run_action(found)
-        finally:
-            found.release()
-    except Exception as error:  # noqa: BLE001 - an executor's fault must not keep the others from being checked
-        return Result("failed", error_text(error))
-
-
-def _write(works: Sequence[_Open], journal: OpenJournal) -> None:
-    try:
-        # Outcomes of steps that were acted on are kept by the journal until they can be written.
-        journal.finish([work.outcome() for work in works if work.begun])
-        journal.settle([work.outcome() for work in works if not work.begun])
+        # If `finish` fails, the journal keeps the outcomes of claimed steps in memory and writes them later.
+        journal.finish([state.outcome() for state in states if state.claimed])
+        journal.settle([state.outcome() for state in states if not state.claimed])
     except JournalError as error:
-        for work in works:
-            if work.result is not None:
-                work.result = replace(work.result, details={**work.result.details, "journal": f"not recorded: {error}"})
+        for state in states:
+            if state.result is not None:
+                state.result = not_recorded(state.result, error)
 
 
 def follow_up(executors: Iterable[Executor] | Executor, journal: OpenJournal) -> tuple[StepOutcome, ...]:
-    """Ask what became of steps that were accepted; return those that are over. Call it now and then.
+    """Ask executors for the final outcomes of the steps that they accepted. Call it every few seconds.
+
+    ::
+
+        for outcome in spyderresp.follow_up(executors, journal):
+            print(outcome.action, outcome.status, outcome.reason)
+
+    Args:
+        executors: the executors of the service. A step of an executor that is not here stays under way.
+        journal: the journal with the accepted steps.
+
+    Returns:
+        The final outcomes that are known by now.
 
     Raises:
-        JournalError: the journal cannot be read or written; they stay under way.
+        JournalError: the journal cannot be read or written; the steps stay under way.
+        TypeError, ValueError: as ``execute`` raises for its executors.
     """
-    by_name = {executor.name: executor for executor in named(executors)}
+    by_name = {executor.name: executor for executor in checked_executors(executors)}
     ended: list[StepOutcome] = []
-    for item in journal.under_way():
-        executor = by_name.get(item.executor)
-        # Another process may have it.
-        result = None if executor is None else _followed(executor, item)
+    for step in journal.under_way():
+        executor = by_name.get(step.executor)
+        result = None if executor is None else _final_result(executor, step)
         if result is not None:
-            ended.append(StepOutcome(item.step, result, item.executor))
+            ended.append(StepOutcome(step.step, result, step.executor))
     if ended:
         journal.settle(ended)
     return tuple(ended)
 
 
-def _followed(executor: Executor, item: OpenStep) -> Result | None:
-    """Return what became of a step; None while it is under way, or where that cannot be told now."""
+def _final_result(executor: Executor, accepted: AcceptedStep) -> Result | None:
+    """Return the final result of an accepted step; None: it is still under way, or the executor failed."""
     if not hasattr(executor, "follow"):
-        return Result("failed", f"`{item.executor}` accepted it and cannot say what became of it")
+        return Result("failed", f"`{accepted.executor}` accepted it and cannot report the final outcome")
     try:
-        result = cast("Following", executor).follow(item.step, item.details)
-    except Exception:  # noqa: BLE001 - asked again next time
+        result = cast("SupportsFollow", executor).follow(accepted.step, accepted.details)
+    except Exception:  # noqa: BLE001 - the next call of `follow_up` asks again
         return None
     return None if result.status == "accepted" else result

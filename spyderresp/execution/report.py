@@ -1,37 +1,28 @@
-"""What became of a plan: an outcome for every step, and what an executor or a guard says of one."""
+"""Results, outcomes and reports: what happened to each step of a plan."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args, overload
 
 from spyderresp.execution.steps import Step
 
-#: ``done``; ``accepted``: under way, and followed up in the journal; ``already``: gone before; ``duplicate``: this
-#: step was taken before; ``dry_run``, ``audit``, ``not_applicable``, ``superseded``: nothing was to be done;
-#: ``refused``: by a guard, with the rule; ``mismatch``: not the process or pod that the event meant; ``incomplete``:
-#: some of a tree or group was spared or got away, named; ``expired``; ``failed``: with the cause; ``unsupported``: no
-#: executor took it.
+#: The outcome of a step.
+#:
+#: ``done``: carried out, and seen to have worked. ``accepted``: under way; the journal follows it up. ``already``: the
+#: target was gone before. ``duplicate``: the same step was taken before. ``dry_run``, ``audit``, ``not_applicable``,
+#: ``superseded``: there was nothing to do. ``refused``: by a guard or an executor, with the rule. ``mismatch``: the
+#: process or pod found is not the one of the event. ``incomplete``: some members of a tree or group were spared or
+#: escaped; the details name them. ``expired``: the event is too old. ``failed``: with the cause. ``unsupported``: no
+#: executor takes the action.
 Status = Literal[
-    "done",
-    "accepted",
-    "already",
-    "duplicate",
-    "dry_run",
-    "audit",
-    "not_applicable",
-    "superseded",
-    "refused",
-    "mismatch",
-    "incomplete",
-    "expired",
-    "failed",
-    "unsupported",
-]
+    "done", "accepted", "already", "duplicate", "dry_run", "audit", "not_applicable", "superseded", "refused",
+    "mismatch", "incomplete", "expired", "failed", "unsupported",
+]  # fmt: skip
 STATUSES: Final[tuple[Status, ...]] = get_args(Status)
-#: Nothing is owed and nobody need look.
+#: The outcomes that need no attention.
 FINE: Final = frozenset(
     {"done", "accepted", "already", "duplicate", "dry_run", "audit", "not_applicable", "superseded"}
 )
@@ -40,14 +31,18 @@ _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), defa
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What an executor or a guard says of one step.
+    """The answer of an executor or a guard about one step.
+
+    ::
+
+        Result("already", "process 4242 has ended")
 
     Attributes:
-        status: what became of it.
-        reason: why, for people: lower case, no full stop.
-        rule: which guard's rule refused it, such as ``host``, ``protected:executable`` or ``breaker:overall``; else
+        status: one of ``STATUSES``.
+        reason: for people: lower case, no full stop.
+        rule: the rule that refused the step, such as ``host``, ``protected:executable`` or ``breaker:overall``; else
             empty.
-        details: JSON data: who was killed, spared or got away; what undoes it.
+        details: JSON data: the processes that were killed, spared or escaped; the values that undo it.
     """
 
     status: Status
@@ -57,18 +52,28 @@ class Result:
 
 
 def refused(rule: str, reason: str, **details: Any) -> Result:
-    """Return a guard's refusal."""
+    """Return a refusal, with ``details`` as JSON data."""
     return Result("refused", reason, rule, details)
+
+
+def not_recorded(result: Result, error: object) -> Result:
+    """Return a result with the journal error in its details, because the journal could not record it."""
+    return replace(result, details={**result.details, "journal": f"not recorded: {error}"})
+
+
+def error_text(error: Exception) -> str:
+    """Return the type and the message of an exception, for the reason of a result."""
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)
 class StepOutcome:
-    """What became of one step.
+    """The outcome of one step.
 
     Attributes:
         step: the step.
-        result: what became of it, and why.
-        executor: the name of the executor that answered, or empty where none was asked.
+        result: its result.
+        executor: the name of the executor that gave the result; empty if no executor was asked.
     """
 
     step: Step
@@ -77,22 +82,22 @@ class StepOutcome:
 
     @property
     def action(self) -> str:
-        """Such as ``agentKillProcess``."""
+        """The action, such as ``agentKillProcess``."""
         return self.step.action
 
     @property
     def status(self) -> Status:
-        """One of ``STATUSES``."""
+        """The outcome, one of ``STATUSES``."""
         return self.result.status
 
     @property
     def reason(self) -> str:
-        """Why, for people."""
+        """The reason, for people; may be empty."""
         return self.result.reason
 
     @property
     def rule(self) -> str:
-        """Which rule of a guard refused it, or empty."""
+        """The rule that refused the step, or empty."""
         return self.result.rule
 
     @property
@@ -101,9 +106,9 @@ class StepOutcome:
         return self.result.details
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data."""
+        """Return the outcome as JSON data."""
         step = self.step
-        said: dict[str, Any] = {
+        data: dict[str, Any] = {
             "action": step.action,
             "parameters": step.parameters,
             "outcome": self.status,
@@ -120,25 +125,31 @@ class StepOutcome:
             ],
         }
         if step.target is not None and not step.is_flag:
-            said["target"] = step.target.to_dict()
+            data["target"] = step.target.to_dict()
         if step.superseded_by is not None:
-            said["superseded_by"] = step.superseded_by
-        words = {"reason": self.reason, "rule": self.rule, "executor": self.executor}
-        said.update({name: word for name, word in words.items() if word})
+            data["superseded_by"] = step.superseded_by
+        texts = {"reason": self.reason, "rule": self.rule, "executor": self.executor}
+        data.update({name: text for name, text in texts.items() if text})
         if self.details:
-            said["details"] = dict(self.details)
-        return said
+            data["details"] = dict(self.details)
+        return data
 
 
 @dataclass(frozen=True)
 class ExecutionReport(Sequence[StepOutcome]):
-    """What became of a plan: one outcome for every step, in the plan's order. A sequence of them.
+    """The outcomes of a plan's steps, in the plan's order. A sequence of ``StepOutcome``.
+
+    ::
+
+        report = spyderresp.execute(plan, executors)
+        if not report.ok:
+            print([outcome.reason for outcome in report if outcome.status == "failed"])
 
     Attributes:
         event: the event's ``id``, or None.
         policy_set: the digest of the policies that decided.
-        outcomes: one for every planned action, in order.
-        alarms: what became of the ops flags that the guards raised meanwhile, a breaker that opened say.
+        outcomes: one outcome for each planned action, in order.
+        alarms: the outcomes of the ops flags that the guard raised meanwhile, for example because a breaker opened.
     """
 
     event: Any
@@ -148,23 +159,23 @@ class ExecutionReport(Sequence[StepOutcome]):
 
     @property
     def ok(self) -> bool:
-        """Whether every step ended in a way that nobody need look at: see ``FINE``."""
+        """Whether no step and no alarm needs attention: all outcomes are in ``FINE``."""
         return all(outcome.status in FINE for outcome in (*self.outcomes, *self.alarms))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data, version 1."""
-        said: dict[str, Any] = {
+        """Return the report as JSON data, version 1."""
+        data: dict[str, Any] = {
             "version": 1,
             "event": self.event,
             "policy_set": self.policy_set,
             "outcomes": [outcome.to_dict() for outcome in self.outcomes],
         }
         if self.alarms:
-            said["alarms"] = [outcome.to_dict() for outcome in self.alarms]
-        return said
+            data["alarms"] = [outcome.to_dict() for outcome in self.alarms]
+        return data
 
     def to_json(self) -> str:
-        """Return the JSON form as ASCII-safe JSON on one line."""
+        """Return the JSON form: ASCII, on one line."""
         return _encode(self.to_dict())
 
     def __len__(self) -> int:

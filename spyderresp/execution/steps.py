@@ -1,8 +1,8 @@
-"""A plan as steps: what is carried out, journaled and reported, each with the key that makes it happen once.
+"""The steps of a plan. Each step has a key, so that the journal can recognise a step that was taken before.
 
 The key (docs/decisions/0030-steps-and-keys.md) is a digest of the event's ``id``, the action, its parameters, its
-target, and for flags the policy. The policy set is not in it: an event that comes again after a reload is the same
-event.
+target, and for flags the policy. It does not depend on the policy set: an event that is delivered again after a reload
+gives the same keys.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from dataclasses import dataclass, fields
+from typing import Any, Final
 
 from spyderresp.decision import IDENTITY, ActionPlan, PlannedAction, Source, Target
 from spyderresp.errors import Location
 from spyderresp.events.timestamps import epoch_seconds
-from spyderresp.policies.vocabulary import FLAGS, Disposition, Section
+from spyderresp.policies.vocabulary import FLAGS, Disposition
 
 _canonical: Final = json.JSONEncoder(
     ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=True, default=repr
@@ -26,25 +26,25 @@ _canonical: Final = json.JSONEncoder(
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One action of a plan, on its way to be carried out.
+    """One action of a plan, with everything that is needed to carry it out.
 
     Attributes:
-        key: says that two steps are the same one; a hexadecimal digest.
-        place: its place in the plan, from 0.
-        action: such as ``agentKillProcess``.
-        items: the action's parameters as pairs.
-        disposition: the plan's.
-        sources: every policy entry that asked for it.
-        target: who the event is about; None where the event says nothing of it.
+        key: a hexadecimal digest; equal for the same step of the same event.
+        place: its index in the plan, from 0.
+        action: the action, such as ``agentKillProcess``.
+        items: the parameters of the action, as pairs of name and value.
+        disposition: the plan's disposition, such as ``execute``.
+        sources: the policy entries that asked for the action.
+        target: the process, pod and so on that the event names; None: the event names nothing.
         event: the event's ``id``, or None.
-        event_time: the event's ``time`` in epoch seconds; None where it has none, or none that can be read.
-        arrived: when the event came, in epoch seconds.
+        event_time: the event's ``time`` in epoch seconds; None: it has none, or none that can be read.
+        arrived: when the event arrived, in epoch seconds.
         policy_set: the digest of the policies that decided.
-        plan: names the plan: a digest of its JSON form.
+        plan: the digest of the plan's JSON form.
         because: the plan's reason for the disposition, or None.
-        superseded_by: the place of the action that makes this one pointless, or None.
-        record: the allow-listed fields of the event that may leave with a flag (``spyderresp.execution.flags``).
-        time_unreadable: whether the event has a ``time`` that is none: its age cannot be known.
+        superseded_by: the index of the action that supersedes this one, or None.
+        record: the fields of the event that may leave with a flag (``spyderresp.execution.flags``).
+        time_unreadable: whether the event has a ``time`` that cannot be read, so that its age is not known.
     """
 
     key: str
@@ -66,101 +66,91 @@ class Step:
 
     @property
     def parameters(self) -> dict[str, str | int]:
-        """The action's own fields, as a new dict."""
+        """The parameters of the action, as a new dict."""
         return dict(self.items)
 
     @property
     def is_flag(self) -> bool:
-        """Whether it raises a flag; else it acts on a process or a pod."""
+        """Whether the action raises a flag. All other actions act on a process or a pod."""
         return self.action in FLAGS
 
     @property
     def policies(self) -> tuple[str, ...]:
-        """The names of the policies that asked for it, each once, in source order."""
+        """The names of the policies that asked for the action, each once, in the order of ``sources``."""
         return tuple(dict.fromkeys(source.policy for source in self.sources))
 
     def value(self, path: str) -> str | int | float | bool | None:
-        """Return what the event gives at a path of the target such as ``process.pid``, or None."""
+        """Return the target's value at a path, or None.
+
+        ::
+
+            step.value("process.pid")
+
+        Raises:
+            KeyError: no target has this path.
+        """
         return None if self.target is None else self.target[path]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data; ``from_dict`` makes an equal step of it."""
-        return {
-            "key": self.key,
-            "place": self.place,
-            "action": self.action,
+        """Return the step as JSON data, for ``from_dict``."""
+        data = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "items"}
+        return data | {
             "parameters": self.parameters,
-            "disposition": self.disposition,
-            "sources": [_source_to_dict(source) for source in self.sources],
+            "sources": [
+                {
+                    "policy": source.policy,
+                    "uid": source.uid,
+                    "section": source.section,
+                    "index": source.index,
+                    "location": list(source.location),
+                }
+                for source in self.sources
+            ],
             "target": None if self.target is None else self.target.to_dict(),
-            "event": self.event,
-            "event_time": self.event_time,
-            "arrived": self.arrived,
-            "policy_set": self.policy_set,
-            "plan": self.plan,
-            "because": self.because,
-            "superseded_by": self.superseded_by,
             "record": None if self.record is None else dict(self.record),
-            "time_unreadable": self.time_unreadable,
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Step:
-        """Return the step that ``to_dict`` made ``data`` of.
+        """Return the step for JSON data of ``to_dict``.
 
         Raises:
-            KeyError, TypeError, ValueError: it is none.
+            KeyError, TypeError, ValueError: ``data`` does not describe a step.
         """
-        held = dict(data)
-        parameters, sources, target = held.pop("parameters"), held.pop("sources"), held.pop("target")
+        plain = dict(data)
+        parameters, sources, target = plain.pop("parameters"), plain.pop("sources"), plain.pop("target")
         return cls(
-            **held,
+            **plain,
             items=tuple(parameters.items()),
-            sources=tuple(_source_from_dict(source) for source in sources),
+            sources=tuple(Source(**{**source, "location": Location(*source["location"])}) for source in sources),
             target=None if target is None else target_from_dict(target),
         )
 
 
-def _source_to_dict(source: Source) -> dict[str, Any]:
-    return {
-        "policy": source.policy,
-        "uid": source.uid,
-        "section": source.section,
-        "index": source.index,
-        "location": list(source.location),
-    }
-
-
-def _source_from_dict(data: Mapping[str, Any]) -> Source:
-    section = cast("Section", data["section"])
-    return Source(data["policy"], data["uid"], section, data["index"], Location(*data["location"]))
-
-
 def target_from_dict(data: Mapping[str, Mapping[str, Any]]) -> Target:
-    """Return the target that says what ``data`` says, by scope, as ``Target.to_dict`` gives it; the rest is absent."""
+    """Return the target for JSON data of ``Target.to_dict``. Values that are not in the data are absent."""
     return Target([(data.get(scope) or {}).get(key) for scope, keys in IDENTITY for key in keys])
 
 
 def steps_of(
     plan: ActionPlan, *, arrived: float, event: Mapping[str, Any] | None = None, record: Mapping[str, Any] | None = None
 ) -> tuple[Step, ...]:
-    """Return the steps of a plan, in its order.
+    """Return the steps of a plan, in the plan's order.
 
     Args:
-        plan: what ``Engine.evaluate`` returned.
-        arrived: when the event came, in epoch seconds.
-        event: the event itself, where it is at hand: without an ``id`` it is known again by its content.
-        record: what may leave with a flag.
+        plan: the plan.
+        arrived: when the event arrived, in epoch seconds.
+        event: the event. If it has no ``id``, the keys of the steps depend on its content.
+        record: the fields of the event that may leave with a flag.
     """
     target = plan.target
-    said = None if target is None else target.to_dict()
-    text = plan.to_json()
-    known = _known_by(plan, event, said)
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    moment = epoch_seconds(plan.time)
+    target_data = None if target is None else target.to_dict()
+    event_identity = _event_identity(plan, event, target_data)
+    digest = hashlib.sha256(plan.to_json().encode()).hexdigest()
+    event_time = epoch_seconds(plan.time)
     return tuple(
         Step(
-            key=_key(action, known, said),
+            key=_key(action, event_identity, target_data),
             place=place,
             action=action.name,
             items=action.items,
@@ -168,21 +158,21 @@ def steps_of(
             sources=action.sources,
             target=target,
             event=plan.event,
-            event_time=moment,
+            event_time=event_time,
             arrived=arrived,
             policy_set=plan.policy_set,
             plan=digest,
             because=action.reason,
             superseded_by=action.superseded_by,
             record=record,
-            time_unreadable=moment is None and plan.time is not None,
+            time_unreadable=event_time is None and plan.time is not None,
         )
         for place, action in enumerate(plan)
     )
 
 
-def _known_by(plan: ActionPlan, event: Mapping[str, Any] | None, target: Any) -> tuple[str, Any]:
-    """Return what names the event: its id; else its content; else, for agent actions, its time and target."""
+def _event_identity(plan: ActionPlan, event: Mapping[str, Any] | None, target: Any) -> tuple[str, Any]:
+    """Return the event's id; without one the digest of its content; without its content its time and target."""
     if plan.event is not None:
         return "id", plan.event
     if event is not None:
@@ -190,12 +180,12 @@ def _known_by(plan: ActionPlan, event: Mapping[str, Any] | None, target: Any) ->
     return "plan", [plan.time, target]
 
 
-def _key(action: PlannedAction, known: tuple[str, Any], target: Any) -> str:
-    parts = [*known, action.name, action.items, target]
+def _key(action: PlannedAction, event_identity: tuple[str, Any], target: Any) -> str:
+    parts = [*event_identity, action.name, action.items, target]
     if action.name in FLAGS:
-        # A flag merges within one policy only, so its first source names it.
+        # Flags merge within one policy only, so the first source names the policy.
         parts += [action.sources[0].policy, action.sources[0].uid]
-        if known[0] == "plan":
-            # Nothing tells whether this event came before: two flags are better than none.
+        if event_identity[0] == "plan":
+            # Two events can have the same time and target. A repeated flag does less harm than a lost one.
             parts.append(os.urandom(16).hex())
     return hashlib.sha256(_canonical(parts).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Takes a renice back: each once, and written down like any other step."""
+"""Takes renices back. An undo is a step of its own: the journal records it, and it is carried out once."""
 
 from __future__ import annotations
 
@@ -8,43 +8,48 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from spyderresp.execution.interfaces import Intent, JournalError, StepJournal
-from spyderresp.execution.report import Result, Status, StepOutcome
+from spyderresp.execution.report import Result, Status, StepOutcome, error_text, not_recorded
 from spyderresp.execution.steps import Step
 
-#: The action of a step that takes another back. No executor takes it from a plan.
+#: The action of a step that takes another step back. It is in no plan.
 UNDO: Final = "undo"
 #: The actions that can be taken back.
 UNDOABLE: Final = frozenset({"agentReniceProcess"})
-#: A renice that ended so has changed something.
+#: The outcomes of a renice, or of its undo, that changed something.
 CHANGED: Final[frozenset[Status]] = frozenset({"done", "incomplete"})
-# One that was begun and ended so may have changed something, before a crash.
+# The outcomes of a renice that may have changed something before a crash.
 _UNSURE: Final[frozenset[Status]] = frozenset({"failed", "expired"})
-# An undo that ended so has changed nothing, and may be tried again.
-_AGAIN: Final[frozenset[Status]] = frozenset({"failed", "refused", "mismatch"})
-# One that was begun and has no outcome for so many seconds was cut off. Putting old values back twice changes nothing.
+# The outcomes of an undo that changed nothing, so that it can be repeated.
+_REPEATABLE: Final[frozenset[Status]] = frozenset({"failed", "refused", "mismatch"})
+# Seconds after which an undo without an outcome counts as cut off and is repeated, which changes nothing more.
 _CUT_OFF: Final = 60.0
 
 
-class Undoing(Protocol):
-    """What an executor is too that can take its steps back."""
+class SupportsUndo(Protocol):
+    """An executor that can take its steps back."""
 
     @property
     def name(self) -> str:
-        """As in reports."""
+        """The name in reports and in the journal."""
 
     def undo(self, step: Step, details: Mapping[str, Any]) -> Result:
-        """Put back what a step changed; ``details`` are those of its result."""
+        """Put back what a step changed.
+
+        Args:
+            step: the step.
+            details: the ``details`` of its result.
+        """
 
 
 @dataclass(frozen=True, slots=True)
 class Undoable:
-    """A step that can be taken back.
+    """A step that can be taken back, or was.
 
     Attributes:
         step: the step.
-        details: what its executor said of it: the old values.
-        time: when it happened, in epoch seconds.
-        undone: when it was taken back, or None.
+        details: the ``details`` of its result, with the old values under ``undo``.
+        time: when it was carried out, in epoch seconds.
+        undone: when it was taken back, in epoch seconds, or None.
     """
 
     step: Step
@@ -53,8 +58,8 @@ class Undoable:
     undone: float | None = None
 
 
-class Bodied(Protocol):
-    """An entry of a journal."""
+class JournalEntry(Protocol):
+    """An entry of a journal, as ``spyderresp.journal`` reads it."""
 
     @property
     def kind(self) -> str: ...
@@ -69,92 +74,90 @@ class Bodied(Protocol):
     def body(self) -> Mapping[str, Any]: ...
 
 
-def undoable(entries: Iterable[Bodied]) -> dict[str, Undoable]:
-    """Return the steps that can be taken back, or were, by key, in the order in which they happened.
+def undoable(entries: Iterable[JournalEntry]) -> dict[str, Undoable]:
+    """Return the steps that can be taken back or were, by key, in the order in which they were carried out.
 
-    What undoes a step stands under ``undo`` in the facts of its intent and in the details of its outcome. Where a
-    restart took a step again, what was found before it was first begun counts: later it may have been its own work.
+    The old values are under ``undo``, in the facts of the intent and in the details of the outcome. If a restart
+    carried a step out again, the facts of the first intent are used: later facts may hold values that the step set.
 
     Args:
-        entries: of a journal, from its first.
+        entries: the entries of a journal, from the first.
 
     Raises:
-        KeyError, TypeError, ValueError: one of them is not what its kind says.
+        KeyError, TypeError, ValueError: an entry is corrupt.
     """
     steps: dict[str, Step] = {}
     facts: dict[str, Mapping[str, Any]] = {}
-    found: dict[str, Undoable] = {}
+    items: dict[str, Undoable] = {}
     for entry in entries:
         if entry.key is None or entry.kind not in ("intent", "outcome"):
             continue
-        told = entry.body
+        body = entry.body
         if entry.kind == "intent":
-            if told["step"]["action"] in UNDOABLE or told["step"]["action"] == UNDO:
-                steps[entry.key] = Step.from_dict(told["step"])
-                facts.setdefault(entry.key, told.get("facts", {}))
+            if body["step"]["action"] in UNDOABLE or body["step"]["action"] == UNDO:
+                steps[entry.key] = Step.from_dict(body["step"])
+                facts.setdefault(entry.key, body.get("facts", {}))
         elif entry.key in steps:
             step = steps[entry.key]
-            before, details = facts[entry.key].get("undo"), told.get("details", {})
+            before, details = facts[entry.key].get("undo"), body.get("details", {})
             if step.action == UNDO:
-                of = str(step.parameters["of"])
-                if of in found and told["outcome"] in CHANGED:
-                    found[of] = replace(found[of], undone=entry.time)
-            elif told["outcome"] in CHANGED or "undo" in details or (before and told["outcome"] in _UNSURE):
+                key = str(step.parameters["of"])
+                if key in items and body["outcome"] in CHANGED:
+                    items[key] = replace(items[key], undone=entry.time)
+            elif body["outcome"] in CHANGED or "undo" in details or (before and body["outcome"] in _UNSURE):
                 if before:
-                    details = {**details, "undo": _merged(details.get("undo", {}), before)}
-                found[entry.key] = Undoable(step, details, entry.time)
-    return found
+                    details = {**details, "undo": _merge(details.get("undo", {}), before)}
+                items[entry.key] = Undoable(step, details, entry.time)
+    return items
 
 
-def _merged(later: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
-    """Return both, level by level; where both say something else, what was said first."""
-    both = {**later, **first}
+def _merge(later: Mapping[str, Any], first: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two nested mappings. Values of ``first`` win."""
+    merged = {**later, **first}
     for name, value in first.items():
         if isinstance(value, Mapping) and isinstance(later.get(name), Mapping):
-            both[name] = _merged(later[name], value)
-    return both
+            merged[name] = _merge(later[name], value)
+    return merged
 
 
-def undo(item: Undoable, executor: Undoing, journal: StepJournal, now: float) -> StepOutcome:
-    """Take a step back, and return what became of it. The second time it is a ``duplicate``.
+def undo(item: Undoable, executor: SupportsUndo, journal: StepJournal, now: float) -> StepOutcome:
+    """Take a step back. The outcome is ``duplicate`` if the step was taken back before.
 
     Args:
         item: the step.
-        executor: what took it.
-        journal: where it is written before it is tried, and after.
+        executor: the executor that carried it out.
+        journal: records the undo before and after it is carried out.
         now: epoch seconds.
 
     Raises:
-        JournalError: it cannot be read, or not be written: then nothing was done.
+        JournalError: the journal cannot be read or written; nothing was changed.
     """
-    number = 0
+    attempt = 0
     while True:
-        number += 1
-        step = _step(item.step, number)
+        attempt += 1
+        step = _undo_step(item.step, attempt)
         earlier = journal.earlier([step.key]).get(step.key)
-        if earlier is None or earlier.status not in _AGAIN:
+        if earlier is None or earlier.status not in _REPEATABLE:
             break
-    outcome = StepOutcome(step, Result("duplicate", "it was taken back before"), executor.name)
-    over = frozenset({step.key}) if earlier is not None and abs(now - earlier.began) > _CUT_OFF else frozenset()
-    lost = journal.begin([Intent(step, executor.name)], take_over=over)
-    if lost:
-        if lost[step.key].status is None:
-            outcome = replace(outcome, result=Result("duplicate", "it is being taken back"))
-        return outcome
+    cut_off = earlier is not None and abs(now - earlier.began) > _CUT_OFF
+    claimed = journal.begin([Intent(step, executor.name)], take_over=frozenset({step.key} if cut_off else ()))
+    if claimed:
+        ended = claimed[step.key].status is not None
+        result = Result("duplicate", "it was taken back before" if ended else "it is being taken back")
+        return StepOutcome(step, result, executor.name)
     try:
         result = executor.undo(item.step, item.details)
-    except Exception as error:  # noqa: BLE001 - what an executor does wrong is an outcome
-        result = Result("failed", f"{type(error).__name__}: {error}")
-    outcome = replace(outcome, result=result)
+    except Exception as error:  # noqa: BLE001 - an error of the executor is an outcome
+        result = Result("failed", error_text(error))
+    outcome = StepOutcome(step, result, executor.name)
     try:
         journal.finish([outcome])
     except JournalError as error:
-        details = {**result.details, "journal": f"not recorded: {error}"}
-        outcome = replace(outcome, result=replace(result, details=details))
+        outcome = replace(outcome, result=not_recorded(result, error))
     return outcome
 
 
-def _step(step: Step, number: int) -> Step:
-    """Return the step that takes another back, at the so-manieth attempt."""
-    key = hashlib.sha256(f"undo\n{step.key}\n{number}".encode()).hexdigest()
+def _undo_step(step: Step, attempt: int) -> Step:
+    """Return the step of an undo. Each attempt has a key of its own."""
+    key = hashlib.sha256(f"undo\n{step.key}\n{attempt}".encode()).hexdigest()
     return replace(step, key=key, action=UNDO, items=(("of", step.key),), because=f"undo of {step.key}")

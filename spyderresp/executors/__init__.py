@@ -1,4 +1,4 @@
-"""What carries steps out. Each real one has a module of its own, which is loaded when its name is first used."""
+"""The executors that ship. A module is loaded when its executor is used for the first time."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ __all__ = [
     "Webhook",
 ]
 
-# Loading an HTTP client, SQLite or the Kubernetes client costs more than deciding a day's events.
+# The imports of the HTTP, SQLite and Kubernetes clients take long.
 _MODULES: Final = {
     "JsonLines": "spyderresp.executors.sinks.jsonlines",
     "Kubernetes": "spyderresp.executors.kubernetes",

@@ -1,7 +1,7 @@
-"""Executors by name: those that ship, and those that other distributions offer as entry points.
+"""Finds executors by name: those that ship, and those of other distributions.
 
-A distribution offers one under the group ``spyderresp.executors``: a name, and what makes an executor from keyword
-settings. Nothing of it is loaded before its name is asked for.
+Other distributions offer an executor as an entry point of the group ``spyderresp.executors``: a name, and a class or
+function that makes the executor from keyword settings. It is imported when its name is asked for.
 """
 
 from __future__ import annotations
@@ -9,16 +9,16 @@ from __future__ import annotations
 import importlib.metadata
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 import spyderresp.executors as ours
 from spyderresp.errors import SpyderrespError
 from spyderresp.execution.interfaces import Executor
+from spyderresp.execution.report import error_text
 from spyderresp.policies.diagnostics import listed, suggestion
 
 GROUP: Final = "spyderresp.executors"
-#: What ships. pyproject.toml lists the same, for those who look there; tests/execution/test_found.py holds them equal.
+#: The executors that ship. pyproject.toml has the same list; tests/execution/test_found.py compares both.
 BUILT_IN: Final = {
     "dry-run": "DryRun",
     "jsonlines": "JsonLines",
@@ -31,14 +31,16 @@ BUILT_IN: Final = {
     "webhook": "Webhook",
 }
 _OURS: Final = "spyderresp"
+# A distribution, and its entry point.
+_Offer: TypeAlias = "tuple[str, importlib.metadata.EntryPoint]"
 
 
 class ExecutorError(SpyderrespError, ValueError):
-    """An executor cannot be had by this name, or not with these settings.
+    """An executor cannot be found or made.
 
     Attributes:
-        name: as asked for.
-        reason: why.
+        name: the name that was asked for.
+        reason: for people.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -50,119 +52,114 @@ class ExecutorError(SpyderrespError, ValueError):
         return type(self), (self.name, self.reason)
 
 
-@dataclass(frozen=True, slots=True)
-class _Offers:
-    """What other distributions offer, by name, and whose entry points cannot be read."""
-
-    by_name: Mapping[str, list[tuple[str, importlib.metadata.EntryPoint]]]
-    unreadable: tuple[str, ...]
-
-
 def names() -> tuple[str, ...]:
-    """Return every name that an executor can be asked for by, sorted."""
-    return tuple(sorted({*BUILT_IN, *_offers().by_name}))
+    """Return the names of all executors, sorted."""
+    return tuple(sorted({*BUILT_IN, *_offers()[0]}))
 
 
 def made(name: str, settings: Mapping[str, Any]) -> Executor:
-    """Return a new executor.
+    """Make an executor.
+
+    ::
+
+        made("webhook", {"url": "https://example.com/flags", "secret": None})
 
     Args:
-        name: such as ``webhook``.
-        settings: by keyword, as the executor's own documentation names them.
+        name: the name of the executor, such as ``webhook``.
+        settings: its keyword arguments.
 
     Raises:
-        ExecutorError: there is none of this name, or more than one; it cannot be loaded; a setting is unknown, missing
-            or wrong; what was made is no executor.
+        ExecutorError: as ``factory`` raises; or a setting is unknown, missing or wrong; or the entry point did not make
+            an executor.
     """
     make = factory(name)
     try:
         signature = inspect.signature(make)
     except (TypeError, ValueError):
-        # Native code may have none: then it says itself what it does not take.
+        # Native code may have no signature; then `make` itself rejects wrong settings.
         signature = None
     if signature is not None:
         _check(name, signature, settings)
     try:
         executor = make(**settings)
     except Exception as error:
-        raise ExecutorError(name, _cause(error)) from error
+        raise ExecutorError(name, _reason(error)) from error
     lacking = [part for part in ("name", "actions", "resolve", "close") if not hasattr(executor, part)]
     if lacking:
-        raise ExecutorError(name, f"what was made has no {listed(lacking)}: it is no executor")
+        raise ExecutorError(name, f"its entry point made an object without {listed(lacking)}, which is not an executor")
     return cast("Executor", executor)
 
 
 def factory(name: str) -> Callable[..., Any]:
-    """Return what makes the executor of a name from keyword settings.
+    """Return the class or function that makes an executor.
 
     Raises:
-        ExecutorError: there is none of this name, or more than one; it cannot be loaded.
+        ExecutorError: there is no executor of this name, several distributions offer one, or it cannot be imported.
     """
-    offers = _offers()
-    offered = offers.by_name.get(name, [])
+    offers, unreadable = _offers()
+    offered = offers.get(name, [])
     if name in BUILT_IN:
         if offered:
-            raise ExecutorError(name, f"is offered by {listed([_OURS, *_owners(offered)])}: take one of them away")
+            raise ExecutorError(name, f"is offered by {listed([_OURS, *_owners(offered)])}: uninstall one of them")
         try:
             return cast("Callable[..., Any]", getattr(ours, BUILT_IN[name]))
         except ImportError as error:
             raise ExecutorError(name, str(error)) from error
     if not offered:
-        unread = f"; the entry points of {listed(offers.unreadable)} cannot be read" if offers.unreadable else ""
+        unread = f"; the entry points of {listed(unreadable)} cannot be read" if unreadable else ""
         raise ExecutorError(name, f"there is none; {suggestion(name, names())}{unread}")
     if len({entry.value for _, entry in offered}) > 1:
-        raise ExecutorError(name, f"is offered by {listed(_owners(offered))}: take one of them away")
+        raise ExecutorError(name, f"is offered by {listed(_owners(offered))}: uninstall one of them")
     owner, entry = offered[0]
     try:
         factory = entry.load()
     except Exception as error:
-        raise ExecutorError(name, f"`{owner}` offers it, and it cannot be loaded: {_cause(error)}") from error
+        raise ExecutorError(name, f"`{owner}` offers it, but it cannot be loaded: {_reason(error)}") from error
     if not callable(factory):
-        raise ExecutorError(name, f"`{owner}` offers `{entry.value}`, which makes nothing")
+        raise ExecutorError(name, f"`{owner}` offers `{entry.value}`, which is neither a class nor a function")
     return cast("Callable[..., Any]", factory)
 
 
 def _check(name: str, signature: inspect.Signature, settings: Mapping[str, Any]) -> None:
     by_keyword = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    known = {key: held for key, held in signature.parameters.items() if held.kind in by_keyword}
-    takes_any = any(held.kind is inspect.Parameter.VAR_KEYWORD for held in signature.parameters.values())
+    parameters = signature.parameters.values()
+    known = {parameter.name: parameter for parameter in parameters if parameter.kind in by_keyword}
+    takes_any = any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters)
     for key in settings:
         if key not in known and not takes_any:
-            hint = suggestion(key, known) if known else "it takes none"
+            hint = suggestion(key, known) if known else "it has no settings"
             raise ExecutorError(name, f"has no setting `{key}`; {hint}")
-    missing = [key for key, held in known.items() if held.default is held.empty and key not in settings]
+    missing = [key for key, item in known.items() if item.default is item.empty and key not in settings]
     if missing:
         raise ExecutorError(name, f"needs {listed(missing)}")
 
 
-def _offers() -> _Offers:
-    by_name: dict[str, list[tuple[str, importlib.metadata.EntryPoint]]] = {}
+def _offers() -> tuple[dict[str, list[_Offer]], list[str]]:
+    """Return the offers of other distributions by name, and the distributions whose entry points cannot be read."""
+    by_name: dict[str, list[_Offer]] = {}
     unreadable: list[str] = []
     seen: set[str] = set()
     for distribution in importlib.metadata.distributions():
         try:
             owner = distribution.metadata["Name"]
             if owner is None or owner in seen:
-                # The first on the path is the one that is imported.
+                # Python imports the first distribution of a name on the path.
                 continue
             seen.add(owner)
             entries = [entry for entry in distribution.entry_points if entry.group == GROUP]
-        except Exception:  # noqa: BLE001 - one broken distribution must not take the others with it
+        except Exception:  # noqa: BLE001 - one broken distribution must not hide the others
             unreadable.append(str(getattr(distribution, "_path", "one")).rpartition("/")[2])
             continue
         if owner != _OURS:
             for entry in entries:
                 by_name.setdefault(entry.name, []).append((owner, entry))
-    return _Offers(by_name, tuple(unreadable))
+    return by_name, unreadable
 
 
-def _owners(offered: list[tuple[str, importlib.metadata.EntryPoint]]) -> list[str]:
+def _owners(offered: list[_Offer]) -> list[str]:
     return sorted({owner for owner, _ in offered})
 
 
-def _cause(error: Exception) -> str:
-    """Return what went wrong: by itself where the message is for people, else with its kind."""
-    text = str(error)
-    if text and isinstance(error, (ValueError, ImportError, OSError)):
-        return text
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _reason(error: Exception) -> str:
+    """Return the message of an exception, with its type unless its messages are for people."""
+    return str(error) if str(error) and isinstance(error, (ValueError, ImportError, OSError)) else error_text(error)

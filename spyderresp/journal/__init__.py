@@ -1,6 +1,6 @@
-"""The journal: each step before it is tried, its outcome, and the flags that are not delivered yet.
+"""The journal: steps before they are carried out, their outcomes, and the flags that are not delivered yet.
 
-The reasons for its design: docs/decisions/0033-journal.md.
+docs/decisions/0033-journal.md gives the reasons for its design.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.interfaces import (
+    AcceptedStep,
     DeliveryFailure,
     Intent,
     JournalError,
-    OpenedBreaker,
     OpenJournal,
     OpenStep,
     RecordedStep,
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from spyderresp.journal.verification import Verification, verify
 
 __all__ = [
+    "AcceptedStep",
     "DeliveryFailure",
     "Intent",
     "Journal",
@@ -32,14 +33,13 @@ __all__ = [
     "JournalReader",
     "OpenJournal",
     "OpenStep",
-    "OpenedBreaker",
     "RecordedStep",
     "StepJournal",
     "Verification",
     "verify",
 ]
 
-# Imported on first use: deciding needs no SQLite.
+# Imported when first used, because a program that only decides needs no SQLite.
 _MODULES: Final = {
     "Journal": "spyderresp.journal.journal",
     "JournalReader": "spyderresp.journal.queries",

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.interfaces import DeliveryError, DeliveryFailure, JournalError, Sink
+from spyderresp.execution.report import error_text
 from spyderresp.journal.group_commit import Transaction
 from spyderresp.journal.hash_chain import canonical
 
@@ -28,7 +29,7 @@ _log: Final = logging.getLogger("spyderresp.journal")
 
 
 def _safe(reason: str) -> str:
-    """Return the text of a receiver with everything escaped that could control a terminal."""
+    """Return the text of a receiver, with all characters escaped that could control a terminal."""
     return ascii(reason)[1:-1]
 
 
@@ -48,38 +49,21 @@ class OutboxRow:
 
     @property
     def record(self) -> Mapping[str, Any]:
+        """The record as JSON data."""
         data: Mapping[str, Any] = json.loads(self.text)
         return data
-
-
-@dataclass(frozen=True, slots=True)
-class _Results:
-    """Results of deliveries that are not in the journal yet. ``failure``: row, attempts, reason."""
-
-    upto: int
-    delivered: tuple[OutboxRow, ...] = ()
-    dead: tuple[tuple[OutboxRow, str], ...] = ()
-    failure: tuple[int, int, str] | None = None
-
-    def __bool__(self) -> bool:
-        return bool(self.delivered or self.dead or self.failure)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    reason: str
-    retry_after: float | None = None
 
 
 class DeliveryWorker:
     """Delivers the flags of one sink. Safe to use from several threads; one thread at a time delivers.
 
-    Args:
+    ``read`` returns rows of the outbox, by sink, id of the row before the first, and number of rows at most. ``commit``
+    writes the results of deliveries to the journal now. ``backoff`` has the pauses after failures.
+
+    Attributes:
         name: the name of the sink.
-        sink: the sink.
-        read: returns rows of the outbox, by sink, id of the row before the first, and number of rows at most.
-        commit: writes the results of deliveries to the journal now.
-        backoff: the pauses after failures.
+        delivered: the number of flags that were delivered.
+        dead: the number of flags that became dead letters.
     """
 
     def __init__(
@@ -99,11 +83,14 @@ class DeliveryWorker:
         self._delivering = threading.Lock()
         # Guards the attributes that follow. Held briefly.
         self._state = threading.Lock()
+        # The id of the last row that is delivered or a dead letter.
         self._upto = 0
         self._delivered: list[OutboxRow] = []
         self._dead: list[tuple[OutboxRow, str]] = []
+        # The latest failure: id of the row, number of attempts, reason.
         self._failure: tuple[int, int, str] | None = None
-        self._writing = _Results(0)
+        # What the last `write` wrote: the numbers of delivered rows and of dead letters, and the failure.
+        self._writing: tuple[int, int, tuple[int, int, str] | None] = (0, 0, None)
         self._failures = 0
         # Kept for `drain`: the batch of another thread may have delivered the flags of its caller.
         self._dead_keys: deque[str] = deque(maxlen=_MAX_DEAD_KEYS)
@@ -131,18 +118,18 @@ class DeliveryWorker:
                 failure, count = self._deliver_batch()
                 if failure is not None:
                     self.start()
-                    reason = failure.reason
+                    reason = str(failure)
                 if failure is not None or not count:
                     break
             dead = frozenset(self._dead_keys)
         return DeliveryFailure(reason, dead) if reason or dead else None
 
-    def _deliver_batch(self) -> tuple[_Failure | None, int]:
+    def _deliver_batch(self) -> tuple[DeliveryError | None, int]:
         """Deliver one batch; return the failure, if any, and the number of flags in the batch."""
         try:
             batch = self._read(self.name, self._upto, BATCH)
         except JournalError as error:
-            return _Failure(f"the journal cannot be read: {error.reason}"), 0
+            return DeliveryError(f"the journal cannot be read: {error.reason}"), 0
         if not batch:
             return None, 0
         failure = self._deliver(batch)
@@ -153,12 +140,12 @@ class DeliveryWorker:
             self._failures = 0
         return failure, len(batch)
 
-    def _deliver(self, batch: Sequence[OutboxRow]) -> _Failure | None:
+    def _deliver(self, batch: Sequence[OutboxRow]) -> DeliveryError | None:
         try:
             self._sink.deliver([item.record for item in batch])
         except DeliveryError as error:
             if not error.permanent:
-                return _Failure(str(error), error.retry_after)
+                return error
             if len(batch) > 1:
                 # One record is bad. Deliver one by one, so that the others arrive.
                 for item in batch:
@@ -167,7 +154,7 @@ class DeliveryWorker:
                 return None
             self._dead_letter(batch[0], str(error))
         except Exception as error:  # noqa: BLE001 - an error in a sink must stop neither the caller nor the worker
-            return _Failure(f"{type(error).__name__}: {error}")
+            return DeliveryError(error_text(error))
         else:
             self._mark_delivered(batch)
         return None
@@ -179,7 +166,7 @@ class DeliveryWorker:
             self.delivered += len(batch)
 
     def _dead_letter(self, item: OutboxRow, reason: str) -> None:
-        message = "sink `%s` will never take flag %s, now a dead letter in the journal: %s"
+        message = "sink `%s` refused flag %s for good; the journal keeps it as a dead letter: %s"
         _log.error(message, self.name, item.key, _safe(reason))
         with self._state:
             self._dead.append((item, reason))
@@ -187,13 +174,13 @@ class DeliveryWorker:
             self._upto = item.id
             self.dead += 1
 
-    def _failed(self, batch: Sequence[OutboxRow], failure: _Failure) -> None:
+    def _failed(self, batch: Sequence[OutboxRow], failure: DeliveryError) -> None:
         self._failures += 1
         if self._failures == 1:
-            _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(failure.reason))
+            _log.error("sink `%s` does not take flags, which the journal keeps: %s", self.name, _safe(str(failure)))
         with self._state:
             row = next((item.id for item in batch if item.id > self._upto), batch[-1].id)
-            self._failure = (row, self._failures, failure.reason)
+            self._failure = (row, self._failures, str(failure))
 
     def unwritten(self) -> int:
         """Return how many flags are delivered or dead letters, but not deleted from the outbox yet."""
@@ -201,32 +188,30 @@ class DeliveryWorker:
             return len(self._delivered) + len(self._dead)
 
     def write(self, transaction: Transaction) -> None:
-        """Write the results of deliveries: delete rows from the outbox, append deliveries and dead letters."""
+        """Write the results of deliveries: delete rows of the outbox; append deliveries and dead letters."""
         with self._state:
-            results = _Results(self._upto, tuple(self._delivered), tuple(self._dead), self._failure)
-        self._writing = results
-        if not results:
-            return
+            upto, delivered, dead, failure = self._upto, tuple(self._delivered), tuple(self._dead), self._failure
+        self._writing = (len(delivered), len(dead), failure)
         # Rows are delivered in order: all up to `upto` are delivered or dead letters.
-        if results.delivered or results.dead:
-            transaction.execute("DELETE FROM outbox WHERE sink = ? AND id <= ?", (self.name, results.upto))
-        if results.delivered:
-            body: dict[str, Any] = {"sink": self.name, "flags": [item.key for item in results.delivered]}
+        if delivered or dead:
+            transaction.execute("DELETE FROM outbox WHERE sink = ? AND id <= ?", (self.name, upto))
+        if delivered:
+            body: dict[str, Any] = {"sink": self.name, "flags": [item.key for item in delivered]}
             transaction.append("delivery", canonical(body))
-        for item, reason in results.dead:
+        for item, reason in dead:
             body = {"sink": self.name, "reason": reason, "record": item.record}
             transaction.append("dead_letter", canonical(body), item.key)
-        if results.failure is not None:
-            row, attempts, error = results.failure
+        if failure is not None:
+            row, attempts, error = failure
             transaction.execute("UPDATE outbox SET attempts = ?, error = ? WHERE id = ?", (attempts, error, row))
 
     def written(self) -> None:
         """Forget the results that were written."""
-        results, self._writing = self._writing, _Results(0)
+        (delivered, dead, failure), self._writing = self._writing, (0, 0, None)
         with self._state:
-            del self._delivered[: len(results.delivered)]
-            del self._dead[: len(results.dead)]
-            if self._failure is results.failure:
+            del self._delivered[:delivered]
+            del self._dead[:dead]
+            if self._failure is failure:
                 self._failure = None
 
     def wake(self) -> None:
@@ -260,22 +245,22 @@ class DeliveryWorker:
             else:
                 self._wake.wait()
 
-    def _write_results(self, count: int, failure: _Failure | None) -> None:
+    def _write_results(self, count: int, failure: DeliveryError | None) -> None:
         if count or failure is not None:
             try:
                 self._commit()
             except JournalError as error:
                 # The next commit that works writes them.
-                _log.error("deliveries to `%s` cannot be written down yet: %s", self.name, error)
+                _log.error("deliveries to `%s` cannot be recorded yet: %s", self.name, error)
 
     def stop(self, until: float) -> None:
-        """Deliver until a moment of ``time.monotonic`` or the first failure, then end the worker."""
+        """End the worker at the first failure, at an empty outbox, or at ``until`` (in ``time.monotonic`` seconds)."""
         with self._state:
             self._until = until
             self._stop.set()
         self._wake.set()
 
     def join(self) -> None:
-        """Wait until the worker has ended, at most until the moment that ``stop`` got."""
+        """Wait until the worker has ended, at most until the argument of ``stop``."""
         if self._thread is not None:
             self._thread.join(max(0.0, self._until - time.monotonic()))

@@ -1,7 +1,7 @@
-"""Group commit: all work that is submitted during one commit shares the next one.
+"""Group commit: all work that is submitted during one commit shares the next one. Also: claims of steps.
 
-There is no thread for it. Each writer queues its work and then acquires the commit lock. The writer that gets the lock
-commits all work that is queued by then; the other writers find their work done.
+No thread of its own is needed. A writer queues its work and then acquires the commit lock. The writer that gets the
+lock commits all work that is queued by then; the other writers find their work done.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
-from spyderresp.execution.interfaces import Intent, JournalError, OpenedBreaker, RecordedStep
+from spyderresp.execution.interfaces import Intent, JournalError, OpenStep, RecordedStep
 from spyderresp.execution.steps import Step
 from spyderresp.journal.hash_chain import Kind, canonical, digest
 from spyderresp.journal.schema import journal_error, roll_back
@@ -54,6 +54,7 @@ class Transaction:
         return int(self._seq)
 
     def execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute a statement of SQL in the transaction."""
         return self._connection.execute(statement, values)
 
     def flush(self) -> int:
@@ -87,11 +88,6 @@ class _Submitted(Generic[T]):
 class Committer:
     """Owns the connection that writes the journal.
 
-    Args:
-        path: the file of the journal.
-        connection: the connection; ``close`` closes it.
-        wall: returns epoch seconds.
-
     Attributes:
         commits: the number of commits.
         entries: the number of entries that they wrote.
@@ -115,10 +111,7 @@ class Committer:
         self.requests: list[CommitRequest] = []
 
     def submit(self, work: Callable[[Transaction], T]) -> T:
-        """Run ``work`` in the next commit; return its result after the commit is on the disk.
-
-        Args:
-            work: writes to the transaction. It runs once, in the thread that commits.
+        """Run ``work`` once in the next commit, in the thread that commits; return its result when it is on the disk.
 
         Raises:
             JournalError: nothing was written.
@@ -146,7 +139,7 @@ class Committer:
             done = True
         except JournalError as failure:
             error = failure
-        except Exception as failure:  # noqa: BLE001 - on any error the writers must learn that nothing was written
+        except Exception as failure:  # noqa: BLE001 - every writer must get the error
             error = journal_error(self._path, failure)
         finally:
             # Always wake every waiting writer, also when the commit failed; otherwise they block forever.
@@ -232,7 +225,7 @@ class Claim:
         return cls(intent.step.key, canonical(body), intent.sinks, record)
 
     def write(self, transaction: Transaction, run: str, take_over: frozenset[str]) -> RecordedStep | None:
-        """Claim the step for this process; if it is claimed already, return its record instead."""
+        """Claim the step for the process ``run``; if it is claimed already, return its record instead."""
         row = transaction.execute("SELECT status, began, ended, run FROM keys WHERE key = ?", (self.key,)).fetchone()
         if row is not None:
             _, _, ended, owner = row
@@ -242,7 +235,7 @@ class Claim:
         transaction.execute(
             "INSERT OR REPLACE INTO keys VALUES (?, NULL, ?, NULL, ?, ?, NULL)", (self.key, transaction.now, run, seq)
         )
-        # A step that is taken over is in the outbox since it was first begun.
+        # The flag of a step that is taken over is in the outbox already.
         for sink in self.sinks if row is None else ():
             transaction.execute(
                 "INSERT INTO outbox (sink, key, record) VALUES (?, ?, ?)", (sink, self.key, self.record)
@@ -255,13 +248,9 @@ def recorded_step(run: str, status: Any, began: float, ended: float | None, owne
     return RecordedStep(status, began, ours=ended is None and owner == run)
 
 
-def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> OpenedBreaker:
-    """Return the open step that the body of an intent describes; ``outbox`` holds the sinks to deliver to, by key.
-
-    Raises:
-        KeyError, TypeError, ValueError: the body does not describe a step.
-    """
+def open_step(began: float, body: str | None, outbox: dict[str, list[str]]) -> OpenStep:
+    """Return the open step that the body of an intent describes; ``outbox`` holds the sinks to deliver to, by key."""
     intent = json.loads(body or "")
     step = Step.from_dict(intent["step"])
     sinks = tuple(intent.get("sinks", ()))
-    return OpenedBreaker(step, intent["executor"], began, sinks, tuple(outbox.get(step.key, ())))
+    return OpenStep(step, intent["executor"], began, sinks, tuple(outbox.get(step.key, ())))

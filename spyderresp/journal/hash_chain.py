@@ -26,22 +26,13 @@ canonical: Final[Callable[[Any], str]] = json.JSONEncoder(
 
 
 def digest(before: str, seq: int, time: float, kind: str, key: str | None, body: str) -> str:
-    """Return the digest of an entry.
-
-    Args:
-        before: the digest of the entry before it; for the first entry ``GENESIS``.
-        seq: its number, from 1 without gaps.
-        time: epoch seconds, for people; nothing is decided by it.
-        kind: one of ``KINDS``.
-        key: the key of its step; None: it has no step.
-        body: canonical JSON.
-    """
+    """Return the digest of an entry; ``before`` is that of the entry before it, or ``GENESIS`` for the first."""
     return hashlib.sha256((before + canonical([seq, time, kind, key, body])).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry, as it stands in the file: unverified.
+    """One entry as the file has it, not verified.
 
     Attributes:
         seq: its number.
@@ -72,7 +63,7 @@ class Entry:
         return data
 
     def follows(self, before: str) -> bool:
-        """Return whether its digest is correct for its content and the digest of the entry before it."""
+        """Return whether its digest follows from its content and ``before``, the digest of the entry before it."""
         try:
             return self.hash == digest(before, self.seq, self.time, self.kind, self.key, self.text)
         except (TypeError, ValueError):

@@ -18,10 +18,10 @@ from spyderresp.errors import __version__
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.clock import Clock
 from spyderresp.execution.interfaces import (
+    AcceptedStep,
     DeliveryFailure,
     Intent,
     JournalError,
-    OpenedBreaker,
     OpenStep,
     RecordedStep,
     Sink,
@@ -41,23 +41,29 @@ _log: Final = logging.getLogger("spyderresp.journal")
 
 @final
 class Journal:
-    """Records steps before they are tried and their outcomes, in one SQLite file. Safe to share between threads.
+    """Records steps and their outcomes in one SQLite file, and delivers flags. Safe to share between threads.
 
-    A context manager: leaving it delivers flags for a few seconds more and closes the journal. A forked child must
-    open a journal of its own.
+    A context manager: its end delivers flags for a few seconds more and closes the journal. A forked child must open a
+    journal of its own.
+
+    ::
+
+        with Journal("/var/lib/spyderresp/journal.sqlite") as journal:
+            spyderresp.execute(plan, executors, journal=journal)
 
     Args:
         path: the file; created if it does not exist, readable by its owner only.
-        clock: the source of the time.
+        clock: the clocks; None: those of the system.
         rotate_after: the number of entries after which they move into a segment, ``NAME.0001.sqlite`` and so on.
         retention: for how many seconds at least an ended step is recognised when its event is delivered again.
-        backoff: the pauses of a worker whose sink does not take flags; the worker never gives up.
-        guest: append while another process holds the journal, for command-line verbs: a guest takes no lock, delivers
-            no flags and does not rotate.
+        backoff: the pauses of a worker whose sink does not take flags; None: the default pauses. Workers never give up.
+        guest: whether to append while another process holds the journal, for command-line verbs: a guest takes no lock,
+            delivers no flags and does not rotate.
 
     Raises:
-        JournalError: another process holds the journal; the file cannot be written, is not a journal, or was written
+        JournalError: another process holds the journal; or the file cannot be written, is not a journal, or was written
             by a newer release.
+        ValueError: ``rotate_after`` or ``retention`` is out of range.
     """
 
     def __init__(
@@ -233,9 +239,9 @@ class Journal:
     # Delivery of flags.
 
     def deliver_now(self, sinks: Mapping[str, Any]) -> Mapping[str, DeliveryFailure]:
-        """Deliver the flags of local sinks, oldest first; return the failures of sinks, by name.
+        """Deliver the flags of local sinks, oldest first; return the failures by sink name. Raise nothing.
 
-        Workers deliver to remote sinks; this wakes them and does not wait.
+        Flags of remote sinks are delivered by threads; this call wakes them and does not wait.
         """
         failures: dict[str, DeliveryFailure] = {}
         for name, sink in sinks.items():
@@ -254,7 +260,7 @@ class Journal:
         """Deliver the flags that an earlier process left for these sinks; sinks are matched by name.
 
         Raises:
-            JournalError: the journal is closed.
+            JournalError: the journal is closed, or open as a guest.
         """
         for sink in sinks:
             if hasattr(sink, "deliver"):
@@ -314,7 +320,7 @@ class Journal:
         self._usable()
         self._committer.submit(lambda transaction: transaction.append("policies", canonical(body)))
 
-    def open_steps(self) -> Sequence[OpenedBreaker]:
+    def open_steps(self) -> Sequence[OpenStep]:
         """Return the steps that an earlier process began and did not end, oldest first.
 
         Raises:
@@ -335,7 +341,7 @@ class Journal:
         except (KeyError, TypeError, ValueError) as error:
             raise JournalError(self.path, f"it is corrupt: an open step cannot be read ({error})") from error
 
-    def under_way(self) -> Sequence[OpenStep]:
+    def under_way(self) -> Sequence[AcceptedStep]:
         """Return the agent actions that an executor accepted and whose final outcome is not recorded yet.
 
         Raises:
@@ -344,7 +350,7 @@ class Journal:
         rows = self._rows("SELECT executor, step, details FROM under_way ORDER BY key")
         try:
             return [
-                OpenStep(Step.from_dict(json.loads(step)), executor, json.loads(details))
+                AcceptedStep(Step.from_dict(json.loads(step)), executor, json.loads(details))
                 for executor, step, details in rows
             ]
         except (KeyError, TypeError, ValueError) as error:
@@ -379,10 +385,10 @@ class Journal:
         }
 
     def rotate(self) -> int:
-        """Move all entries into a new segment now; return their number. ``rotate_after`` does this automatically.
+        """Move all entries into a new segment now; return their number. This happens by itself, see ``rotate_after``.
 
         Raises:
-            JournalError: it fails; no entry is lost.
+            JournalError: the entries cannot be moved; none is lost.
         """
         self._usable()
         with self._rotating:
@@ -403,7 +409,7 @@ class Journal:
                 _log.error("the journal cannot be rotated, and grows: %s", error)
 
     def close(self, timeout: float = 5.0) -> None:
-        """Deliver flags for ``timeout`` seconds, to each sink until its first failure; then close. May be repeated."""
+        """Deliver flags for ``timeout`` seconds, to each sink until its first failure; then close."""
         if self._process != os.getpid():
             return
         with self._lock:

@@ -20,9 +20,6 @@ class ProcessLock:
 
     A forked child does not hold the lock: a child that outlives its parent would lock out the next process.
 
-    Args:
-        path: the file of the journal. The lock file is not deleted.
-
     Raises:
         JournalError: another process holds the lock, or the lock file cannot be created.
     """

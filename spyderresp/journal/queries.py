@@ -1,4 +1,4 @@
-"""Reads a journal with all its segments, while a process may write it; outcomes as the journal stores them."""
+"""``JournalReader`` reads a journal with its segments, also while it is written. ``Ending`` is a stored outcome."""
 
 from __future__ import annotations
 
@@ -43,6 +43,12 @@ class Segment:
 @final
 class JournalReader:
     """A view of a journal at one moment. A context manager; one thread at a time may use it.
+
+    ::
+
+        with JournalReader("journal.sqlite") as reader:
+            for entry in reader.entries():
+                print(entry.seq, entry.kind, entry.body)
 
     Args:
         path: the file of the journal.
@@ -127,7 +133,7 @@ class JournalReader:
             raise journal_error(self.path, error) from error
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. May be called twice."""
         self._connection.close()
 
     def __enter__(self) -> JournalReader:
@@ -225,9 +231,7 @@ class Ending:
 class LateOutcomes:
     """Outcomes that could not be written. The next commits that work write them.
 
-    Args:
-        run: the id of this process in the journal.
-        begun: the keys of the steps that this process began and did not end.
+    ``run`` is the id of this process in the journal; ``begun`` are the keys of the steps that it did not end yet.
     """
 
     def __init__(self, run: str, begun: set[str]) -> None:

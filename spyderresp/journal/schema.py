@@ -58,14 +58,14 @@ _REASONS: Final = (
     ("disk is full", "the disk is full"),
     ("readonly database", "it is read-only"),
     ("database is locked", "another process keeps it locked"),
-    ("not a database", "it is not a journal: it is no SQLite database"),
+    ("not a database", "it is not a journal, and not an SQLite database"),
     ("malformed", "it is corrupt"),
     ("disk i/o error", "the disk fails or is read-only"),
 )
 
 
 def journal_error(path: str, error: Exception) -> JournalError:
-    """Convert an error of SQLite or the system to a JournalError with a plain reason."""
+    """Return a JournalError for an error of SQLite or of the system."""
     message = str(error)
     if isinstance(error, OSError):
         message = (error.strerror or message).lower()
@@ -79,9 +79,6 @@ def connect(path: str, *, mode: str = "rw") -> sqlite3.Connection:
     """Open an SQLite file, which must exist.
 
     The caller begins and ends transactions, and lets one thread at a time use the connection.
-
-    Raises:
-        sqlite3.Error: it cannot be opened.
     """
     uri = f"file:{quote(os.path.abspath(path))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
@@ -100,7 +97,7 @@ def version_of(connection: sqlite3.Connection, path: str, known: int = len(MIGRA
     if application != APPLICATION and (application or version or tables):
         raise JournalError(path, "it is not a journal: another program's database")
     if version > known:
-        raise JournalError(path, f"a newer release wrote it (schema {version}; this one knows {known})")
+        raise JournalError(path, f"a newer release wrote it (schema {version}; this release reads up to {known})")
     return int(version)
 
 
@@ -137,7 +134,7 @@ def open_for_writing(path: str, *, guest: bool = False) -> sqlite3.Connection:
         try:
             version = version_of(connection, path)
             if guest and version != len(MIGRATIONS):
-                raise JournalError(path, "an older release wrote it: the service has to be started with this one first")
+                raise JournalError(path, "an older release wrote it: start the service of this release first")
             (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
             if mode != "wal":
                 raise JournalError(path, "its file system does not support write-ahead logging")
@@ -164,11 +161,7 @@ def _create(path: str) -> bool:
 
 
 def open_segment(path: str) -> sqlite3.Connection:
-    """Create the file of a segment, under a temporary name, with empty tables.
-
-    Raises:
-        sqlite3.Error, OSError: it cannot be written.
-    """
+    """Create the file of a segment, under a temporary name, with empty tables."""
     if os.path.lexists(path):
         os.unlink(path)
     _create(path)
@@ -222,11 +215,7 @@ def roll_back(connection: sqlite3.Connection) -> None:
 
 
 def sync_directory(path: str) -> None:
-    """Write the directory of a file to the disk, so that the name of a new file survives a crash.
-
-    Raises:
-        OSError: it fails.
-    """
+    """Write the directory of a file to the disk, so that the name of a new file survives a crash."""
     directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

@@ -1,7 +1,7 @@
 """Rotation: older entries move into a segment, a file of its own. The hash chain continues across files.
 
-A crash at any point leaves at worst one copy too many. The order: write the copy under a temporary name, rename it,
-record the segment in a transaction of the journal, delete the entries from the journal.
+A rotation copies the entries to a file with a temporary name, renames it, records the segment in the journal, and then
+deletes the entries from the journal. So a crash at any point loses no entry; it leaves at most a copy that is not used.
 """
 
 from __future__ import annotations
@@ -26,11 +26,7 @@ def segment_name(path: str, number: int) -> str:
 
 
 def base_of(connection: sqlite3.Connection) -> int:
-    """Return the number of the last entry in a segment; 0 without segments.
-
-    Raises:
-        sqlite3.Error: it cannot be read.
-    """
+    """Return the number of the last entry in a segment; 0 without segments."""
     (last,) = connection.execute("SELECT coalesce(max(last), 0) FROM segments").fetchone()
     return int(last)
 
@@ -38,14 +34,11 @@ def base_of(connection: sqlite3.Connection) -> int:
 def rotate(path: str, committer: Committer, retention: float) -> int:
     """Move all entries into a new segment; return their number. One thread at a time may call this.
 
-    Args:
-        path: the file of the journal.
-        committer: writes the journal.
-        retention: forget keys of steps that ended more than so many seconds ago, except keys with an entry in the new
-            segment. So a wrong wall clock cannot make the journal forget recent steps.
+    Keys of steps that ended more than ``retention`` seconds ago are deleted, except keys with an entry in the new
+    segment. So a wrong wall clock cannot make the journal forget recent steps.
 
     Raises:
-        JournalError: it fails; no entry is lost.
+        JournalError: the entries cannot be moved; none is lost.
     """
     try:
         with contextlib.closing(open_for_reading(path)) as connection:

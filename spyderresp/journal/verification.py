@@ -1,7 +1,8 @@
 """Verifies a journal: the hash chain of its entries, and the tables that follow from the entries.
 
-This cannot detect a change if the attacker also recomputes the chain to its end and the head. A digest that was noted
-elsewhere (``expect``) detects that up to its entry. The state of the breakers is in no entry and is not checked.
+An attacker who can write the file can recompute the chain to its end, which this cannot detect. A digest that was noted
+elsewhere (``expect``) detects it for the entries up to that digest. The state of the breakers is in no entry and is not
+checked.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ class Verification:
 
 
 def verify(path: str | os.PathLike[str], *, expect: str | None = None, archived: bool = False) -> Verification:
-    """Verify a journal, while another process may write it.
+    """Verify a journal, also while another process writes it.
+
+    ::
+
+        assert verify("journal.sqlite").ok
 
     Args:
         path: the file of the journal.
@@ -134,7 +139,7 @@ class _Walk:
         if seq < last:
             return f"entry {seq + 1} is missing: entries {seq + 1} to {last} were cut off the end"
         if seq > last:
-            return f"entry {last + 1} is one too many: entry {last} was the last"
+            return f"entry {last + 1} should not exist: entry {last} is the last one"
         return None if before == digest else f"entry {seq} is not the last one that was written"
 
     def _note(self, entry: Entry) -> None:
@@ -147,7 +152,7 @@ class _Walk:
             if known is None:
                 self._steps[entry.key] = _Step(entry.seq, body.get("record", ""), set(body.get("sinks", ())))
             else:
-                # Taken over after a restart: in the outbox since it was first begun.
+                # Taken over after a restart. Its flag is in the outbox already.
                 known.seq, known.status = entry.seq, None
         elif entry.kind == "outcome" and entry.key in self._steps:
             step = self._steps[entry.key]

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from spyderresp.decision.engine import Engine
-from spyderresp.execution.guards import Guard
+from spyderresp.execution.guards.guard import Guard
 from spyderresp.execution.interfaces import JournalError
 from spyderresp.execution.report import StepOutcome
 from spyderresp.service.intake import BadRecord, Intake

@@ -43,7 +43,7 @@ def test_what_hangs_is_left_to_itself_and_so_much_of_it_at_once() -> None:
     ],
 )
 def test_an_answer_says_what_it_is_on_one_short_line(text: str, said: str) -> None:
-    assert HttpResponse(503, text).said() == said
+    assert HttpResponse(503, text).message() == said
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "null", "{", "[" * 200_000, '{"a": NaN'])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spyderresp.execution.backoff import Backoff, repeated, retry_after
+from spyderresp.execution.backoff import Backoff, call_with_retries, retry_after
 
 
 class Turned:
@@ -60,7 +60,7 @@ def test_a_wait_is_never_shorter_than_asked_for_nor_endless(failures: int, asked
 def test_tries_until_it_works() -> None:
     clock, attempt = Turned(), Failing(3, OSError("no"))
     assert (
-        repeated(
+        call_with_retries(
             attempt,
             Backoff(first=1.0),
             lambda error: 0.0,
@@ -76,7 +76,7 @@ def test_tries_until_it_works() -> None:
 def test_gives_up_after_so_many_attempts_with_the_last_error() -> None:
     clock, attempt = Turned(), Failing(99, OSError("still no"))
     with pytest.raises(OSError, match="still no"):
-        repeated(attempt, Backoff(attempts=4), lambda error: 0.0, sleep=clock.sleep, steady=clock.steady)
+        call_with_retries(attempt, Backoff(attempts=4), lambda error: 0.0, sleep=clock.sleep, steady=clock.steady)
     assert attempt.calls == 4
     assert len(clock.slept) == 3
 
@@ -84,7 +84,7 @@ def test_gives_up_after_so_many_attempts_with_the_last_error() -> None:
 def test_gives_up_where_the_next_attempt_would_be_too_late() -> None:
     clock, attempt = Turned(), Failing(99, OSError("no"))
     with pytest.raises(OSError, match="no"):
-        repeated(
+        call_with_retries(
             attempt, Backoff(attempts=None, within=10.0), lambda error: 4.0, sleep=clock.sleep, draw=lambda: 0.0,
             steady=clock.steady,
         )  # fmt: skip
@@ -94,7 +94,7 @@ def test_gives_up_where_the_next_attempt_would_be_too_late() -> None:
 def test_does_not_try_again_where_it_cannot_help() -> None:
     clock, attempt = Turned(), Failing(99, ValueError("wrong"))
     with pytest.raises(ValueError, match="wrong"):
-        repeated(attempt, Backoff(), lambda error: None, sleep=clock.sleep, steady=clock.steady)
+        call_with_retries(attempt, Backoff(), lambda error: None, sleep=clock.sleep, steady=clock.steady)
     assert (attempt.calls, clock.slept) == (1, [])
 
 

@@ -73,7 +73,7 @@ def test_a_full_queue_is_said_at_once_and_takes_all_or_none() -> None:
     receiver = Receiver(gate)
     courier = DeliveryQueue("x", receiver, limit=3, backoff=QUICK)
     courier.offer(some(1, 2))
-    with pytest.raises(DeliveryError, match="the queue is full: 2 wait, and 3 may"):
+    with pytest.raises(DeliveryError, match="the queue is full: 2 of 3 records wait"):
         courier.offer(some(3, 4))
     courier.offer(some(5))
     gate.opened.set()
@@ -98,7 +98,7 @@ def test_one_bad_record_costs_no_other(caplog: pytest.LogCaptureFixture) -> None
     assert courier.close(240.0) == 0
     assert receiver.ids == [0, 1, 2, 4, 5]
     assert (courier.delivered, courier.refused) == (5, 1)
-    assert "will never take flag 3, which is lost: bad record" in caplog.text
+    assert "refused flag 3 for good, which is lost: bad record" in caplog.text
 
 
 def test_a_failure_among_the_single_ones_repeats_only_what_is_left() -> None:

@@ -94,7 +94,7 @@ def test_a_dry_run_says_what_would_be_done_and_what_a_guard_would_answer(turned:
     report = spyderresp.execute(ENGINE.evaluate(event(time=1.0)), [DryRun()], guard_of(turned))
     assert statuses(report) == ["dry_run"] * 4
     assert report[0].reason == "would raise a high red flag"
-    assert report[2].reason.startswith("would kill process 7 `evil`; for real, the answer now is expired")
+    assert report[2].reason.startswith("would kill process 7 `evil`; the guard would answer expired")
 
 
 class Faulty:

@@ -102,7 +102,7 @@ def test_one_that_another_distribution_offers(offering: Offering) -> None:
         ("webhok", {}, "there is none; did you mean `webhook`?"),
         ("webhook", {"ur": "x"}, "has no setting `ur`; did you mean `url`?"),
         ("webhook", {}, "needs `url`, `secret`"),
-        ("webhook", {"url": "http://example.com/", "secret": None}, "is read by anybody on the way"),
+        ("webhook", {"url": "http://example.com/", "secret": None}, "is not encrypted"),
         ("syslog", {"facility": "no"}, "no facility `no`"),
         ("sqlite", {"path": 5}, "TypeError: expected str"),
         ("webhook", {"url": "https://example.com/", "secret": "x" * 16, "ca": "/no/such"}, "No such file or directory"),
@@ -129,24 +129,24 @@ def test_a_broken_one_is_an_error_only_where_it_is_asked_for(offering: Offering)
     assert made("pager", {"team": "x"}).name == "pager"
     assert made("dry-run", {}).name == "dry-run"
     for name, reason in {
-        "bad": "`offers-bad` offers it, and it cannot be loaded: RuntimeError: broken",
-        "less": "`offers-bad` offers it, and it cannot be loaded: RuntimeError: broken",
-        "thing": "`offers-thing` offers `offers_thing:THING`, which makes nothing",
-        "lost": "`offers-thing` offers it, and it cannot be loaded: AttributeError: module 'offers_thing' has no",
-        "none": "what was made has no `name`, `actions`, `resolve`, `close`: it is no executor",
+        "bad": "`offers-bad` offers it, but it cannot be loaded: RuntimeError: broken",
+        "less": "`offers-bad` offers it, but it cannot be loaded: RuntimeError: broken",
+        "thing": "`offers-thing` offers `offers_thing:THING`, which is neither a class nor a function",
+        "lost": "`offers-thing` offers it, but it cannot be loaded: AttributeError: module 'offers_thing' has no",
+        "none": "its entry point made an object without `name`, `actions`, `resolve`, `close`",
         "any": "KeyError",
     }.items():
         with pytest.raises(ExecutorError) as caught:
             made(name, {})
         assert caught.value.reason.startswith(reason)
-    with pytest.raises(ExecutorError, match="has no setting `x`; it takes none"):
+    with pytest.raises(ExecutorError, match="has no setting `x`; it has no settings"):
         made("none", {"x": 1})
 
 
 def test_two_of_one_name_are_refused(offering: Offering) -> None:
     offering.install("offers-a", "pager = offers_a:Pager\nwebhook = offers_a:Pager", PAGER)
     offering.install("offers-b", "pager = offers_b:Pager", PAGER)
-    with pytest.raises(ExecutorError, match="is offered by `offers-a`, `offers-b`: take one of them away"):
+    with pytest.raises(ExecutorError, match="is offered by `offers-a`, `offers-b`: uninstall one of them"):
         made("pager", {"team": "x"})
     with pytest.raises(ExecutorError, match="is offered by `spyderresp`, `offers-a`"):
         made("webhook", {"team": "x"})

@@ -67,7 +67,7 @@ def test_what_was_begun_and_not_ended_is_open_after_a_restart(path: Path) -> Non
             (step("a"), "local"),
             (step("f", "makeRedFlag"), "x, y"),
         ]
-        assert opened[1].owed == ("x", "y")
+        assert opened[1].undelivered == ("x", "y")
         assert journal.earlier(["b"])["b"].status == "incomplete"
         assert not journal.earlier(["a"])["a"].ours
         # Not to be taken without saying so, and then once.
@@ -297,7 +297,7 @@ def test_deciding_loads_no_sqlite() -> None:
 
 def test_a_file_of_another_kind_is_no_journal(path: Path) -> None:
     path.write_text("not a database, and long enough to be looked at" * 100)
-    with pytest.raises(JournalError, match="it is not a journal: it is no SQLite database"):
+    with pytest.raises(JournalError, match="it is not a journal, and not an SQLite database"):
         Journal(path)
     path.unlink()
     with sqlite3.connect(path) as connection:
@@ -319,7 +319,7 @@ def test_one_of_a_newer_release_is_left_alone(path: Path) -> None:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     connection.close()
     for opener in (Journal, JournalReader):
-        with pytest.raises(JournalError, match=r"a newer release wrote it \(schema 2; this one knows 1\)"):
+        with pytest.raises(JournalError, match=r"a newer release wrote it \(schema 2; this release reads up to 1\)"):
             opener(path)
 
 

@@ -272,7 +272,7 @@ def test_a_corrupt_journal_refuses_kills_and_lets_flags_out(path: Path) -> None:
         Journal(path)
     wreck(path, lambda page: page == 0)
     for opener in (Journal, JournalReader):
-        with pytest.raises(JournalError, match="no SQLite database"):
+        with pytest.raises(JournalError, match="not an SQLite database"):
             opener(path)
 
 

@@ -23,7 +23,7 @@ from spyderresp.executors.local.identity_check import Identity
 from spyderresp.executors.local.pidfd import Pidfd, opened_by_syscall, sent_by_syscall
 from spyderresp.executors.local.process_set import ProcessSet, kill_result
 from spyderresp.executors.local.procfs import Proc, ProcessStat
-from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, _resolved
+from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, inode_at
 from spyderresp.executors.local.tree import HeldForTree
 
 ENGINE = engine_for("agentKillProcess")
@@ -245,9 +245,9 @@ def test_links_are_followed_as_one_who_lives_under_the_root_would(tmp_path: Path
     (tmp_path / "etc/out").symlink_to("/etc/passwd")
     found = real.stat()
     for path in ("/usr/bin/sshd", "/bin/sshd", "/etc/sshd", "/etc/up"):
-        assert _resolved(str(tmp_path), path) == (found.st_dev, found.st_ino), path
+        assert inode_at(str(tmp_path), path) == (found.st_dev, found.st_ino), path
     for path in ("/etc/loop", "/etc/out", "/none", "/usr/bin/sshd/x"):
-        assert _resolved(str(tmp_path), path) is None, path
+        assert inode_at(str(tmp_path), path) is None, path
 
 
 def test_a_stat_line_is_read_from_its_last_bracket(tmp_path: Path) -> None:
@@ -302,7 +302,7 @@ def test_the_children_of_who_has_a_members_number_now_are_not_of_the_tree(child:
     (step,) = steps_of(engine_for("agentKillProcessTree").evaluate(event), arrived=time.time())
     held = HOST.resolve(step, Protection())
     assert isinstance(held, HeldForTree)
-    held._proc = proc
+    held.proc = proc
     assert held._descendants(processes) == []
     stat_file(tmp_path, child, ticks=5)
     assert [look.pid for look in held._descendants(processes)] == [50]
@@ -346,7 +346,7 @@ def test_the_report_says_who_it_was_and_by_which_line(child: int) -> None:
 
 
 def test_settings_that_make_no_sense() -> None:
-    with pytest.raises(ValueError, match="which machine"):
+    with pytest.raises(ValueError, match="the name of this machine"):
         LocalHost("")
     with pytest.raises(ValueError, match="agentKillPod"):
         LocalHost("x", actions=frozenset({"agentKillPod"}))

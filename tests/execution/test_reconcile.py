@@ -104,7 +104,7 @@ def test_flags_go_to_the_sinks_that_they_are_still_owed_to(path: Path, turned: T
     with crashed(path, intent, flag("g", "shelf"), Intent(step("h", "makeRedFlag"), "recording")) as journal:
         outcomes = spyderresp.reconcile([shelf, far, recording], journal, guard_of(turned))
         assert statuses(outcomes) == {"f": "accepted", "g": "done", "h": "done"}
-        assert "`gone` is owed it" in outcomes[0].reason
+        assert "not delivered to `gone` yet" in outcomes[0].reason
         assert shelf.took == ["flag:f", "flag:g"]
         assert [item.key for item in recording.acted] == ["h"]
     assert far.took == ["flag:f"]

@@ -119,7 +119,7 @@ def test_a_host_adds_names_and_words_as_globs() -> None:
 
 @pytest.mark.parametrize("settings", [{"paths": "process.args"}, {"names": [1]}, {"words": "x"}])
 def test_a_disclosure_holds_texts(settings: Any) -> None:
-    with pytest.raises(TypeError, match="is a sequence of texts"):
+    with pytest.raises(TypeError, match="must be a sequence of strings"):
         Disclosure(**settings)
 
 

@@ -354,7 +354,7 @@ def test_a_refusal_is_heard_of_on_a_connection_that_stays_open(tmp_path: Path, l
     ["", "localhost", "http://h", "udp://", "udp://h:99999", "udp://h:x", "tcp://h/path", "tls://u:p@h", "unix://h/p", "udp://h?x=1"],
 )  # fmt: skip
 def test_an_address_that_is_none(address: str) -> None:
-    with pytest.raises(ValueError, match="is no address"):
+    with pytest.raises(ValueError, match="is not an address"):
         Syslog(address)
 
 

@@ -81,12 +81,12 @@ def alive(pid: int) -> bool:
 
 
 def living() -> dict[int, Any]:
-    return {pid: look for pid, look in PROC.everyone().items() if not look.dead and pid != os.getpid()}
+    return {pid: look for pid, look in PROC.all_processes().items() if not look.dead and pid != os.getpid()}
 
 
 def below(pid: int) -> set[int]:
     """Return all that descends from a process now, itself too."""
-    everyone = PROC.everyone()
+    everyone = PROC.all_processes()
     found = {pid}
     while more := {item.pid for item in everyone.values() if item.ppid in found} - found:
         found |= more

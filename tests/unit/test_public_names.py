@@ -120,7 +120,8 @@ def test_raises_sections_name_public_exceptions() -> None:
     count = 0
     for name, value in names:
         section = re.search(r"^Raises:\n((?:    .*\n?|\n)+)", docstring(value), re.MULTILINE)
-        raised = re.findall(r"^    (\S.*?):", section[1], re.MULTILINE) if section else []
+        heads = re.findall(r"^    (\S.*?):", section[1], re.MULTILINE) if section else []
+        raised = [exception for head in heads for exception in head.split(", ")]
         assert set(raised) <= exceptions, name
         count += len(raised)
     assert count > 50

@@ -1,4 +1,4 @@
-"""What leaves: the allow-list of event fields, and the records of flags. docs/FLAGS.md describes both."""
+"""Flag records, and the event fields that may leave this host in them. docs/FLAGS.md describes both."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Other shapes for flag records, on request: CloudEvents 1.0 and OCSF Detection Finding."""
+"""Envelopes for flag records: CloudEvents 1.0 and OCSF Detection Finding."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from spyderresp.errors import __version__
 from spyderresp.events.field_readers import without_absent
 from spyderresp.events.timestamps import milliseconds, rfc3339
 
-# A flag record as a CloudEvent: structured mode, JSON.
-#
-# Source: CloudEvents 1.0.2, the specification and its JSON event format.
+# CloudEvents: structured mode, JSON. Source: CloudEvents 1.0.2, the specification and its JSON event format.
 
 SPEC_VERSION: Final = "1.0"
 CONTENT_TYPE: Final = "application/cloudevents+json"
 BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json"
 _SOURCE: Final = "urn:spyderresp"
 _TYPES: Final = {"event_redflag": "io.github.spyderresp.flag.red", "event_opsflag": "io.github.spyderresp.flag.ops"}
-# What an attribute may not hold (section 3.1): control characters and noncharacters. Lone surrogates left earlier.
+# Characters that an attribute must not contain (section 3.1): control characters, surrogates, noncharacters.
 _FORBIDDEN: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef"
     + "".join(chr(p * 0x10000 + n) for p in range(17) for n in (0xFFFE, 0xFFFF))
@@ -29,7 +27,7 @@ _FORBIDDEN: Final = re.compile(
 
 
 def cloudevent(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flag record as a CloudEvent; ``id`` is the record's, ``data`` the record."""
+    """Return a CloudEvent with the record as ``data`` and the record's ``id``."""
     event: dict[str, Any] = {
         "specversion": SPEC_VERSION,
         "id": _attribute(record["id"]),
@@ -50,10 +48,8 @@ def _attribute(text: Any) -> str:
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", str(text))
 
 
-# A flag record as an OCSF Detection Finding.
-#
-# Source: the Open Cybersecurity Schema Framework, version 1.5.0, class 2004; tests/execution/test_envelopes.py holds
-# what comes out against the published schema.
+# OCSF. Source: the Open Cybersecurity Schema Framework, version 1.5.0, class 2004 (Detection Finding).
+# tests/execution/test_envelopes.py validates the findings with the published schema.
 
 OCSF_VERSION: Final = "1.5.0"
 CLASS_UID: Final = 2004
@@ -70,7 +66,7 @@ _UUID: Final = re.compile("[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 
 
 def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flag record as a Detection Finding; ``finding_info.uid`` and ``metadata.uid`` are the record's id."""
+    """Return a Detection Finding; ``finding_info.uid`` and ``metadata.uid`` are the record's ``id``."""
     severity = _SEVERITIES.get(record["severity"], _OTHER)
     moment = milliseconds(record.get("time"))
     ops = str(record["schema"]).startswith("event_opsflag")
@@ -103,19 +99,20 @@ def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
             types=["ops flag" if ops else "red flag"],
             analytic=_analytic(record),
         ),
-        # Whole: which of its fields have a place of their own depends on what else the event says.
+        # The whole record: which fields OCSF has attributes for depends on the event.
         "unmapped": {"flag": dict(record)},
     }
     if "impact" in record:
         finding |= {"impact_id": _OTHER, "impact": record["impact"]}
-    finding |= without_absent(device=_device(record))
+    if device := without_absent(hostname=record.get("hostname"), uid=record.get("muid")):
+        finding["device"] = {"type_id": _UNKNOWN, "type": "Unknown", **device}
     if resources := _resources(record):
         finding["resources"] = resources
     evidence = without_absent(process=_process(record), container=_container(record))
     if "process" in evidence:
         finding["evidences"] = [evidence]
     elif evidence:
-        # An evidence needs more than a container; as a resource it may stand alone.
+        # OCSF does not allow evidence of only a container, so the container is a resource.
         finding.setdefault("resources", []).append(
             without_absent(type="container", name=record.get("container_name"), uid=record.get("container"))
         )
@@ -125,11 +122,6 @@ def detection_finding(record: Mapping[str, Any]) -> dict[str, Any]:
 def _analytic(record: Mapping[str, Any]) -> dict[str, Any]:
     name = record.get("policy_name") or record.get("rule")
     return without_absent(type_id=_RULE, type="Rule", name=name, uid=record.get("policy_uid")) if name else {}
-
-
-def _device(record: Mapping[str, Any]) -> dict[str, Any]:
-    told = without_absent(hostname=record.get("hostname"), uid=record.get("muid"))
-    return {"type_id": _UNKNOWN, "type": "Unknown", **told} if told else {}
 
 
 def _resources(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -142,35 +134,37 @@ def _resources(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     )
     cluster = without_absent(name=record.get("cluster_name"), uid=record.get("cluster_uid"))
     return [
-        {"type": kind, **told} for kind, told in (("pod", pod), ("cluster", cluster)) if "name" in told or "uid" in told
+        {"type": kind, **resource}
+        for kind, resource in (("pod", pod), ("cluster", cluster))
+        if "name" in resource or "uid" in resource
     ]
 
 
 def _process(record: Mapping[str, Any]) -> dict[str, Any]:
     ref = record.get("ref", "")
-    told = without_absent(pid=record.get("pid"), uid=ref if ref.startswith("proc:") else None)
-    if not told:
+    identity = without_absent(pid=record.get("pid"), uid=ref if ref.startswith("proc:") else None)
+    if not identity:
         return {}
-    exe, parent = record.get("exe"), record.get("ppid")
+    exe = record.get("exe")
     base = posixpath.basename(exe) if exe else ""
     return without_absent(
-        **told,
+        **identity,
         name=record.get("name"),
         file=without_absent(name=base, path=exe, type_id=_REGULAR_FILE, type="Regular File") if base else None,
         user=without_absent(name=record.get("euser")),
-        parent_process=without_absent(pid=parent),
+        parent_process=without_absent(pid=record.get("ppid")),
     )
 
 
 def _container(record: Mapping[str, Any]) -> dict[str, Any]:
-    told = without_absent(name=record.get("container_name"), uid=record.get("container"))
-    if not told:
+    identity = without_absent(name=record.get("container_name"), uid=record.get("container"))
+    if not identity:
         return {}
-    image = record.get("image")
-    # The class wants a uid; without a digest the reference is what names the image.
-    named = without_absent(name=image, uid=record.get("image_id", image))
+    name = record.get("image")
+    # OCSF requires a uid. An image without a digest is identified by its reference.
+    image = without_absent(name=name, uid=record.get("image_id", name))
     pod = record.get("pod_kuid", "")
-    return without_absent(**told, image=named, pod_uuid=pod if _UUID.fullmatch(pod) else None)
+    return without_absent(**identity, image=image, pod_uuid=pod if _UUID.fullmatch(pod) else None)
 
 
 Envelope = Literal["cloudevents", "ocsf"]
@@ -182,18 +176,17 @@ ENVELOPES: Final[dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
 
 
 def enveloped(envelope: str | None) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
-    """Return what puts a flag record into an envelope; with None, what leaves it as it is.
+    """Return the function that wraps a flag record in an envelope; for None, one that returns the record itself.
+
+    Args:
+        envelope: ``cloudevents``, ``ocsf`` or None.
 
     Raises:
         ValueError: there is no such envelope.
     """
     if envelope is None:
-        return _plain
+        return lambda record: record
     if envelope not in ENVELOPES:
-        known = " or ".join(f"`{name}`" for name in ENVELOPES)
-        raise ValueError(f"no envelope `{envelope}`; use {known}, or none")
+        names = " or ".join(f"`{name}`" for name in ENVELOPES)
+        raise ValueError(f"no envelope `{envelope}`; use {names}, or none")
     return ENVELOPES[envelope]
-
-
-def _plain(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    return record

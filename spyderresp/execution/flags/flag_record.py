@@ -1,7 +1,7 @@
-"""The record of a flag, in the shape of the vendor's ``event_redflag`` and ``event_opsflag`` records.
+"""The record of a flag, in the format of the vendor's ``event_redflag`` and ``event_opsflag`` records.
 
-The fields that the vendor's records have bear the vendor's names and types; what they do not have is named here. All
-are described in docs/FLAGS.md and in ``flag.schema.json`` beside this module.
+Fields of the vendor have the vendor's names and types; this package adds fields. docs/FLAGS.md and ``flag.schema.json``
+next to this module describe all of them.
 """
 
 from __future__ import annotations
@@ -18,49 +18,45 @@ from spyderresp.execution.steps import Step
 
 _SCHEMAS: Final = {"makeRedFlag": REDFLAG, "makeOpsFlag": OPSFLAG}
 _SCHEMA_VERSION: Final = "1.0.0"
-# Field of the record: scope and field of the event. In the order in which they are written.
-_PLACES: Final = {
-    "muid": ("machine", "uid"),
-    "hostname": ("machine", "hostname"),
-    "source_name": ("machine", "sourceName"),
-    "cluster_name": ("cluster", "name"),
-    "cluster_uid": ("cluster", "uid"),
-    "pod_namespace": ("namespace", "name"),
-    "pod_namespace_labels": ("namespace", "labels"),
-    "pod_name": ("pod", "name"),
-    "pod_uid": ("pod", "uid"),
-    "pod_kuid": ("pod", "kuid"),
-    "pod_labels": ("pod", "labels"),
-    "container": ("container", "containerID"),
-    "container_name": ("container", "containerName"),
-    "image": ("container", "image"),
-    "image_id": ("container", "imageID"),
-    "cgroup": ("service", "cgroup"),
-    "service_name": ("service", "name"),
-    "name": ("process", "name"),
-    "exe": ("process", "exe"),
-    "euser": ("process", "euser"),
-    "pid": ("process", "pid"),
-    "ppid": ("process", "ppid"),
-    "start_ticks": ("process", "start_ticks"),
-    "boot_id": ("process", "boot_id"),
-    "create_time": ("process", "start_time"),
+# The fields that come from the event, in the order of the record: scope of the event, name in the record, name there.
+_EVENT_FIELDS: Final = {
+    "machine": {"muid": "uid", "hostname": "hostname", "source_name": "sourceName"},
+    "cluster": {"cluster_name": "name", "cluster_uid": "uid"},
+    "namespace": {"pod_namespace": "name", "pod_namespace_labels": "labels"},
+    "pod": {"pod_name": "name", "pod_uid": "uid", "pod_kuid": "kuid", "pod_labels": "labels"},
+    "container": {
+        "container": "containerID",
+        "container_name": "containerName",
+        "image": "image",
+        "image_id": "imageID",
+    },
+    "service": {"cgroup": "cgroup", "service_name": "name"},
+    "process": {
+        **{name: name for name in ("name", "exe", "euser", "pid", "ppid", "start_ticks", "boot_id")},
+        "create_time": "start_time",
+    },
 }
-_INTEGERS: Final = frozenset({"pid", "ppid", "start_ticks"})
-_MAPPINGS: Final = frozenset({"pod_labels", "pod_namespace_labels"})
+# The types of fields that are not strings.
+_TYPES: Final[dict[str, type | tuple[type, ...]]] = {
+    **dict.fromkeys(("pid", "ppid", "start_ticks"), int),
+    **dict.fromkeys(("pod_labels", "pod_namespace_labels"), Mapping),
+    "create_time": (str, int, float),
+}
 _canonical: Final = json.JSONEncoder(
     ensure_ascii=True, sort_keys=True, separators=(",", ":"), allow_nan=True, default=repr
 ).encode
 
 
 def flag_record(step: Step) -> dict[str, Any]:
-    """Return the record of a flag: JSON data, texts well-formed and of bounded length.
+    """Return the record of a flag as JSON data. Its strings are valid Unicode and of bounded length.
 
-    Its ``id`` is made of the step's key: the same step has the same one, by which a receiver drops repeats.
-    A step without sources is the alarm of a guard, whose details are in ``step.record``.
+    The ``id`` depends on the step's key only, so that receivers can drop repeats.
+
+    Args:
+        step: a flag. A step without sources is an alarm of a guard; its ``record`` holds the details.
     """
     guard = not step.sources
-    said = {} if guard or step.record is None else step.record
+    event = {} if guard or step.record is None else step.record
     parameters = {name: clean(str(value)) for name, value in step.items}
     severity = parameters.pop("severity")
     subtype = "spyderresp_guard" if guard else "policy_response"
@@ -73,21 +69,21 @@ def flag_record(step: Step) -> dict[str, Any]:
         "severity": severity,
         "description": _description(step, parameters),
         **{name: parameters[name] for name in ("impact", "content") if name in parameters},
-        "class": ["flag", _kind(step, said), subtype, f"{severity}_severity"],
+        "class": ["flag", _subject(step, event), subtype, f"{severity}_severity"],
         "false_positive": False,
     }
-    if (ref := _ref(step, said)) is not None:
+    if (ref := _ref(step, event)) is not None:
         record["ref"] = ref
-    record.update(_places(step, said))
+    record.update(_event_fields(step, event))
     if guard:
         record["rule"] = clean(step.because or "guard")
         if step.record:
             record["details"] = redacted(step.record, Redaction())
         return record
-    event = said.get("id")
-    event = _event_id(step.event) if event is None else event
-    if event is not None:
-        record["event_id"] = event
+    event_id = event.get("id")
+    event_id = _event_id(step.event) if event_id is None else event_id
+    if event_id is not None:
+        record["event_id"] = event_id
     first = step.sources[0]
     record["policy_name"] = clean(first.policy)
     if first.uid is not None:
@@ -98,8 +94,8 @@ def flag_record(step: Step) -> dict[str, Any]:
     ]
     record["policy_set"] = step.policy_set
     record["plan_id"] = step.plan
-    if said.get("disclosed"):
-        record["disclosed"] = said["disclosed"]
+    if event.get("disclosed"):
+        record["disclosed"] = event["disclosed"]
     return record
 
 
@@ -117,11 +113,11 @@ def _description(step: Step, parameters: Mapping[str, str]) -> str:
     return f"policy {step.sources[0].policy} raised this flag" if step.sources else f"guard: {step.because}"
 
 
-def _said(step: Step, said: Mapping[str, Any], scope: str, name: str) -> Any:
-    """Return what the event says: what may leave of it, else the target that the plan holds."""
-    held = said.get(scope)
-    if isinstance(held, Mapping) and held.get(name) is not None:
-        return held[name]
+def _event_value(step: Step, event: Mapping[str, Any], scope: str, name: str) -> Any:
+    """Return a value of the allow-listed fields; if it is absent there, the value of the target."""
+    node = event.get(scope)
+    if isinstance(node, Mapping) and node.get(name) is not None:
+        return node[name]
     if step.target is None or name == "labels":
         return None
     try:
@@ -130,44 +126,38 @@ def _said(step: Step, said: Mapping[str, Any], scope: str, name: str) -> Any:
         return None
 
 
-def _places(step: Step, said: Mapping[str, Any]) -> dict[str, Any]:
-    kept = {}
-    for name, (scope, field) in _PLACES.items():
-        value = _said(step, said, scope, field)
-        if name in _MAPPINGS:
-            fits = isinstance(value, Mapping)
-        elif name in _INTEGERS:
-            fits = isinstance(value, int) and not isinstance(value, bool)
-        elif name == "create_time":
-            fits = isinstance(value, (str, int, float)) and not isinstance(value, bool)
-        else:
-            fits = isinstance(value, str)
-        if fits:
-            kept[name] = value
-    return kept
+def _event_fields(step: Step, event: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of ``_EVENT_FIELDS`` that have a value of the right type."""
+    return {
+        name: value
+        for scope, names in _EVENT_FIELDS.items()
+        for name, field in names.items()
+        if isinstance(value := _event_value(step, event, scope, field), _TYPES.get(name, str))
+        and not isinstance(value, bool)
+    }
 
 
-def _ref(step: Step, said: Mapping[str, Any]) -> str | None:
-    """Return the vendor's id of what the flag is about: the process, else the pod, else the machine."""
+def _ref(step: Step, event: Mapping[str, Any]) -> str | None:
+    """Return the vendor's uid of the flag's subject: the process, else the pod, else the machine."""
     for scope in ("process", "pod", "machine"):
-        value = _said(step, said, scope, "uid")
+        value = _event_value(step, event, scope, "uid")
         if isinstance(value, str) and value:
             return value
     return None
 
 
-def _kind(step: Step, said: Mapping[str, Any]) -> str:
-    """Return the vendor's word for what the flag is about."""
+def _subject(step: Step, event: Mapping[str, Any]) -> str:
+    """Return the vendor's word for the flag's subject, such as ``proc``."""
     if not step.sources:
         return "guard"
     for scope, word in (("process", "proc"), ("container", "container"), ("pod", "pod"), ("machine", "mach")):
-        if said.get(scope) or (step.target is not None and step.target.to_dict().get(scope)):
+        if event.get(scope) or (step.target is not None and step.target.to_dict().get(scope)):
             return word
     return "cluster"
 
 
 def _event_id(event: Any) -> str | int | float | bool | None:
-    """Return an event's id as it stands, or as JSON text where it is neither a text nor a number."""
+    """Return an event's id: a string, boolean or number as it is, anything else as JSON text."""
     if event is None:
         return None
     plain = scalar(event)

@@ -1,11 +1,12 @@
-"""Secrets in command lines, environments and other free text, found by name and by shape, and masked.
+"""Masks secrets in command lines, environments and other texts. Secrets are found by name and by format.
 
-Every search here takes time linear in the text: it is written by whoever runs a process. So what a host adds are
-globs, matched in bounded time, and no regular expressions. Masks too much rather than too little.
+Any process can write these texts, so every search takes time linear in the text. Therefore users add globs and not
+regular expressions. In doubt a word is masked.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -15,20 +16,20 @@ from spyderresp.decision import Glob
 
 MASK: Final = "[redacted]"
 
-# Parts of a name (`DB_PASSWORD`, `apiKey`, `x-auth-token`) that say that its value is a secret.
+# Parts of names of secrets, such as `DB_PASSWORD`, `apiKey` and `x-auth-token`.
 _PARTS: Final = frozenset(
     {"auth", "authorization", "bearer", "cookie", "cookies", "cred", "credential", "credentials", "creds", "jwt", "key",
      "keys", "otp", "pass", "passcode", "passphrase", "passwd", "password", "passwords", "pin", "secret", "secrets",
      "session", "sessionid", "sid", "sig", "signature", "token", "tokens", "totp"}
 )  # fmt: skip
-# The same written as one word, with others before and after it.
+# Parts of names of secrets without separators, such as `mysecretkey`.
 _INSIDE: Final = re.compile(
     "accesskey|apikey|authtoken|credential|passphrase|passwd|password|privatekey|secret|sessionid|token"
 )
-# Words of a name: by case, too.
+# Splits a name into parts, also where lower case changes to upper case.
 _PART: Final = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_LONGEST_NAME: Final = 128
-# Programs whose short options take a secret: the letter, and whether it may stand in the next word.
+_MAX_NAME: Final = 128
+# Programs with a short option for a secret: its letters, and whether the secret may be the next word.
 _OPTIONS: Final[dict[str, tuple[str, bool]]] = {
     **dict.fromkeys(("mysql", "mysqladmin", "mysqldump", "mysqlimport", "mariadb", "mariadb-dump"), ("p", False)),
     **dict.fromkeys(("7z", "7za", "7zr"), ("p", False)),
@@ -39,14 +40,14 @@ _OPTIONS: Final[dict[str, tuple[str, bool]]] = {
     "redis-cli": ("a", True),
     "smbclient": ("U", True),
 }
-# `sudo env X=1 timeout 5 mysql`: how far to look for one of them.
-_PREFIXED: Final = 12
+# The program is searched for in so many first words: `sudo env X=1 timeout 5 mysql`.
+_MAX_PROGRAM_WORD: Final = 12
 
 _WORD: Final = re.compile(r"[A-Za-z0-9_.\-]+")
 _SEPARATOR: Final = re.compile(r"""["']?\s{0,4}(?:=>|:?=|:|%3[DdAa])\s{0,4}""")
 _GAP: Final = re.compile(r"\s{1,4}(?!-)")
 _VALUE: Final = re.compile(r""""(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s&;,"'<>]+""", re.DOTALL)
-# What these headers hold goes to the end of the line, or of the quoted word that it stands in.
+# Headers whose value ends at the end of the line or of the quoted word.
 _WHOLE_LINE: Final = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _LINE: Final = re.compile(r"""[^\r\n"']+""")
 _SHAPES: Final = re.compile(
@@ -80,11 +81,11 @@ _TOKEN: Final = re.compile(r"""[^\s"'=&;,:?<>()]+""")
 
 
 class Redaction:
-    """What is masked: what this module knows, and what a host adds.
+    """Finds and masks secrets: those that this module lists, and those of the arguments.
 
     Args:
-        names: globs for names whose values are secrets too, upper and lower case alike.
-        words: globs for words that are secrets wherever they stand.
+        names: globs for further names of secrets; case is ignored.
+        words: globs for words that are secrets.
     """
 
     def __init__(self, names: Sequence[str] = (), words: Sequence[str] = ()) -> None:
@@ -92,21 +93,21 @@ class Redaction:
         self._words = tuple(Glob(word) for word in words)
 
     def names_secret(self, name: str) -> bool:
-        """Tell whether the value of an option, a variable or a key of this name is a secret."""
-        short = name[:_LONGEST_NAME]
+        """Return whether an option, variable or key of this name holds a secret."""
+        short = name[:_MAX_NAME]
         lower = short.lower()
         if any(glob.matches(lower) for glob in self._names):
             return True
         parts = [part.lower() for part in _PART.findall(short)]
         if parts in (["pwd"], ["oldpwd"]):
-            # A shell's working directory. `MYSQL_PWD` is none.
+            # The working directory of a shell. Other names with `pwd`, such as `MYSQL_PWD`, hold secrets.
             return False
         if "pwd" in parts or not _PARTS.isdisjoint(parts):
             return True
         return _INSIDE.search("".join(parts)) is not None
 
     def text(self, text: str) -> str:
-        """Return a text with its secrets masked."""
+        """Return a text with secrets masked."""
         parts = _SPACES.split(text)
         parts[::2] = self._options(parts[::2])
         masked = _SHAPES.sub(MASK, "".join(parts))
@@ -119,47 +120,40 @@ class Redaction:
         return masked
 
     def words(self, words: Sequence[str]) -> list[str]:
-        """Return the words of a command line with their secrets masked, those after an option in the next word too."""
+        """Return the words of a command line with secrets masked. A secret may be the word after its option."""
         masked = [self.text(word) for word in self._options(words)]
-        for place, word in enumerate(words[:-1]):
-            follower = words[place + 1]
-            # Beyond this length it is text, and no option.
-            if 1 < len(word) <= _LONGEST_NAME and word[0] == "-" and "=" not in word and not follower.startswith("-"):
+        for index, (word, follower) in enumerate(itertools.pairwise(words), start=1):
+            # A longer word is a text and not an option.
+            if 1 < len(word) <= _MAX_NAME and word[0] == "-" and "=" not in word and not follower.startswith("-"):
                 if self.names_secret(word):
-                    masked[place + 1] = MASK
+                    masked[index] = MASK
                 elif word in ("-H", "--header") and self.names_secret(follower.partition(":")[0]):
-                    masked[place + 1] = f"{self.text(follower.partition(':')[0])}: {MASK}"
+                    masked[index] = f"{self.text(follower.partition(':')[0])}: {MASK}"
         return masked
 
     def _options(self, words: Sequence[str]) -> list[str]:
-        """Mask what the short options of a known program hold."""
+        """Mask the secrets in short options of the programs in ``_OPTIONS``."""
         masked = list(words)
-        start, known = next(
-            (
-                (place, _OPTIONS[name])
-                for place, word in enumerate(words[:_PREFIXED])
-                if (name := word[-_LONGEST_NAME:].rpartition("/")[2]) in _OPTIONS
-            ),
-            (0, None),
-        )
-        if known is None:
+        programs = (word[-_MAX_NAME:].rpartition("/")[2] for word in words[:_MAX_PROGRAM_WORD])
+        start = next((index for index, name in enumerate(programs) if name in _OPTIONS), None)
+        if start is None:
             return masked
-        letters, next_word = known
-        for place in range(start + 1, len(words)):
-            word = words[place]
+        letters, next_word = _OPTIONS[words[start][-_MAX_NAME:].rpartition("/")[2]]
+        for index in range(start + 1, len(words)):
+            word = words[index]
             if word[:1] != "-" or word[:2] == "--":
                 continue
-            at = next((at for at in range(1, min(len(word), _LONGEST_NAME)) if word[at] in letters), 0)
+            at = next((at for at in range(1, min(len(word), _MAX_NAME)) if word[at] in letters), 0)
             if not at:
                 continue
             if word[at + 1 :]:
-                masked[place] = word[: at + 1] + MASK
-            elif next_word and place + 1 < len(words):
-                masked[place + 1] = MASK
+                masked[index] = word[: at + 1] + MASK
+            elif next_word and index + 1 < len(words):
+                masked[index + 1] = MASK
         return masked
 
     def _named(self, text: str) -> str:
-        """Mask the values of secret names: ``name=value``, ``"name": "value"``, ``--name value``."""
+        """Mask the values after names of secrets: ``name=value``, ``"name": "value"``, ``--name value``."""
         kept = []
         copied = at = 0
         while (word := _WORD.search(text, at)) is not None:
@@ -180,30 +174,28 @@ class Redaction:
         return "".join([*kept, text[copied:]])
 
 
-# Values that are fit to leave: JSON of bounded size that every reader takes.
+# Values that every JSON reader accepts, of bounded size.
 
-#: The most characters of one text; a Linux path has fewer.
-LONGEST: Final = 4096
-#: Stands where more was.
+#: The most characters of one text. Paths of Linux are not longer.
+MAX_TEXT: Final = 4096
+#: Replaces the rest of a text that was cut.
 CUT: Final = "…"
 
 
-def clean(text: str, most: int = LONGEST) -> str:
-    """Return a text without lone surrogates, cut to ``most`` characters.
+def clean(text: str, most: int = MAX_TEXT) -> str:
+    """Return a text of at most ``most`` characters without lone surrogates.
 
-    A lone surrogate (how Python holds a byte of a path that is not UTF-8) becomes a backslash escape: strict JSON
-    readers refuse a whole batch for one.
+    A lone surrogate becomes a backslash escape. Python uses lone surrogates for bytes of a path that are not UTF-8;
+    strict JSON readers would reject a whole batch because of one.
     """
     kept = text if len(text) <= most else text[: most - 1] + CUT
-    if kept.isascii():
-        return kept
-    return kept.encode("utf-8", "backslashreplace").decode("utf-8")
+    return kept if kept.isascii() else kept.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def scalar(value: Any, most: int = LONGEST) -> str | int | float | bool | None:
-    """Return a text, a truth value or a number that JSON readers agree on; None for anything else."""
+def scalar(value: Any) -> str | int | float | bool | None:
+    """Return a string (by ``clean``), a boolean, or a number that all JSON readers can read; else None."""
     if isinstance(value, str):
-        return clean(value, most)
+        return clean(value)
     if isinstance(value, bool):
         return value
     if isinstance(value, int):

@@ -1,8 +1,7 @@
-"""Requests to a Kubernetes API server. The only importer of the official client, which takes most of a second.
+"""Requests to a Kubernetes API server. Only this module imports the official client, because that takes long.
 
-That client knows kubeconfig files, service accounts, their logins and their tokens' refreshing, and holds the
-connections. The requests are made on its connections, byte by byte: retries off, the answer read whole and bounded,
-and not forced into the classes of one API version.
+The official client reads the configuration, logs in, renews tokens and holds the connections. The requests are made
+here on its connections: without its retries, with a limit for the response, and without its versioned classes.
 """
 
 from __future__ import annotations
@@ -22,20 +21,15 @@ from spyderresp.errors import __version__
 from spyderresp.execution.backoff import retry_after
 from spyderresp.executors.sinks.http_call import Calls, HttpResponse, NoResponseError, PermanentError
 
-#: More than etcd keeps of any one object.
-_MOST: Final = 8 << 20
+# The most bytes of a response that are read. No object in etcd is larger.
+_MAX_BYTES: Final = 8 << 20
 _IN_CLUSTER: Final = "KUBERNETES_SERVICE_HOST"
 
 
 class PodApi:
-    """An API server, connected to at the first request. Safe to use from several threads.
+    """An API server. It connects for the first request. Safe to use from several threads.
 
-    Args:
-        client: an ``ApiClient`` of the official client; None: made from the configuration.
-        kubeconfig: the path of a kubeconfig file; None: ``$KUBECONFIG``, else the service account of the pod that this
-            runs in, else ``~/.kube/config``.
-        context: which context of that file; None: its current one.
-        timeout: seconds to wait for a connection, and for an answer.
+    The arguments are those of ``Kubernetes``.
     """
 
     def __init__(self, client: Any, kubeconfig: str | None, context: str | None, timeout: tuple[float, float]) -> None:
@@ -51,23 +45,17 @@ class PodApi:
     def call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, most: float | None = None
     ) -> HttpResponse:
-        """Return what the server answers.
-
-        Args:
-            method: such as ``DELETE``.
-            path: from ``/api`` on; quoted already.
-            body: JSON data.
-            most: seconds after which nobody waits any longer, where that is sooner than the timeouts.
+        """Send a request with JSON data to a quoted path, and return the response, after at most ``most`` seconds.
 
         Raises:
-            NoResponseError: no answer came.
-            PermanentError: there is no usable configuration.
+            NoResponseError: no response came.
+            PermanentError: there is no usable configuration, or the executor is closed.
         """
         limit = sum(self._timeout) if most is None else min(most, sum(self._timeout))
         return self._calls(lambda: self._call(method, path, body, limit), limit)
 
     def close(self) -> None:
-        """Close the connections, but not those of a client that was handed in."""
+        """Close the connections, except those of a client that was passed in."""
         self._closed = True
         if self._own and self._client is not None:
             self._client.rest_client.pool_manager.clear()
@@ -78,7 +66,7 @@ class PodApi:
         try:
             headers = {"User-Agent": f"spyderresp/{__version__}", "Accept": "application/json", **_login(client)}
         except Exception as error:
-            raise NoResponseError(f"no login: {_cause(error)}") from error
+            raise NoResponseError(f"the login failed: {_reason(error)}") from error
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -93,14 +81,14 @@ class PodApi:
                 preload_content=False,
             )
             try:
-                raw = response.read(_MOST)
+                raw = response.read(_MAX_BYTES)
                 asked = retry_after(response.headers.get("Retry-After"), time.time())
                 return HttpResponse(response.status, raw.decode("utf-8", "replace"), asked)
             finally:
-                # Read to its end the connection is kept; otherwise it must not be used again.
+                # A connection can be used again only if the response was read to its end.
                 response.close() if response.length_remaining else response.release_conn()
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise NoResponseError(_cause(error)) from error
+            raise NoResponseError(_reason(error)) from error
 
     def _connected(self) -> Any:
         with self._lock:
@@ -108,12 +96,12 @@ class PodApi:
                 raise PermanentError("the executor is closed")
             if self._client is None:
                 try:
-                    self._client = self._made()
+                    self._client = self._make_client()
                 except Exception as error:
-                    raise PermanentError(f"no usable Kubernetes configuration: {_cause(error)}") from error
+                    raise PermanentError(f"no usable Kubernetes configuration: {_reason(error)}") from error
             return self._client
 
-    def _made(self) -> Any:
+    def _make_client(self) -> Any:
         configuration = official.Configuration()
         named = self._kubeconfig or os.environ.get("KUBECONFIG")
         if named or self._context or _IN_CLUSTER not in os.environ:
@@ -126,7 +114,7 @@ class PodApi:
 
 
 def _login(client: Any) -> dict[str, str]:
-    """Return the headers that say who asks; a token that ran out is fetched anew on the way."""
+    """Return the headers that authenticate a request. The official client renews a token that has expired."""
     headers = {name: value for name, value in client.default_headers.items() if name.lower() != "user-agent"}
     for setting in client.configuration.auth_settings().values():
         if setting["in"] == "header" and setting["value"]:
@@ -134,7 +122,7 @@ def _login(client: Any) -> dict[str, str]:
     return headers
 
 
-def _cause(error: Exception) -> str:
-    # The pool's own prefix names an object of this process.
+def _reason(error: Exception) -> str:
+    # urllib3 begins its messages with the address of an object in memory.
     text = str(error).rpartition(">: ")[2]
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

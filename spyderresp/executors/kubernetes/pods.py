@@ -1,4 +1,4 @@
-"""A pod as the API server tells of it: names that may stand in a path, and the facts that matter for its end."""
+"""Pods: valid names, lookups, and the deletion of one pod."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from spyderresp.execution.backoff import Backoff, repeated
+from spyderresp.execution.backoff import Backoff, call_with_retries
 from spyderresp.execution.report import Result
 from spyderresp.executors.sinks.http_call import (
     TRANSIENT,
@@ -16,46 +16,46 @@ from spyderresp.executors.sinks.http_call import (
     NoResponseError,
     PermanentError,
     RetryableError,
-    patience,
+    retry_wait,
 )
 
 if TYPE_CHECKING:
     from spyderresp.executors.kubernetes.api import PodApi
 
 
-# RFC 1123, as the API server checks names. Nothing else gets into a path: `..` would name another resource.
+# Names of RFC 1123, as the API server checks them. Other texts in a path, such as `..`, could name another resource.
 _LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
 _NAMESPACE: Final = re.compile(_LABEL, re.ASCII)
 _NAME: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*", re.ASCII)
-# What the node's agent marks the API's picture of a static pod with. It cannot be added to a pod later.
+# The annotation of the kubelet for the mirror of a static pod. It cannot be added to a pod later.
 _MIRROR: Final = "kubernetes.io/config.mirror"
 
 
 def is_namespace(value: Any) -> bool:
-    """Tell whether a value can be a namespace's name."""
+    """Return whether a value is a valid name of a namespace."""
     return isinstance(value, str) and _NAMESPACE.fullmatch(value) is not None
 
 
 def is_pod_name(value: Any) -> bool:
-    """Tell whether a value can be a pod's name."""
+    """Return whether a value is a valid name of a pod."""
     return isinstance(value, str) and _NAME.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """A pod.
+    """A pod, as the API server describes it.
 
     Attributes:
-        namespace: where it is.
-        name: its name, which another may have later.
-        uid: which no other ever has.
-        node: the node that it is bound to; None: none.
-        owner: its controller, such as ``ReplicaSet/web-7f``; None: none.
-        grace: how many seconds its containers have to end by themselves.
-        ends: by when it is to be gone, where it is being deleted already; RFC 3339.
-        left: how many seconds its containers had from then on.
-        finalizers: what keeps its record after its containers have ended.
-        mirror: whether it is the picture of a static pod, which the node's agent runs whatever the API says.
+        namespace: its namespace.
+        name: its name; another pod may get this name later.
+        uid: its UID, which no other pod ever gets.
+        node: its node, or None.
+        owner: its controller, such as ``ReplicaSet/web-7f``, or None.
+        grace: the seconds that its containers get to end by themselves, or None.
+        ends: the time by which it is to be gone, in RFC 3339; None: it is not being deleted.
+        left: the seconds that its containers got when its deletion began, or None.
+        finalizers: the finalizers that keep its record after its containers have ended.
+        mirror: whether it is the mirror of a static pod. The kubelet runs a static pod whatever the API says.
     """
 
     namespace: str
@@ -71,12 +71,12 @@ class Pod:
 
     @property
     def path(self) -> str:
-        """Where the API server has it."""
+        """The path of the pod on the API server."""
         return pod_path(self.namespace, self.name)
 
     @property
     def facts(self) -> dict[str, Any]:
-        """JSON data about it: what is known."""
+        """The values that are known, as JSON data."""
         facts = {
             "namespace": self.namespace,
             "name": self.name,
@@ -91,12 +91,12 @@ class Pod:
 
 
 def pod_path(namespace: str, name: str) -> str:
-    """Return where the API server has a pod."""
+    """Return the path of a pod on the API server."""
     return f"/api/v1/namespaces/{namespace}/pods/{name}"
 
 
 def pod_of(data: Mapping[str, Any]) -> Pod | None:
-    """Return the pod that an answer tells of; None where it tells of none."""
+    """Return the pod that the JSON of a response describes; None if it is not a pod."""
     meta, spec = _mapping(data.get("metadata")), _mapping(data.get("spec"))
     namespace, name, uid = meta.get("namespace"), meta.get("name"), meta.get("uid")
     if data.get("kind") != "Pod" or not isinstance(uid, str) or not uid:
@@ -105,11 +105,8 @@ def pod_of(data: Mapping[str, Any]) -> Pod | None:
         return None
     owners = [_mapping(owner) for owner in _list(meta.get("ownerReferences"))]
     controllers = [f"{owner.get('kind')}/{owner.get('name')}" for owner in owners if owner.get("controller")]
-    grace, left, ends = (
-        spec.get("terminationGracePeriodSeconds"),
-        meta.get("deletionGracePeriodSeconds"),
-        meta.get("deletionTimestamp"),
-    )
+    grace, left = spec.get("terminationGracePeriodSeconds"), meta.get("deletionGracePeriodSeconds")
+    ends = meta.get("deletionTimestamp")
     return Pod(
         namespace,
         name,
@@ -132,21 +129,15 @@ def _list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-# Having one pod deleted: each attempt knows what the one before may have done.
-
-#: In less time no request is worth making.
-LEAST: Final = 1.0
+#: No request gets fewer seconds than this.
+MIN_SECONDS: Final = 1.0
 
 
 class Deletion:
-    """One pod's deletion or eviction.
+    """Deletes or evicts one pod. An attempt takes into account what the attempts before may have done.
 
-    Args:
-        api: the server.
-        pod: the pod, as it was found with the event's UID.
-        retry: how patiently to try.
-        grace: how many seconds its containers have; None: what the pod says.
-        version: says which API version evictions have; None: it is deleted, not evicted.
+    ``grace`` are the seconds that its containers get; None: as the pod specifies. ``version`` returns the API version
+    of evictions; None: delete the pod, do not evict it.
     """
 
     def __init__(
@@ -158,24 +149,24 @@ class Deletion:
         self._grace = grace
         self._version = version
         self._until = float("inf")
-        # Whether an attempt may have arrived of which no answer came.
+        # Whether an earlier attempt may have begun the deletion, although no success came back.
         self._unsure = False
 
     def carry_out(self) -> Result | None:
-        """Return what became of the pod; None where its deletion is under way."""
+        """Delete or evict the pod; return None if its deletion is under way, else the result."""
         if self._retry.within is not None:
             self._until = time.monotonic() + self._retry.within
         try:
-            return repeated(self._attempt, self._retry, patience)
+            return call_with_retries(self._attempt, self._retry, retry_wait)
         except (RetryableError, PermanentError) as error:
             return self._given_up(error)
 
     def ends_early(self, pod: Pod) -> bool:
-        """Tell whether a pod is being deleted, and no later than was asked for."""
+        """Return whether a pod is being deleted already, with a grace period that is not longer than ``grace``."""
         return pod.ends is not None and (self._grace is None or pod.left is None or pod.left <= self._grace)
 
     def _attempt(self) -> Result | None:
-        # A stale UID stalls a real server's eviction for 10 s, so look before.
+        # An eviction with an old UID makes a server wait for 10 s, so look at the pod first.
         if self._unsure or self._version is not None:
             settled, under_way = self._state()
             if settled is not None or under_way:
@@ -194,7 +185,7 @@ class Deletion:
             settled, under_way = self._state()
             if settled is not None or under_way:
                 return settled
-            raise RetryableError(said(answer), answer.retry_after)
+            raise RetryableError(message_of(answer), answer.retry_after)
         self._unsure |= answer.status >= 500
         raise failure(answer)
 
@@ -209,18 +200,18 @@ class Deletion:
         return "POST", f"{self._pod.path}/eviction", body
 
     def _state(self) -> tuple[Result | None, bool]:
-        """Return what became of the pod, where that is settled, and whether its deletion is under way."""
-        pod = look(self._api, self._pod.namespace, self._pod.name, self._left())
+        """Return the result if the pod is gone, else None; and whether its deletion is under way."""
+        pod = find_pod(self._api, self._pod.namespace, self._pod.name, self._left())
         if pod is None:
             return self._gone(), False
         if pod.uid != self._pod.uid:
-            return (self._gone() if self._unsure else other(pod, self._pod.uid)), False
+            return (self._gone() if self._unsure else other_pod(pod, self._pod.uid)), False
         return None, self.ends_early(pod)
 
     def _gone(self) -> Result:
         where = f"pod `{self._pod.namespace}/{self._pod.name}` is gone"
         if self._unsure:
-            return Result("done", f"{where}; the answer to its deletion was lost", details=self._pod.facts)
+            return Result("done", f"{where}; the response to its deletion was lost", details=self._pod.facts)
         return Result("already", where, details=self._pod.facts)
 
     def _given_up(self, error: Exception) -> Result | None:
@@ -230,28 +221,22 @@ class Deletion:
             try:
                 settled, under_way = self._state()
             except (RetryableError, PermanentError) as again:
-                reason = f"{where}: {error}; whether its deletion began is not known: {again}"
+                reason = f"{where}: {error}; it is not known whether its deletion began: {again}"
                 return Result("failed", reason, details=self._pod.facts)
             if settled is not None or under_way:
                 return settled
         return Result("failed", f"{where}: {error}", details=self._pod.facts)
 
     def _left(self) -> float:
-        return max(LEAST, self._until - time.monotonic())
+        return max(MIN_SECONDS, self._until - time.monotonic())
 
 
-def look(api: PodApi, namespace: str, name: str, most: float | None = None) -> Pod | None:
-    """Return the pod that has a name now; None where none has.
-
-    Args:
-        api: the server.
-        namespace: a valid name.
-        name: a valid name.
-        most: seconds to wait at most.
+def find_pod(api: PodApi, namespace: str, name: str, most: float | None = None) -> Pod | None:
+    """Return the pod that has a valid name now, after at most ``most`` seconds; None if there is none.
 
     Raises:
-        RetryableError: it cannot be told now.
-        PermanentError: it cannot be told.
+        RetryableError: the lookup failed; another attempt may succeed.
+        PermanentError: the lookup failed.
     """
     try:
         answer = api.call("GET", pod_path(namespace, name), None, most)
@@ -263,16 +248,16 @@ def look(api: PodApi, namespace: str, name: str, most: float | None = None) -> P
         raise failure(answer)
     pod = pod_of(answer.data())
     if pod is None or (pod.namespace, pod.name) != (namespace, name):
-        raise PermanentError("the server answers with something else than this pod")
+        raise PermanentError("the server returned something other than this pod")
     return pod
 
 
 def eviction_version(api: PodApi) -> str:
-    """Return which API version a server's evictions have, such as ``policy/v1``.
+    """Return the API version of a server's evictions, such as ``policy/v1``.
 
     Raises:
-        RetryableError: it cannot be told now.
-        PermanentError: there are none, or it cannot be told.
+        RetryableError: the lookup failed; another attempt may succeed.
+        PermanentError: the lookup failed, or the server has no evictions.
     """
     try:
         answer = api.call("GET", "/api/v1")
@@ -280,45 +265,37 @@ def eviction_version(api: PodApi) -> str:
         raise RetryableError(str(error)) from error
     if not answer.ok:
         raise failure(answer)
-    listed = answer.data().get("resources")
-    for item in listed if isinstance(listed, list) else []:
-        if isinstance(item, dict) and item.get("name") == "pods/eviction":
+    for item in map(_mapping, _list(answer.data().get("resources"))):
+        if item.get("name") == "pods/eviction":
             return f"{item.get('group')}/{item.get('version')}"
     raise PermanentError("the server offers no eviction of pods")
 
 
 def is_gone(answer: HttpResponse, name: str) -> bool:
-    """Tell whether it is the API server that says that there is no such pod.
-
-    Any proxy, and a wrong address, can answer 404 too.
-    """
+    """Return whether the API server itself answered that there is no such pod. A proxy can answer 404 too."""
     data = answer.data()
-    details = data.get("details")
+    details = _mapping(data.get("details"))
     return (
         answer.status == 404
-        and data.get("kind") == "Status"
-        and data.get("reason") == "NotFound"
-        and isinstance(details, dict)
+        and (data.get("kind"), data.get("reason")) == ("Status", "NotFound")
         and (details.get("kind"), details.get("name")) == ("pods", name)
     )
 
 
 def failure(answer: HttpResponse) -> RetryableError | PermanentError:
-    """Return the exception that an answer is."""
+    """Return the exception for a response that is not a success."""
     if answer.status in TRANSIENT:
-        return RetryableError(said(answer), answer.retry_after)
-    return PermanentError(said(answer))
+        return RetryableError(message_of(answer), answer.retry_after)
+    return PermanentError(message_of(answer))
 
 
-def said(answer: HttpResponse) -> str:
-    """Return what a server says, with the causes that a disruption budget gives."""
-    details = answer.data().get("details")
-    causes = details.get("causes") if isinstance(details, dict) else None
-    told = [str(cause.get("message")) for cause in causes or () if isinstance(cause, dict)]
-    return "; ".join([answer.said(), *told])
+def message_of(answer: HttpResponse) -> str:
+    """Return the server's message, with the causes that a disruption budget gives."""
+    causes = map(_mapping, _list(_mapping(answer.data().get("details")).get("causes")))
+    return "; ".join([answer.message(), *(str(cause.get("message")) for cause in causes if cause)])
 
 
-def other(pod: Pod, uid: str) -> Result:
-    """Return that another pod has the name now."""
-    reason = f"pod `{pod.namespace}/{pod.name}` is another one now: its UID is `{pod.uid}`, the event's is `{uid}`"
+def other_pod(pod: Pod, uid: str) -> Result:
+    """Return the result if another pod has the name of the expected one. ``uid`` is the expected UID."""
+    reason = f"pod `{pod.namespace}/{pod.name}` is another pod now: its UID is `{pod.uid}`, the event's is `{uid}`"
     return Result("mismatch", reason, details={**pod.facts, "expected": uid})

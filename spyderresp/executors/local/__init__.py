@@ -1,1 +1,1 @@
-"""Processes of this host: read, recognised, held by pidfd, and only then touched. Linux only."""
+"""Finds, compares and signals processes of this host. Linux only."""

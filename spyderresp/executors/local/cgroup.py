@@ -1,4 +1,7 @@
-"""Where the target owns its cgroup nothing in it survives, whatever it forks: frozen, looked at, killed."""
+"""Kills a process tree by its cgroup. If the target owns its cgroup, no process in it can escape.
+
+The cgroup is frozen, its members are checked, and then all of them are killed.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,32 +18,28 @@ from spyderresp.executors.local.procfs import Proc, ProcessStat
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 _PAUSE: Final = 0.002
-# How the container runtimes call what they put a container into: by systemd, or by themselves.
-_SCOPE: Final = re.compile(
+# The cgroup names that container runtimes use for a container, with systemd and without.
+_CONTAINER: Final = re.compile(
     r"/(?:(?:docker|cri-containerd|crio|libpod|nerdctl|containerd)-[0-9a-f]{12,64}\.scope|[0-9a-f]{64})(?:/container)?$"
 )
 
 
 class Cgroup:
-    """A version 2 cgroup.
-
-    Args:
-        folder: where it is.
-        scope: whether it is a container's.
+    """A version 2 cgroup. Times are in ``time.monotonic`` seconds.
 
     Attributes:
-        scope: whether it is a container's.
-        members: the processes in it and below it that were found to be the target's own, once it was frozen.
+        container: whether it is the cgroup of a container.
+        members: the processes in it and below it, read while it was frozen.
     """
 
-    def __init__(self, folder: Path, *, scope: bool) -> None:
+    def __init__(self, folder: Path, *, container: bool) -> None:
         self._folder = folder
         self._was_frozen = False
-        self.scope = scope
+        self.container = container
         self.members: tuple[ProcessStat, ...] = ()
 
     def freeze(self, until: float) -> bool:
-        """Stop everything in it, and wait for that, so long at the most; tell whether it came to that.
+        """Freeze all processes in it; return False if ``until`` was over first.
 
         Raises:
             OSError: it cannot be frozen.
@@ -54,29 +53,29 @@ class Cgroup:
         return True
 
     def thaw(self) -> None:
-        """Let it go on, unless it was frozen before."""
+        """Let its processes run again, unless it was frozen before ``freeze``."""
         if not self._was_frozen:
             with contextlib.suppress(OSError):
                 (self._folder / "cgroup.freeze").write_text("0")
 
     def pids(self) -> set[int]:
-        """Return the processes in it and below it."""
-        found: set[int] = set()
+        """Return the pids in it and below it."""
+        pids: set[int] = set()
         for file in [self._folder / "cgroup.procs", *self._folder.glob("**/cgroup.procs")]:
             with contextlib.suppress(OSError):
-                found.update(int(line) for line in file.read_text().split())
-        return found
+                pids.update(int(line) for line in file.read_text().split())
+        return pids
 
     def kill(self) -> None:
-        """Kill all of it at once.
+        """Kill all processes in it and below it at once.
 
         Raises:
-            OSError: it cannot be.
+            OSError: they cannot be killed.
         """
         (self._folder / "cgroup.kill").write_text("1")
 
-    def emptied(self, until: float) -> bool:
-        """Wait until nothing lives in it, so long at the most, and tell whether nothing does."""
+    def wait_until_empty(self, until: float) -> bool:
+        """Wait until no process is in it; return False if ``until`` was over first."""
         while True:
             try:
                 if "populated 0" in (self._folder / "cgroup.events").read_text():
@@ -88,76 +87,77 @@ class Cgroup:
             time.sleep(_PAUSE)
 
 
-def owned_by(
-    target: ProcessStat, proc: Proc, shield: ProtectedProcesses, parents: Collection[int], until: float
+def freeze_owned_cgroup(
+    target: ProcessStat, proc: Proc, protected: ProtectedProcesses, ancestors: Collection[int], until: float
 ) -> Cgroup | None:
-    """Return the cgroup that a held target owns, frozen; None where it owns none.
+    """Freeze the cgroup that a held target owns and return it; None: the target owns none, or it cannot be frozen.
 
-    It owns a version 2 cgroup that is not the root, not ours nor above ours, in which nobody is older than it or must
-    be spared, and which is a container's, or in which everybody shows to have come of it. Who is younger need not:
-    root puts processes into cgroups.
+    A target owns its version 2 cgroup if the cgroup is not the root, does not contain this process, and contains no
+    process that is older than the target or protected. Also, it must be the cgroup of a container, or all of its
+    processes must come from the target. Younger processes need not come from it: root can move them into a cgroup.
     """
-    path, ours = proc.cgroup2(target.pid), proc.cgroup2(os.getpid())
-    if path is None or ours is None or path == "/" or path.startswith("/.."):
+    path, own_path = proc.cgroup2(target.pid), proc.cgroup2(os.getpid())
+    if path is None or own_path is None or path == "/" or path.startswith("/.."):
         return None
-    if ours == path or ours.startswith(f"{path}/"):
+    if own_path == path or own_path.startswith(f"{path}/"):
         return None
-    mount = _mount()
+    mount = _mount_point()
     folder = None if mount is None else Path(f"{mount}{path}")
     if folder is None or not (folder / "cgroup.kill").exists() or not (folder / "cgroup.freeze").exists():
         return None
-    held = Cgroup(folder, scope=_SCOPE.search(path) is not None)
-    # Looked at before it is touched: who shares it with others must not stop them even for a moment.
-    if _owned(held, target, proc, shield, parents) is None:
+    cgroup = Cgroup(folder, container=_CONTAINER.search(path) is not None)
+    # Check before freezing: a cgroup with processes of others must not stop even for a moment.
+    if _members_of_target(cgroup, target, proc, protected, ancestors) is None:
         return None
     try:
-        frozen = held.freeze(until)
+        frozen = cgroup.freeze(until)
     except OSError:
-        held.thaw()
+        cgroup.thaw()
         return None
-    members = _owned(held, target, proc, shield, parents) if proc.cgroup2(target.pid) == path else None
-    if members is None or not (frozen or held.scope):
-        held.thaw()
+    same = proc.cgroup2(target.pid) == path
+    members = _members_of_target(cgroup, target, proc, protected, ancestors) if same else None
+    if members is None or not (frozen or cgroup.container):
+        cgroup.thaw()
         return None
-    held.members = members
-    return held
+    cgroup.members = members
+    return cgroup
 
 
-def _owned(
-    held: Cgroup, target: ProcessStat, proc: Proc, shield: ProtectedProcesses, parents: Collection[int]
+def _members_of_target(
+    cgroup: Cgroup, target: ProcessStat, proc: Proc, protected: ProtectedProcesses, ancestors: Collection[int]
 ) -> tuple[ProcessStat, ...] | None:
-    """Return the processes of a cgroup if all of them are the target's own, else None."""
-    everyone = proc.everyone()
-    inside = [everyone[pid] for pid in held.pids() if pid in everyone and not everyone[pid].dead]
-    if target.pid not in {look.pid for look in inside}:
+    """Return the living processes of a cgroup if the target owns it, else None."""
+    processes = proc.all_processes()
+    members = [processes[pid] for pid in cgroup.pids() if pid in processes and not processes[pid].dead]
+    if target.pid not in {member.pid for member in members}:
         return None
-    own = {look.pid: look for look in inside if descends_from(target, look, everyone) is target}
-    for look in inside:
-        if look.start_ticks < target.start_ticks or shield.refusal(look) is not None:
+    below = {member.pid: member for member in members if descends_from(target, member, processes) is target}
+    for member in members:
+        if member.start_ticks < target.start_ticks or protected.refusal(member) is not None:
             return None
-        if held.scope or look.pid in own:
+        if cgroup.container or member.pid in below:
             continue
-        root = descends_from(target, look, everyone)
-        if root is None or not _taken_in(root, target, tuple(own.values()), everyone, parents):
+        root = descends_from(target, member, processes)
+        if root is None or not _is_orphan(root, target, below.values(), processes, ancestors):
             return None
-    return tuple(inside)
+    return tuple(members)
 
 
-def _taken_in(
+def _is_orphan(
     root: ProcessStat,
     target: ProcessStat,
-    own: tuple[ProcessStat, ...],
-    everyone: dict[int, ProcessStat],
-    parents: Collection[int],
+    below: Collection[ProcessStat],
+    processes: Mapping[int, ProcessStat],
+    ancestors: Collection[int],
 ) -> bool:
-    """Tell whether a process that is not below the target came of it all the same."""
-    kin = is_orphan_of(own, root, everyone, parents, target.start_ticks)
-    # PID 1 starts processes too, but puts none into the cgroup of somebody else's child.
-    return kin == "yes" or (kin == "maybe" and root.ppid == 1 and target.ppid != 1)
+    """Return whether a process in the target's cgroup came from the target, although it is not below it."""
+    orphan = is_orphan_of(below, root, processes, ancestors, target.start_ticks)
+    # PID 1 starts services in cgroups of their own, and not in the cgroup of another process's child.
+    return orphan == "yes" or (orphan == "maybe" and root.ppid == 1 and target.ppid != 1)
 
 
-def _mount() -> str | None:
-    """Return where all version 2 cgroups that we see are mounted."""
+def _mount_point() -> str | None:
+    """Return where the root of the version 2 cgroups is mounted, or None."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/mountinfo").read_text("utf-8", "backslashreplace").splitlines():
             fields, _, tail = line.partition(" - ")

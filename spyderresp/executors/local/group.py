@@ -1,9 +1,10 @@
-"""Killing a process's own group: stopped, looked at until it is whole, killed member by member."""
+"""Kills a process group: stops members until no new one is found, then kills them one by one."""
 
 from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from spyderresp.execution.report import Result, refused
@@ -14,99 +15,101 @@ from spyderresp.executors.local.procfs import Proc, ProcessStat
 
 
 class HeldForGroup(HeldProcess):
-    """Kills the process's own group, member by member."""
+    """Kills the process group of the target."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        # Read while the target had its number: these were of its group for certain.
+    def __post_init__(self) -> None:
+        # While the target has its pid, these are certainly members: pid, and start ticks with the pidfd's inode.
         self._known = {
-            look.pid: (look.start_ticks, inode)
-            for look in members_of(self._found.pgid, self._proc)
-            if look.pid != self._found.pid and (inode := _inode(look, self._proc))
+            member.pid: (member.start_ticks, inode)
+            for member in members_of(self.target.pgid, self.proc)
+            if member.pid != self.target.pid and (inode := _inode(member, self.proc))
         }
 
     def act(self) -> Result:
-        """Stop the group until no more of it is found, kill it, and see it dead."""
-        if (refusal := self._refused_now()) is not None:
+        """Stop all members of the group, kill them, and wait for their death."""
+        if (refusal := self.refusal()) is not None:
             return refusal
-        look = self._proc.stat(self._found.pid)
-        # A number is not given out again while a group bears it.
-        has_its_number = look is not None and self._pidfd.numbered(self._proc)
-        now = look if look is not None and has_its_number else self._found
-        if (refusal := group_refusal(now, self._proc)) is not None:
+        process = self.proc.stat(self.target.pid)
+        # The kernel does not reuse a pid while a group has it as its id.
+        has_pid = process is not None and self.pidfd.has_pid(self.proc)
+        target = process if process is not None and has_pid else self.target
+        if (refusal := group_refusal(target, self.proc)) is not None:
             return refusal
-        left = members_of(now.pgid, self._proc)
-        if not left or (not has_its_number and now.pgid == now.pid and self._proc.stat(now.pid) is not None):
-            # A number that another process bears now was no group's any more.
-            return self._gone()
-        if not has_its_number and not any(map(self._is_known, left)):
-            reason = f"{self._who()} is gone, and whether group {now.pgid} is still its own cannot be told: left alone"
-            details = {**self._facts, "survivors": [look.to_dict() for look in left]}
-            return Result("incomplete", reason, details=details)
+        members = members_of(target.pgid, self.proc)
+        if not members or (not has_pid and target.pgid == target.pid and self.proc.stat(target.pid) is not None):
+            # In the second case the pid belongs to another process, so the old group had ended.
+            return self.gone()
+        if not has_pid and not any(map(self._is_known, members)):
+            return unverified_group(self.shown, target.pgid, members, self.found)
         with realtime_priority():
-            return self._kill(now, has_its_number=has_its_number)
+            return self._kill(target, has_pid=has_pid)
 
-    def _kill(self, now: ProcessStat, *, has_its_number: bool) -> Result:
-        processes = ProcessSet(self._proc, self._shield)
-        until = time.monotonic() + self._bounds.settle
+    def _kill(self, target: ProcessStat, *, has_pid: bool) -> Result:
+        processes = ProcessSet(self.proc, self.protected)
+        until = time.monotonic() + self.settle
         with processes:
-            if not has_its_number:
-                # Once one that is known for certain is stopped the group is held by it.
-                self._stop_known(processes, now)
-            settled = bool(has_its_number or processes.members) and self._stop(processes, now, until)
+            if not has_pid:
+                # A stopped member keeps the id of the group from being reused.
+                for member in members_of(target.pgid, self.proc):
+                    if self._is_known(member):
+                        processes.stop(member, lambda now: now.pgid == target.pgid)
+            settled = bool(has_pid or processes.members) and self._stop(processes, target.pgid, until)
             if settled:
-                processes.release(lambda look: look.pgid != now.pgid)
+                processes.release(lambda member: member.pgid != target.pgid)
             processes.kill()
-        survivors = processes.survivors(time.monotonic() + self._bounds.wait)
-        # What a member forked right before it stopped, and who stayed behind in the group that the target left since.
-        late = [look for pgid in {now.pgid, self._found.pgid} for look in members_of(pgid, self._proc)]
-        late = [look for look in late if not processes.holds(look)] if processes.members else []
-        return kill_result(processes, survivors, late, settled=settled, what=f"group {now.pgid} of {self._who()}")
+        survivors = processes.survivors(time.monotonic() + self.wait)
+        # A member may have forked right before it stopped, or the target may have moved to another group.
+        groups = {target.pgid, self.target.pgid} if processes.members else set()
+        late = [member for pgid in groups for member in members_of(pgid, self.proc) if not processes.holds(member)]
+        return kill_result(processes, survivors, late, settled=settled, what=f"group {target.pgid} of {self.shown}")
 
-    def _is_known(self, look: ProcessStat) -> bool:
-        # A tick is long enough for two processes of one number: the inode tells them apart, where the kernel has one.
-        known = self._known.get(look.pid)
-        return known is not None and known == (look.start_ticks, _inode(look, self._proc))
+    def _is_known(self, member: ProcessStat) -> bool:
+        # Within one clock tick (10 ms) a pid can be reused. Compare the pidfd inode as well; kernels before 6.9 do not
+        # provide one per process.
+        known = self._known.get(member.pid)
+        return known is not None and known == (member.start_ticks, _inode(member, self.proc))
 
-    def _stop_known(self, processes: ProcessSet, now: ProcessStat) -> None:
-        for look in members_of(now.pgid, self._proc):
-            if self._is_known(look):
-                processes.stop(look, lambda again: again.pgid == now.pgid)
-
-    def _stop(self, processes: ProcessSet, target: ProcessStat, until: float) -> bool:
-        """Stop members until a look at everyone finds no new one; tell whether it came to that."""
+    def _stop(self, processes: ProcessSet, pgid: int, until: float) -> bool:
+        """Stop members until no new one is found; return False if ``until`` was over first."""
         while True:
             new = False
-            for look in members_of(target.pgid, self._proc):
-                # Looked at again once it is held: it may have left for a group of its own.
-                new = processes.stop(look, lambda again: again.pgid == target.pgid) or new
-            still = processes.wait_until_stopped(until)
-            if not new and still:
+            for member in members_of(pgid, self.proc):
+                # The group is compared again once the process is held: it may have left by then.
+                new = processes.stop(member, lambda now: now.pgid == pgid) or new
+            stopped = processes.wait_until_stopped(until)
+            if not new and stopped:
                 return True
             if time.monotonic() >= until:
                 return False
 
 
-def _inode(look: ProcessStat, proc: Proc) -> int:
-    """Return what the kernel knows the process of a look by; 0 where it is gone."""
+def _inode(process: ProcessStat, proc: Proc) -> int:
+    """Return the inode of a process's pidfd; 0 if it has ended."""
     try:
-        with Pidfd(look.pid) as held:
-            now = proc.stat(look.pid)
-            return held.inode if now is not None and now.start_ticks == look.start_ticks and not held.ended else 0
+        with Pidfd(process.pid) as pidfd:
+            return pidfd.inode if proc.same(process) is not None and not pidfd.ended else 0
     except OSError:
         return 0
 
 
 def members_of(pgid: int, proc: Proc) -> list[ProcessStat]:
-    """Return the living processes of a group."""
-    return [look for look in proc.everyone().values() if look.pgid == pgid and not look.dead]
+    """Return the living members of a process group."""
+    return [process for process in proc.all_processes().values() if process.pgid == pgid and not process.dead]
+
+
+def unverified_group(leader: str, pgid: int, members: list[ProcessStat], facts: Mapping[str, Any]) -> Result:
+    """Return the result if the target has exited and its group may be a new group with its id."""
+    reason = (
+        f"{leader} has exited, so its ownership of process group {pgid} cannot be verified; no member was signalled"
+    )
+    return Result("incomplete", reason, details={**facts, "survivors": [member.to_dict() for member in members]})
 
 
 def group_refusal(target: ProcessStat, proc: Proc) -> Result | None:
-    """Return why a target's group must not be killed, or None: those of the kernel, of PID 1 and ours."""
+    """Return why a target's group must not be killed, or None: groups 0 and 1, and the group of this process."""
     if target.pgid in (0, 1):
         return refused("never:group", f"group {target.pgid} is never killed")
-    ours = proc.stat(os.getpid())
-    if target.pgid == os.getpgrp() or (ours is not None and target.pgid == ours.pgid):
-        return refused("never:group", f"group {target.pgid} is ours")
+    own = proc.stat(os.getpid())
+    if target.pgid == os.getpgrp() or (own is not None and target.pgid == own.pgid):
+        return refused("never:group", f"group {target.pgid} is the group of this process")
     return None

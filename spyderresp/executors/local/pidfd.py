@@ -1,4 +1,4 @@
-"""A process, held: the number may pass to another, the descriptor never does."""
+"""``Pidfd``: a descriptor of one process. A pid can be reused by another process; a pidfd cannot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, Literal, cast
 
 from spyderresp.executors.local.procfs import Proc
 
@@ -17,64 +17,53 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-# The same for every architecture but Alpha.
-_SYS_SEND_SIGNAL: Final = 424
-_SYS_OPEN: Final = 434
+# System call numbers, equal on all architectures except Alpha.
+_PIDFD_SEND_SIGNAL: Final = 424
+_PIDFD_OPEN: Final = 434
 
 
 def opened_by_syscall(pid: int) -> int:
-    """Open a pidfd as ``os.pidfd_open`` does: interpreters that were built on an old system lack that.
-
-    Raises:
-        OSError: the kernel gives none.
-    """
-    return _called(_SYS_OPEN, pid, 0)
+    """Do what ``os.pidfd_open`` does. Python lacks that function if it was built on an old system."""
+    return _syscall(_PIDFD_OPEN, pid, 0)
 
 
 def sent_by_syscall(fd: int, number: int) -> None:
-    """Send a signal as ``signal.pidfd_send_signal`` does.
-
-    Raises:
-        OSError: it was not sent.
-    """
-    _called(_SYS_SEND_SIGNAL, fd, number, 0, 0)
+    """Do what ``signal.pidfd_send_signal`` does."""
+    _syscall(_PIDFD_SEND_SIGNAL, fd, number, 0, 0)
 
 
-def _called(number: int, *words: int) -> int:
+def _syscall(number: int, *arguments: int) -> int:
     libc = ctypes.CDLL(None, use_errno=True)
-    answer = int(libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, words)))
-    if answer < 0:
+    result = int(libc.syscall(ctypes.c_long(number), *map(ctypes.c_long, arguments)))
+    if result < 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
-    return answer
+    return result
 
 
-opened: Final = cast("Callable[[int], int]", getattr(os, "pidfd_open", opened_by_syscall))
-sent: Final = cast("Callable[[int, int], None]", getattr(signal, "pidfd_send_signal", sent_by_syscall))
+_open: Final = cast("Callable[[int], int]", getattr(os, "pidfd_open", opened_by_syscall))
+_send: Final = cast("Callable[[int, int], None]", getattr(signal, "pidfd_send_signal", sent_by_syscall))
 
 
 class Pidfd:
-    """Holds one process by pidfd until it is closed.
-
-    Args:
-        pid: its number.
+    """Holds one process until it is closed. A context manager.
 
     Raises:
         ProcessLookupError: there is no such process.
-        OSError: it is no process but one of its threads (EINVAL or ENOENT), or descriptors are used up.
+        OSError: the pid is a thread id (EINVAL or ENOENT), or no descriptor is free.
     """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._fd = opened(pid)
+        self._fd = _open(pid)
 
     @property
     def inode(self) -> int:
-        """What the kernel knows the process by: never used twice since Linux 6.9, all the same before that."""
+        """The inode of the pidfd. Each process has its own since Linux 6.9; before, all have the same."""
         return os.fstat(self._fd).st_ino
 
-    def numbered(self, proc: Proc) -> bool:
-        """Tell whether it still has its number: until it is waited for no other can have it, dead as it may be."""
+    def has_pid(self, proc: Proc) -> bool:
+        """Return whether the process still has its pid. It has it until it is reaped, also when it has ended."""
         try:
             lines = Path(f"{proc.path}/self/fdinfo/{self._fd}").read_text("ascii").splitlines()
         except OSError:
@@ -83,34 +72,27 @@ class Pidfd:
 
     @property
     def ended(self) -> bool:
-        """Whether the process has ended, all of its threads, reaped or not."""
+        """Whether all threads of the process have ended, also if it is not reaped yet."""
         return self.wait(0)
 
     def wait(self, seconds: float) -> bool:
-        """Wait for its end, so long at the most, and tell whether it has ended."""
+        """Wait at most ``seconds`` for the end of the process; return whether it has ended."""
         poll = select.poll()
         poll.register(self._fd, select.POLLIN)
         return bool(poll.poll(max(0, int(seconds * 1000))))
 
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal.
+    def send(self, number: signal.Signals | Literal[0]) -> None:
+        """Send a signal; 0 sends nothing and only checks that a signal could be sent.
 
         Raises:
-            ProcessLookupError: it has ended.
-            PermissionError: it is not ours to signal.
+            ProcessLookupError: the process has ended.
+            PermissionError: this process may not signal it.
+            OSError: the kernel has no pidfd signals.
         """
-        sent(self._fd, number)
-
-    def probe(self) -> None:
-        """Send nothing, to see whether anything could be sent.
-
-        Raises:
-            OSError: it could not.
-        """
-        sent(self._fd, 0)
+        _send(self._fd, number)
 
     def close(self) -> None:
-        """Let go."""
+        """Close the descriptor. May be repeated."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

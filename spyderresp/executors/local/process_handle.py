@@ -1,4 +1,4 @@
-"""A verified process, held, and what is done to one alone. Groups, trees and threads have modules of their own."""
+"""``HeldProcess``: a verified process, held by a pidfd. ``HeldForKill`` kills only this process."""
 
 from __future__ import annotations
 
@@ -9,113 +9,92 @@ from typing import Any
 
 from spyderresp.execution.report import Result
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.procfs import Proc, ProcessStat, shown
+from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason, shown
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long what may take.
+@dataclass(eq=False)
+class HeldProcess:
+    """A verified process, held by a pidfd. A subclass carries one action out.
 
     Attributes:
-        settle: seconds to find and stop all of a group or tree.
-        wait: seconds to see a killed process dead.
+        pidfd: the pidfd.
+        target: the process when it was verified.
+        proc: reads processes.
+        protected: the processes that must not be touched.
+        namespace: the event's Kubernetes namespace, or None.
+        found: what was found about the process, as JSON data.
+        ancestors: the pids of its parent, the parent's parent and so on.
+        settle: seconds to find and stop all members of a group or tree.
+        wait: seconds to wait for the death of a killed process.
     """
 
-    settle: float = 5.0
-    wait: float = 5.0
+    pidfd: Pidfd
+    target: ProcessStat
+    proc: Proc
+    protected: ProtectedProcesses
+    namespace: str | None
+    found: Mapping[str, Any]
+    ancestors: tuple[int, ...]
+    settle: float
+    wait: float
 
-
-class HeldProcess:
-    """A process that was verified while held, and is held still.
-
-    Args:
-        pidfd: holds it.
-        found: the look that verified it.
-        proc: where it was read.
-        shield: who must be spared.
-        namespace: the event's Kubernetes namespace.
-        facts: what was found, for the journal.
-        parents: its parent, that one's parent and so on.
-        bounds: how long what may take.
-    """
-
-    def __init__(
-        self,
-        pidfd: Pidfd,
-        found: ProcessStat,
-        proc: Proc,
-        shield: ProtectedProcesses,
-        *,
-        namespace: str | None,
-        facts: Mapping[str, Any],
-        parents: tuple[int, ...],
-        bounds: Timeouts,
-    ) -> None:
-        self._pidfd = pidfd
-        self._found = found
-        self._proc = proc
-        self._shield = shield
-        self._namespace = namespace
-        self._facts = facts
-        self._parents = parents
-        self._bounds = bounds
+    def __post_init__(self) -> None:
+        """Read facts that a subclass needs. Called while the process has its pid."""
 
     @property
     def identity(self) -> str:
-        """The process, exactly: boot, pid and start tick."""
-        return f"process:{self._facts['boot_id']}:{self._found.pid}:{self._found.start_ticks}"
-
-    @property
-    def namespace(self) -> str | None:
-        """The event's Kubernetes namespace."""
-        return self._namespace
+        """Boot, pid and start ticks of the process."""
+        return f"process:{self.found['boot_id']}:{self.target.pid}:{self.target.start_ticks}"
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What was found."""
-        return self._facts
+        """What was found about the process, as JSON data."""
+        return self.found
 
     def act(self) -> Result:
-        """Do what this kind does."""
+        """Carry the action out."""
         raise NotImplementedError
 
     def release(self) -> None:
-        """Let go."""
-        self._pidfd.close()
+        """Close the pidfd."""
+        self.pidfd.close()
 
-    def _who(self) -> str:
-        exe = self._facts.get("exe")
-        return f"process {self._found.pid} `{self._found.shown}`{f' ({shown(exe)})' if exe else ''}"
+    @property
+    def shown(self) -> str:
+        """The process, for messages."""
+        exe = self.found.get("exe")
+        return f"process {self.target.pid} `{self.target.shown}`{f' ({shown(exe)})' if exe else ''}"
 
-    def _refused_now(self) -> Result | None:
-        """Return why it must not be touched any more, or None: it may run another program since it was resolved."""
-        look = self._proc.stat(self._found.pid)
-        return None if look is None or self._pidfd.ended else self._shield.refusal(look)
+    def refusal(self) -> Result | None:
+        """Return why the process must not be touched now, or None. It may have executed a protected program."""
+        process = self.proc.stat(self.target.pid)
+        return None if process is None or self.pidfd.ended else self.protected.refusal(process)
 
-    def _gone(self) -> Result:
-        return Result("already", f"{self._who()} has ended by itself", details=dict(self._facts))
+    def gone(self) -> Result:
+        """Return the result for a process that has ended."""
+        return Result("already", f"{self.shown} has ended by itself", details=dict(self.found))
 
 
 class HeldForKill(HeldProcess):
-    """Kills the process and nothing else."""
+    """Kills the process, and no other."""
 
     def act(self) -> Result:
-        """Kill it, and see it dead."""
-        if self._pidfd.ended:
-            return self._gone()
-        if (refusal := self._refused_now()) is not None:
+        """Kill the process and wait for its death."""
+        if self.pidfd.ended:
+            return self.gone()
+        if (refusal := self.refusal()) is not None:
             return refusal
+        facts = dict(self.found)
         try:
-            self._pidfd.send(signal.SIGKILL)
+            self.pidfd.send(signal.SIGKILL)
         except ProcessLookupError:
-            return self._gone()
+            return self.gone()
         except OSError as error:
-            reason = f"{self._who()} cannot be signalled: {(error.strerror or '').lower()}"
-            return Result("failed", reason, details=dict(self._facts))
-        if not self._pidfd.wait(self._bounds.wait):
-            look = self._proc.stat(self._found.pid)
-            state = f", in state {look.state}" if look is not None else ""
-            reason = f"{self._who()} is still alive after {self._bounds.wait:g} s{state}"
-            return Result("failed", reason, details=dict(self._facts))
-        return Result("done", f"killed {self._who()}", details=dict(self._facts))
+            return Result("failed", f"{self.shown} cannot be signalled: {os_reason(error)}", details=facts)
+        if not self.pidfd.wait(self.wait):
+            process = self.proc.stat(self.target.pid)
+            state = f", in state {process.state}" if process is not None else ""
+            reason = f"{self.shown} is still alive after {self.wait:g} s{state}"
+            return Result("failed", reason, details=facts)
+        return Result("done", f"killed {self.shown}", details=facts)

@@ -1,7 +1,7 @@
-"""Stops and kills sets of processes: each by a pidfd that was taken before it was looked at, never by its number.
+"""``ProcessSet``: stops and kills the members of a group or tree, each by a pidfd.
 
-Between two touches a process is known by pid and start tick. A stopped process does not go away by itself, so
-descriptors need not be kept open for thousands.
+Between two signals only the pid and start ticks of a member are kept, so that thousands of members need no descriptors.
+A stopped process cannot end by itself, so its pid cannot be reused.
 """
 
 from __future__ import annotations
@@ -17,169 +17,176 @@ from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.report import Result, Status
 from spyderresp.executors.local.pidfd import Pidfd
-from spyderresp.executors.local.procfs import Proc, ProcessStat
+from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 
-_STOPPED: Final = "TtZXx"
+# The states of threads that run no code: stopped, traced or dead.
+_STOPPED: Final = frozenset("TtZXx")
 _PAUSE: Final = 0.002
-# Who sleeps uninterruptibly takes a signal when it wakes; it may wait for one that is stopped, and then it never does.
-_CALM: Final = 0.1
+# A thread in uninterruptible sleep (state D) handles SIGSTOP only when it wakes; it may never wake if it waits for a
+# process that we stopped. It counts as stopped after so many seconds.
+_SLEEPING_SECONDS: Final = 0.1
+# The most processes that a message names.
+_MAX_NAMED: Final = 10
 
 
 @contextlib.contextmanager
 def realtime_priority() -> Iterator[None]:
-    """Run before all others for a moment, where that is allowed: a fork bomb leaves others no time."""
+    """Run the block with real-time priority if this is permitted: a fork bomb would leave it no processor time."""
     try:
-        before, setting = os.sched_getscheduler(0), os.sched_getparam(0)
-        first = os.sched_param(os.sched_get_priority_min(os.SCHED_RR))
-        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, first)
+        policy, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
+        lowest = os.sched_param(os.sched_get_priority_min(os.SCHED_RR))
+        os.sched_setscheduler(0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, lowest)
     except OSError:
         yield
         return
     try:
         yield
     finally:
-        os.sched_setscheduler(0, before, setting)
+        os.sched_setscheduler(0, policy, parameters)
 
 
 class ProcessSet:
-    """The members of a group or tree, as they are found, stopped and killed.
+    """The members of a group or tree while they are found, stopped and killed.
 
-    Args:
-        proc: where they are read.
-        shield: who is spared.
+    A context manager: after an exception it lets the stopped members run again.
+
+    Attributes:
+        members: the members, by pid.
+        spared: protected processes, by pid, each with the reason.
+        failed: the reasons why signals to members failed, by pid.
+        left: processes that left the group before they stopped, by pid; they run on.
     """
 
-    def __init__(self, proc: Proc, shield: ProtectedProcesses) -> None:
+    def __init__(self, proc: Proc, protected: ProtectedProcesses) -> None:
         self._proc = proc
-        self._shield = shield
+        self._protected = protected
         self.members: dict[int, ProcessStat] = {}
         self.spared: dict[int, tuple[ProcessStat, str]] = {}
         self.failed: dict[int, str] = {}
         self.left: dict[int, ProcessStat] = {}
+        # Inodes of pidfds, by pid and start ticks.
         self._inodes: dict[tuple[int, int], int] = {}
 
-    def holds(self, found: ProcessStat) -> bool:
-        """Tell whether a process is known already, as a member or as one that is spared."""
-        known = self.members.get(found.pid) or self.spared.get(found.pid, (None, ""))[0]
-        return known is not None and known.start_ticks == found.start_ticks
+    def holds(self, process: ProcessStat) -> bool:
+        """Return whether a process is a member or spared."""
+        known = self._known(process.pid)
+        return known is not None and known.start_ticks == process.start_ticks
 
-    def is_child_of_member(self, look: ProcessStat) -> bool:
-        """Tell whether a held process is a child of one that is known, which lives still: its number is its own."""
-        known = self.members.get(look.ppid) or self.spared.get(look.ppid, (None, ""))[0]
-        if known is None or known.start_ticks > look.start_ticks or (held := self._held(known)) is None:
+    def _known(self, pid: int) -> ProcessStat | None:
+        return self.members.get(pid) or self.spared.get(pid, (None, ""))[0]
+
+    def is_child_of_member(self, process: ProcessStat) -> bool:
+        """Return whether a held process is a child of a living member, or of a living spared process."""
+        parent = self._known(process.ppid)
+        if parent is None or parent.start_ticks > process.start_ticks or (pidfd := self._open(parent)) is None:
             return False
-        held.close()
+        pidfd.close()
         return True
 
-    def stop(self, found: ProcessStat, belongs: Callable[[ProcessStat], bool] | None = None) -> bool:
-        """Make a process a member and stop it; tell whether it is new. One that must not be touched is spared.
+    def stop(self, process: ProcessStat, belongs: Callable[[ProcessStat], bool] | None = None) -> bool:
+        """Make a process a member and stop it; a protected process is spared. Return False if nothing changed.
 
         Args:
-            found: a look at it; whether it is still that process is seen once it is held.
-            belongs: asked, with a new look, once it is held.
+            process: the process as it was seen before it is held.
+            belongs: returns whether the process belongs to the group or tree. Called with the process as it is when it
+                is held.
         """
-        if self.holds(found) or found.pid in self.left:
+        if self.holds(process) or process.pid in self.left:
             return False
-        held = self._held(found)
-        if held is None:
+        pidfd = self._open(process)
+        if pidfd is None:
             return False
-        with held:
-            now = self._now(found)
-            if now is None or (belongs is not None and not belongs(now)) or not held.numbered(self._proc):
+        with pidfd:
+            now = self._proc.same(process)
+            if now is None or (belongs is not None and not belongs(now)) or not pidfd.has_pid(self._proc):
                 return False
-            self._inodes[found.pid, found.start_ticks] = held.inode
-            refusal = self._shield.refusal(now)
+            self._inodes[process.pid, process.start_ticks] = pidfd.inode
+            refusal = self._protected.refusal(now)
             if refusal is not None:
-                self.spared[found.pid] = (now, refusal.reason)
+                self.spared[process.pid] = (now, refusal.reason)
                 return True
-            self.members[found.pid] = now
-            try:
-                held.send(signal.SIGSTOP)
-            except ProcessLookupError:
-                pass
-            except OSError as error:
-                self.failed[found.pid] = (error.strerror or "it failed").lower()
+            self.members[process.pid] = now
+            self._signal(pidfd, signal.SIGSTOP)
         return True
 
-    def _held(self, found: ProcessStat) -> Pidfd | None:
-        """Return the very process of a look, held; None where it has ended or another has its number."""
+    def _open(self, process: ProcessStat) -> Pidfd | None:
+        """Return a pidfd of this very process; None if it has ended or its pid belongs to another process."""
         try:
-            held = Pidfd(found.pid)
-        except ProcessLookupError:
-            return None
+            pidfd = Pidfd(process.pid)
         except OSError as error:
-            if error.errno in (errno.EINVAL, errno.ENOENT):
+            if error.errno in (errno.ESRCH, errno.EINVAL, errno.ENOENT):
                 return None
             raise
-        inode = self._inodes.get((found.pid, found.start_ticks), held.inode)
-        if self._now(found) is None or held.inode != inode or held.ended:
-            held.close()
+        inode = self._inodes.get((process.pid, process.start_ticks), pidfd.inode)
+        if self._proc.same(process) is None or pidfd.inode != inode or pidfd.ended:
+            pidfd.close()
             return None
-        return held
+        return pidfd
+
+    def _signal(self, pidfd: Pidfd, number: signal.Signals) -> bool:
+        """Send a signal and return whether it was sent; note the reason if it failed."""
+        try:
+            pidfd.send(number)
+        except ProcessLookupError:
+            return False
+        except OSError as error:
+            self.failed[pidfd.pid] = os_reason(error)
+            return False
+        return True
 
     def release(self, gone: Callable[[ProcessStat], bool]) -> None:
-        """Let members run again that left before they stopped; they are named, and not killed."""
+        """Let the members run again for which ``gone`` returns True: they left the group before they stopped."""
         for member in list(self.members.values()):
-            look = self._now(member)
-            if look is not None and not look.dead and gone(look):
+            process = self._proc.same(member)
+            if process is not None and not process.dead and gone(process):
                 del self.members[member.pid]
-                self.left[member.pid] = look
-                if member.state not in "Tt":
-                    self._resume(member)
+                self.left[member.pid] = process
+                self._resume(member)
 
     def _resume(self, member: ProcessStat) -> None:
-        with contextlib.suppress(OSError):
-            held = self._held(member)
-            if held is not None:
-                with held:
-                    held.send(signal.SIGCONT)
+        """Let a member run again, unless it was stopped before it became a member."""
+        if member.state not in "Tt":
+            with contextlib.suppress(OSError):
+                pidfd = self._open(member)
+                if pidfd is not None:
+                    with pidfd:
+                        pidfd.send(signal.SIGCONT)
 
     def wait_until_stopped(self, until: float) -> bool:
-        """Wait until every thread of every member has stopped or ended, so long at the most; it takes a moment."""
-        calm_since: float | None = None
+        """Wait until all threads of all members stopped or ended; return False if ``until`` was over first."""
+        sleeping_since: float | None = None
         while True:
-            states = set().union(*(self._states(member) for member in self.members.values()))
+            running = set().union(*(self._states(member) for member in self.members.values())) - _STOPPED
             now = time.monotonic()
-            if states <= set(_STOPPED):
+            if not running:
                 return True
-            calm_since = (calm_since or now) if states <= {*_STOPPED, "D"} else None
-            if calm_since is not None and now - calm_since >= _CALM:
+            sleeping_since = (sleeping_since or now) if running == {"D"} else None
+            if sleeping_since is not None and now - sleeping_since >= _SLEEPING_SECONDS:
                 return True
             if now >= until:
                 return False
             time.sleep(_PAUSE)
 
     def _states(self, member: ProcessStat) -> set[str]:
-        look = None if member.pid in self.failed else self._now(member)
-        if look is None:
+        process = None if member.pid in self.failed else self._proc.same(member)
+        if process is None:
             return set()
-        # A main thread that has ended says nothing of the others.
-        return {look.state} if look.threads <= 1 else set(self._proc.states(member.pid))
-
-    def _now(self, member: ProcessStat) -> ProcessStat | None:
-        """Return a look at a member as it is now; None where it is gone."""
-        look = self._proc.stat(member.pid)
-        return look if look is not None and look.start_ticks == member.start_ticks else None
+        # The main thread may have ended while other threads run.
+        return {process.state} if process.threads <= 1 else self._proc.states(member.pid)
 
     def kill(self) -> None:
-        """Send each member the signal that cannot be refused."""
-        for member in list(self.members.values()):
-            held = self._held(member)
-            if held is None:
-                continue
-            with held:
-                try:
-                    held.send(signal.SIGKILL)
-                    self.failed.pop(member.pid, None)
-                except ProcessLookupError:
-                    pass
-                except OSError as error:
-                    self.failed[member.pid] = (error.strerror or "it failed").lower()
+        """Send SIGKILL to every member."""
+        for member in self.members.values():
+            pidfd = self._open(member)
+            if pidfd is not None:
+                with pidfd:
+                    if self._signal(pidfd, signal.SIGKILL):
+                        self.failed.pop(member.pid, None)
 
     def __enter__(self) -> Self:
         return self
@@ -187,85 +194,73 @@ class ProcessSet:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Let members run again where something went wrong before they were killed: nobody else would."""
-        if error is None:
-            return
-        for member in self.members.values():
-            if member.state not in "Tt":
+        if error is not None:
+            for member in self.members.values():
                 self._resume(member)
 
     def survivors(self, until: float) -> list[ProcessStat]:
-        """Return the members that are still alive, when all are dead or the time is up."""
+        """Wait until all members are dead, at most until ``until`` (``time.monotonic``); return the living ones."""
         while True:
-            alive = [look for member in self.members.values() if (look := self._alive(member)) is not None]
-            if not alive or time.monotonic() >= until:
-                return alive
+            living = [process for member in self.members.values() if (process := self._living(member)) is not None]
+            if not living or time.monotonic() >= until:
+                return living
             time.sleep(_PAUSE)
 
-    def _alive(self, member: ProcessStat) -> ProcessStat | None:
-        look = self._now(member)
-        if look is None or look.dead:
+    def _living(self, member: ProcessStat) -> ProcessStat | None:
+        process = self._proc.same(member)
+        if process is None or process.dead or (pidfd := self._open(member)) is None:
             return None
-        held = self._held(member)
-        if held is None:
-            return None
-        held.close()
-        return look
+        pidfd.close()
+        return process
 
     def details(self, survivors: Iterable[ProcessStat]) -> dict[str, Any]:
-        """Return what happened to whom, as JSON data."""
-        left = {look.pid for look in survivors}
-        said: dict[str, Any] = {"killed": [look.to_dict() for pid, look in self.members.items() if pid not in left]}
+        """Return the processes that were killed, spared and survived, as JSON data."""
+        living = {process.pid for process in survivors}
+        data: dict[str, Any] = {"killed": [item.to_dict() for pid, item in self.members.items() if pid not in living]}
         if self.spared:
-            said["spared"] = [{**look.to_dict(), "reason": why} for look, why in self.spared.values()]
-        if left:
-            said["survivors"] = [
-                {**look.to_dict(), "reason": self.failed.get(look.pid, "still alive")}
-                for look in self.members.values()
-                if look.pid in left
+            data["spared"] = [{**item.to_dict(), "reason": reason} for item, reason in self.spared.values()]
+        if living:
+            data["survivors"] = [
+                {**item.to_dict(), "reason": self.failed.get(pid, "still alive")}
+                for pid, item in self.members.items()
+                if pid in living
             ]
-        return said
-
-
-# What became of a group or tree, for people and as data.
-
-_NAMED: Final = 10
+        return data
 
 
 def kill_result(
     processes: ProcessSet, survivors: Sequence[ProcessStat], escaped: Sequence[ProcessStat], *, settled: bool, what: str
 ) -> Result:
-    """Return `done` only where nothing was spared, survived or may have got away.
+    """Return the result of a killed group or tree: ``done`` only if nothing was spared, survived or may have escaped.
 
     Args:
-        processes: what was caught.
-        survivors: those of it that are alive still.
-        escaped: who may have got away.
-        settled: whether all of it was stopped before it was killed.
-        what: such as ``tree of process 7``.
+        processes: the members.
+        survivors: the members that are still alive.
+        escaped: other processes that may have escaped.
+        settled: whether all members were stopped before they were killed.
+        what: the name of the group or tree, such as ``tree of process 7``.
     """
     details = processes.details(survivors)
-    away = [*processes.left.values(), *(look for look in escaped if look.pid not in processes.left)]
+    away = [*processes.left.values(), *(item for item in escaped if item.pid not in processes.left)]
     if away:
-        details["escaped"] = [{**look.to_dict(), "ppid": look.ppid} for look in away]
+        details["escaped"] = [{**item.to_dict(), "ppid": item.ppid} for item in away]
     killed = len(details["killed"])
-    if not (processes.spared or survivors or away) and settled:
-        return Result(
-            "done", f"killed the {what}: {'1 process' if killed == 1 else f'{killed} processes'}", "", details
-        )
     missing = []
     if processes.spared:
         missing.append("spared " + "; ".join(reason for _, reason in processes.spared.values()))
     if survivors:
-        missing.append(f"alive still: {_names(survivors)}")
+        missing.append(f"still alive: {_names(survivors)}")
     if away:
-        missing.append(f"may have got away: {_names(away)}")
+        missing.append(f"may have escaped: {_names(away)}")
     if not settled:
-        missing.append("it could not all be stopped before the time was up, so some may have got away unseen")
+        missing.append("not all could be stopped in time, so some may have escaped unseen")
+    if not missing:
+        count = "1 process" if killed == 1 else f"{killed} processes"
+        return Result("done", f"killed the {what}: {count}", "", details)
     status: Status = "incomplete" if killed or processes.spared or processes.left else "failed"
     return Result(status, f"killed {killed} of the {what}; {'; '.join(missing)}", "", details)
 
 
-def _names(looks: Sequence[ProcessStat]) -> str:
-    more = f" and {len(looks) - _NAMED} more" if len(looks) > _NAMED else ""
-    return ", ".join(f"{look.pid} `{look.shown}`" for look in looks[:_NAMED]) + more
+def _names(processes: Sequence[ProcessStat]) -> str:
+    more = f" and {len(processes) - _MAX_NAMED} more" if len(processes) > _MAX_NAMED else ""
+    return ", ".join(f"{item.pid} `{item.shown}`" for item in processes[:_MAX_NAMED]) + more

@@ -1,4 +1,4 @@
-"""``/proc``, as far as processes are recognised by it. Everything here may be gone between two looks."""
+"""Reads processes from ``/proc``. A process may end at any time, so readers return None or nothing if it is gone."""
 
 from __future__ import annotations
 
@@ -10,33 +10,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+# Flags of field 9 of /proc/PID/stat (PF_KTHREAD and PF_EXITING of the kernel).
 _KERNEL_THREAD: Final = 0x00200000
-_ENDING: Final = 0x00000004
+_EXITING: Final = 0x00000004
 _DELETED: Final = " (deleted)"
-# How far apart in seconds two clocks may be read, and how often that is tried.
-_AT_ONCE: Final = 0.001
-_READINGS: Final = 10
-#: The namespaces that the kernel starts with have fixed inodes: ``include/uapi/linux/nsfs.h``.
-FIRST_CGROUPS: Final = "cgroup:[4026531835]"
+# Two clocks count as read at the same time if the reads took at most so many seconds; how often to try.
+_SAME_TIME: Final = 0.001
+_MAX_READS: Final = 10
+#: The cgroup namespace that the kernel starts with. Its inode is fixed: ``include/uapi/linux/nsfs.h``.
+INITIAL_CGROUP_NAMESPACE: Final = "cgroup:[4026531835]"
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessStat:
-    """One look at ``/proc/PID/stat``.
+    """A process as ``/proc/PID/stat`` showed it at one moment.
 
     Attributes:
-        pid: the process.
-        name: its own word for itself; anybody can take any.
-        state: a letter; of the main thread only.
-        ppid: its parent now.
-        pgid: its process group.
-        session: its session.
-        start_ticks: when it started, in clock ticks since boot; with the boot and the pid it is exact.
-        threads: how many threads it has.
-        kernel: whether it is a thread of the kernel.
-        ending: whether its main thread has begun to end; the others may go on.
-        layout: where its program and first stack lie: a child shares that with its parent until one of them executes
-            something, and others hardly ever; all zero where it may not be known.
+        pid: its pid.
+        name: its name; a process can change its own name.
+        state: the state letter of the main thread.
+        ppid: the pid of its parent at that moment.
+        pgid: the id of its process group.
+        session: the id of its session.
+        start_ticks: when it started, in clock ticks since boot. Boot, pid and start ticks identify a process.
+        threads: the number of its threads.
+        kernel: whether it is a kernel thread.
+        exiting: whether its main thread is exiting; other threads may still run.
+        layout: addresses of its program and its first stack. A child shares them with its parent until one of the two
+            executes a program; unrelated processes hardly ever do. All zero if they may not be read.
     """
 
     pid: int
@@ -48,21 +49,21 @@ class ProcessStat:
     start_ticks: int
     threads: int
     kernel: bool
-    ending: bool = False
+    exiting: bool = False
     layout: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def shown(self) -> str:
-        """Its name for people, who may have it on a terminal: nothing in it but what can be seen."""
+        """The name, escaped for messages."""
         return shown(self.name)
 
     @property
     def dead(self) -> bool:
-        """Whether nothing of it runs any more: a zombie whose last thread has ended."""
+        """Whether all of its threads have ended, also if it is not reaped yet."""
         return self.state in "ZXx" and self.threads <= 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Return who it is, as JSON data."""
+        """Return pid, name and start ticks as JSON data."""
         return {"pid": self.pid, "name": self.name, "start_ticks": self.start_ticks}
 
 
@@ -77,12 +78,12 @@ class Proc:
         self.path = path
 
     def stat(self, pid: int | str) -> ProcessStat | None:
-        """Return a look at a process, or at a thread as ``PID/task/TID``, or None where there is none."""
+        """Return a process, or a thread if ``pid`` is ``PID/task/TID``; None if it is gone."""
         try:
             data = Path(f"{self.path}/{pid}/stat").read_bytes()
         except (FileNotFoundError, ProcessLookupError):
             return None
-        # The name may hold anything, closing brackets and newlines too: the last bracket ends it.
+        # The name can contain brackets and newlines; the last closing bracket ends it.
         head, _, tail = data.rpartition(b")")
         fields = tail.split()
         return ProcessStat(
@@ -95,35 +96,47 @@ class Proc:
             start_ticks=int(fields[19]),
             threads=int(fields[17]),
             kernel=bool(int(fields[6]) & _KERNEL_THREAD),
-            ending=bool(int(fields[6]) & _ENDING),
+            exiting=bool(int(fields[6]) & _EXITING),
             layout=(int(fields[23]), int(fields[24]), int(fields[25])),
         )
 
-    def pids(self) -> Iterator[int]:
-        """Yield the processes there are."""
-        with os.scandir(self.path) as entries:
-            for entry in entries:
-                if entry.name.isdecimal():
-                    yield int(entry.name)
+    def same(self, process: ProcessStat) -> ProcessStat | None:
+        """Return a process as it is now; None if it is gone or its pid belongs to another process."""
+        now = self.stat(process.pid)
+        return now if now is not None and now.start_ticks == process.start_ticks else None
 
-    def everyone(self) -> dict[int, ProcessStat]:
-        """Return a look at every process; one that ends meanwhile is left out."""
-        looks = (self.stat(pid) for pid in self.pids())
-        return {look.pid: look for look in looks if look is not None}
+    def all_processes(self) -> dict[int, ProcessStat]:
+        """Return all processes by pid, without those that end meanwhile."""
+        with os.scandir(self.path) as entries:
+            processes = (self.stat(entry.name) for entry in entries if entry.name.isdecimal())
+            return {process.pid: process for process in processes if process is not None}
+
+    def lineage(self, pid: int) -> Iterator[ProcessStat]:
+        """Yield the process with a pid, its parent, and so on."""
+        seen: set[int] = set()
+        while pid not in seen and (process := self.stat(pid)) is not None:
+            seen.add(pid)
+            yield process
+            pid = process.ppid
+
+    def own_pids(self) -> frozenset[int]:
+        """Return the pids of this process and of its ancestors."""
+        return frozenset({os.getpid(), *(process.pid for process in self.lineage(os.getpid()))})
 
     def threads(self, pid: int) -> list[int]:
-        """Return the threads of a process; none where there is no such process."""
+        """Return the thread ids of a process, sorted; empty if it is gone."""
         try:
             return sorted(int(name) for name in os.listdir(f"{self.path}/{pid}/task"))
         except (FileNotFoundError, ProcessLookupError):
             return []
 
-    def states(self, pid: int) -> str:
-        """Return a letter for each thread of a process; none where it is gone."""
-        return "".join(look.state for tid in self.threads(pid) if (look := self.stat(f"{pid}/task/{tid}")) is not None)
+    def states(self, pid: int) -> set[str]:
+        """Return the state letters of the threads of a process; empty if it is gone."""
+        threads = (self.stat(f"{pid}/task/{tid}") for tid in self.threads(pid))
+        return {thread.state for thread in threads if thread is not None}
 
     def status(self, pid: int | str) -> dict[str, str]:
-        """Return the fields of ``/proc/PID/status``; none where there is no such process."""
+        """Return the fields of ``/proc/PID/status``; empty if the process is gone."""
         try:
             text = Path(f"{self.path}/{pid}/status").read_text("utf-8", "backslashreplace")
         except (FileNotFoundError, ProcessLookupError):
@@ -132,53 +145,60 @@ class Proc:
         return {key: value.strip() for key, _, value in pairs}
 
     def exe(self, pid: int) -> str | None:
-        """Return the path of a process's executable, as the kernel has it; None where it cannot be told."""
+        """Return the path of a process's executable, in the text of the kernel; None if it cannot be read."""
         try:
             return os.fsencode(os.readlink(f"{self.path}/{pid}/exe")).decode("utf-8", "backslashreplace")
         except OSError:
             return None
 
     def exe_inode(self, pid: int) -> tuple[int, int] | None:
-        """Return device and inode of a process's executable; None for a process that has none or is gone.
+        """Return device and inode of a process's executable; None if it has none or is gone.
 
         Raises:
-            OSError: it cannot be told.
+            OSError: they cannot be read.
         """
         try:
-            found = os.stat(f"{self.path}/{pid}/exe")
+            status = os.stat(f"{self.path}/{pid}/exe")
         except (FileNotFoundError, ProcessLookupError):
             return None
-        return found.st_dev, found.st_ino
+        return status.st_dev, status.st_ino
 
     def cgroups(self, pid: int) -> list[tuple[str, str]]:
-        """Return the cgroups of a process: controllers (empty for version 2) and path; none where it is gone."""
+        """Return the cgroups of a process, each as controllers (empty for version 2) and path; empty if it is gone."""
         try:
             text = Path(f"{self.path}/{pid}/cgroup").read_text("utf-8", "backslashreplace")
         except (FileNotFoundError, ProcessLookupError):
             return []
-        fields = (line.split(":", 2) for line in text.splitlines())
-        return [(held[1], held[2].removesuffix(_DELETED)) for held in fields if len(held) == 3]
+        lines = (line.split(":", 2) for line in text.splitlines())
+        return [(fields[1], fields[2].removesuffix(_DELETED)) for fields in lines if len(fields) == 3]
 
     def cgroup2(self, pid: int) -> str | None:
-        """Return the version 2 cgroup of a process, or None."""
+        """Return the path of a process's version 2 cgroup, or None."""
         return next((path for controllers, path in self.cgroups(pid) if not controllers), None)
 
     def forks(self) -> int | None:
-        """Return how many processes and threads were started since boot, by anybody; None where it cannot be told."""
+        """Return how many processes and threads were started on this host since boot; None if it cannot be read."""
+        return self._boot_statistic("processes ")
+
+    def boot_time(self) -> int | None:
+        """Return when the host booted, in epoch seconds by the current wall clock; None if it cannot be read."""
+        return self._boot_statistic("btime ")
+
+    def _boot_statistic(self, name: str) -> int | None:
         with contextlib.suppress(OSError, ValueError):
             for line in Path(f"{self.path}/stat").read_text("ascii").splitlines():
-                if line.startswith("processes "):
+                if line.startswith(name):
                     return int(line.split()[1])
         return None
 
     def last_pid(self) -> int | None:
-        """Return the number that was given out last in our PID namespace; None where it cannot be told."""
+        """Return the pid that was assigned last in this PID namespace; None if it cannot be read."""
         with contextlib.suppress(OSError, ValueError, IndexError):
             return int(Path(f"{self.path}/loadavg").read_text("ascii").split()[4])
         return None
 
     def same_mounts(self) -> bool:
-        """Tell whether we live in PID 1's mount namespace, under the same root: each mount has a number of its own."""
+        """Return whether this process is in the mount namespace of PID 1: only there are all mount ids equal."""
         try:
             theirs = Path(f"{self.path}/1/mountinfo").read_bytes()
             return bool(theirs) and theirs == Path("/proc/self/mountinfo").read_bytes()
@@ -186,44 +206,40 @@ class Proc:
             return False
 
     def same_cgroups(self) -> bool:
-        """Tell whether we see cgroups as PID 1 does, from the same root.
+        """Return whether this process sees the cgroup paths that PID 1 sees.
 
         Raises:
-            OSError: that cannot be told.
+            OSError: it cannot be read.
         """
         ours = os.readlink("/proc/self/ns/cgroup")
-        return ours == FIRST_CGROUPS or ours == os.readlink(f"{self.path}/1/ns/cgroup")
+        return ours == INITIAL_CGROUP_NAMESPACE or ours == os.readlink(f"{self.path}/1/ns/cgroup")
 
-    def started(self, look: ProcessStat) -> float:
-        """Return when a process started, in epoch seconds by the clock of now, to a tick; rather late than early."""
-        # Held up between two clocks it would be older than it is, and taken for one that it is not: the clock that is
-        # taken off is read first (test_held_up_between_two_clocks_it_makes_nobody_older).
-        for _ in range(_READINGS):
+    def started(self, process: ProcessStat) -> float:
+        """Return when a process started, in epoch seconds by the wall clock. May be too late, never too early."""
+        # The boot clock is read first, so that a pause between two clock reads cannot make a process look older.
+        for _ in range(_MAX_READS):
             running, now = time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
-            if time.clock_gettime(time.CLOCK_BOOTTIME) - running < _AT_ONCE:
+            if time.clock_gettime(time.CLOCK_BOOTTIME) - running < _SAME_TIME:
                 break
-        return now - running + look.start_ticks / os.sysconf("SC_CLK_TCK")
+        return now - running + process.start_ticks / os.sysconf("SC_CLK_TCK")
 
     def boot_id(self) -> str:
-        """Return what names this boot; empty where it cannot be told."""
+        """Return the kernel's random id of this boot; empty if it cannot be read."""
         with contextlib.suppress(OSError):
             return Path(f"{self.path}/sys/kernel/random/boot_id").read_text("ascii").strip()
         return ""
 
-    def boot_time(self) -> float | None:
-        """Return when this boot began, in epoch seconds by the clock of now; None where it cannot be told."""
-        with contextlib.suppress(OSError, ValueError):
-            for line in Path(f"{self.path}/stat").read_text("ascii").splitlines():
-                if line.startswith("btime "):
-                    return float(line.split()[1])
-        return None
-
 
 def shown(text: str) -> str:
-    """Return a text with what cannot be seen, and what ends a name in a message, escaped."""
+    """Return a text for messages: backticks and characters that are not printable are escaped."""
     return "".join(c if c.isprintable() and c != "`" else f"\\x{ord(c):02x}" for c in text)
 
 
-def same_path(said: str, found: str | None) -> bool:
-    """Tell whether an event's exe is a process's: the kernel marks one whose file was replaced or removed."""
-    return found is not None and found.removesuffix(_DELETED) == said.removesuffix(_DELETED)
+def same_path(one: str, other: str | None) -> bool:
+    """Return whether two executable paths are equal, apart from the kernel's mark for a deleted file."""
+    return other is not None and one.removesuffix(_DELETED) == other.removesuffix(_DELETED)
+
+
+def os_reason(error: OSError) -> str:
+    """Return the message of a system error, for the reason of a result."""
+    return (error.strerror or str(error)).lower()

@@ -1,6 +1,7 @@
-"""Whom nothing may touch: PID 1, the kernel's own, ourselves, our ancestors, and what the host protects.
+"""Decides whether a process may be touched.
 
-Protected programs are known by device and inode in the host's mount namespace, by cgroup and by user, never by a name.
+PID 1, kernel threads, this process and its ancestors are never touched. A ``Protection`` adds programs (by device and
+inode in the host's mount namespace), cgroups and users. A process name protects nothing.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import pwd
 import stat
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -19,67 +20,59 @@ from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
 from spyderresp.executors.local.procfs import Proc, ProcessStat, shown
 
-_LINKS: Final = 40
-# Seconds for which a look at the host's programs counts.
-_FRESH: Final = 1.0
+# The most symbolic links in one path, as the kernel allows.
+_MAX_LINKS: Final = 40
+# Seconds between two reads of the inodes of protected programs.
+_INTERVAL: Final = 1.0
 
 
 class Programs:
-    """Which inodes the protected programs of the host have, looked up anew now and then, none forgotten.
+    """The protected files and users of the host. Safe to share between threads.
 
-    A program that is replaced while it runs keeps the inode that it was started from.
+    Methods raise ``OSError`` if the host's files cannot be read.
     """
 
     def __init__(self, proc: Proc) -> None:
         self._proc = proc
-        self._found: dict[tuple[str, ...], dict[tuple[int, int], str]] = {}
-        self._looked: dict[tuple[str, ...], float] = {}
+        self._inodes: dict[tuple[str, ...], dict[tuple[int, int], str]] = {}
+        self._read: dict[tuple[str, ...], float] = {}
         self._lock = threading.Lock()
 
     def inodes(self, paths: tuple[str, ...]) -> Mapping[tuple[int, int], str]:
-        """Return device and inode of each program that was ever found at one of these paths, with the path.
+        """Return device and inode of each program at these paths, with the path. Earlier inodes are included.
 
-        Raises:
-            OSError: the host's files cannot be looked into: then nothing can be told apart.
+        A running program keeps its inode when its file is replaced, for example by an upgrade.
         """
         with self._lock:
             now = time.monotonic()
-            known = self._found.setdefault(paths, {})
-            if now - self._looked.get(paths, -_FRESH) >= _FRESH:
+            known = self._inodes.setdefault(paths, {})
+            if now - self._read.get(paths, -_INTERVAL) >= _INTERVAL:
                 root = self.root()
-                found = ((_resolved(root, path), path) for path in paths)
-                known.update({inode: path for inode, path in found if inode is not None})
-                self._looked[paths] = now
+                inodes = ((inode_at(root, path), path) for path in paths)
+                known.update({inode: path for inode, path in inodes if inode is not None})
+                self._read[paths] = now
             return dict(known)
 
     def root(self) -> str:
-        """Return where the host's files are: the root of PID 1, or ours where that is the very same.
-
-        Raises:
-            OSError: neither can be shown.
-        """
+        """Return the path of the host's root directory: the root of PID 1, or ``/`` if both are the same."""
         root = f"{self._proc.path}/1/root"
         try:
             os.stat(f"{root}/.")
         except PermissionError:
-            # Who may not look through PID 1's eyes may still see that it has the same mounts, by their numbers.
+            # Without the right to read the root of PID 1, the list of its mounts can still be compared.
             if not self._proc.same_mounts():
                 raise
             return "/"
         return root
 
     def in_cgroup(self, path: str) -> set[int]:
-        """Return the processes in one of the host's cgroups and below it, read where the host has them mounted.
-
-        Raises:
-            OSError: they are not to be seen.
-        """
+        """Return the pids in a cgroup of the host and below it."""
         base = f"{self.root().rstrip('/')}/sys/fs/cgroup"
         mounts = [
             mount for mount in (base, f"{base}/unified", f"{base}/systemd") if os.path.exists(f"{mount}/cgroup.procs")
         ]
         if not mounts:
-            raise OSError(errno.ENOENT, "the host's cgroups cannot be seen from within ours")
+            raise OSError(errno.ENOENT, "the host's cgroups are not visible in this cgroup namespace")
         return {
             int(line)
             for mount in mounts
@@ -89,20 +82,16 @@ class Programs:
         }
 
     def uid(self, user: str | int) -> int | None:
-        """Return the number of one of the host's users, or None where nobody is called so.
-
-        Raises:
-            OSError: the host's list of users cannot be read.
-        """
+        """Return the uid of a user of the host; None if there is no such user."""
         if isinstance(user, int) or user.isdecimal():
             return int(user)
-        place = _place(self.root(), "/etc/passwd")
-        if place is not None:
-            for line in Path(place).read_text("utf-8", "replace").splitlines():
-                words = line.split(":")
-                if words[0] == user and len(words) > 2 and words[2].isdecimal():
-                    return int(words[2])
-        # Users that a directory service knows.
+        path = _resolved_path(self.root(), "/etc/passwd")
+        if path is not None:
+            for line in Path(path).read_text("utf-8", "replace").splitlines():
+                fields = line.split(":")
+                if fields[0] == user and len(fields) > 2 and fields[2].isdecimal():
+                    return int(fields[2])
+        # Users of a directory service are not in the file.
         try:
             return pwd.getpwnam(user).pw_uid
         except KeyError:
@@ -110,114 +99,91 @@ class Programs:
 
 
 class ProtectedProcesses:
-    """Answers for one step: what it reads of the host it reads once.
-
-    Args:
-        proc: the host's ``/proc``.
-        protection: what the host protects.
-        programs: where protected programs are known from.
-    """
+    """Decides for one step which processes must not be touched. Facts about the host are read once."""
 
     def __init__(self, proc: Proc, protection: Protection, programs: Programs) -> None:
         self._proc = proc
         self._protection = protection
         self._programs = programs
         self._inodes: Mapping[tuple[int, int], str] | None = None
-        self._ours: frozenset[int] | None = None
-        self._hosts_cgroups: bool | None = None
+        self._own: frozenset[int] | None = None
+        self._sees_host_cgroups: bool | None = None
 
-    def refusal(self, found: ProcessStat) -> Result | None:
-        """Return why a held process must not be touched, or None. Where it cannot be told it must not."""
-        if found.pid == 1:
+    def refusal(self, process: ProcessStat) -> Result | None:
+        """Return why a held process must not be touched, or None. If a fact cannot be read, it must not."""
+        name = f"pid {process.pid} `{process.shown}`"
+        if process.pid == 1:
             return refused("never:init", "pid 1 is never touched")
-        if found.kernel:
-            return refused("never:kernel", f"`{found.shown}` is a thread of the kernel")
-        if self._ours is None:
-            self._ours = frozenset(ancestors(self._proc))
-        if found.pid in self._ours:
-            who = "us" if found.pid == os.getpid() else "an ancestor of ours"
-            return refused("never:ourselves", f"pid {found.pid} `{found.shown}` is {who}")
+        if process.kernel:
+            return refused("never:kernel", f"`{process.shown}` is a kernel thread")
+        if self._own is None:
+            self._own = self._proc.own_pids()
+        if process.pid in self._own:
+            role = "this process" if process.pid == os.getpid() else "an ancestor of this process"
+            return refused("never:ourselves", f"{name} is {role}")
         try:
-            return self._protected(found)
+            return self._protected(process.pid, name)
         except OSError as error:
-            reason = f"whether pid {found.pid} `{found.shown}` is protected cannot be told: {error.strerror}"
-            return refused("protected:unknown", reason)
+            return refused("protected:unknown", f"it is not known whether {name} is protected: {error.strerror}")
 
-    def _protected(self, found: ProcessStat) -> Result | None:
-        who = f"pid {found.pid} `{found.shown}`"
-        inode = self._proc.exe_inode(found.pid)
+    def _protected(self, pid: int, name: str) -> Result | None:
+        """Return the refusal if a process is protected, or None. Raise ``OSError`` if a fact cannot be read."""
+        inode = self._proc.exe_inode(pid)
         if self._inodes is None:
             self._inodes = self._programs.inodes(self._protection.executables)
         if inode is not None and inode in self._inodes:
-            return refused("protected:executable", f"{who} runs {self._inodes[inode]}, which is protected")
-        if (path := self._replaced(found.pid)) is not None:
-            return refused("protected:executable", f"{who} runs what {path} was before, which is protected")
-        if (cgroup := self._guarded(found.pid)) is not None:
-            return refused("protected:cgroup", f"{who} is in {shown(cgroup)}, which is protected")
+            return refused("protected:executable", f"{name} runs {self._inodes[inode]}, which is protected")
+        if (path := self._replaced_program(pid)) is not None:
+            return refused("protected:executable", f"{name} runs the replaced file of {path}, which is protected")
+        if (cgroup := self._protected_cgroup(pid)) is not None:
+            return refused("protected:cgroup", f"{name} is in {shown(cgroup)}, which is protected")
         if self._protection.users:
-            uids = {int(word) for word in self._proc.status(found.pid).get("Uid", "").split()}
+            uids = {int(word) for word in self._proc.status(pid).get("Uid", "").split()}
             for user in self._protection.users:
-                number = self._programs.uid(user)
-                if number is None:
-                    return refused(
-                        "protected:unknown", f"`{user}` is protected, and there is no such user on this host"
-                    )
-                if number in uids:
-                    return refused("protected:user", f"{who} runs as `{user}`, who is protected")
+                uid = self._programs.uid(user)
+                if uid is None:
+                    return refused("protected:unknown", f"the protected user `{user}` does not exist on this host")
+                if uid in uids:
+                    return refused("protected:user", f"{name} runs as `{user}`, who is protected")
         return None
 
-    def _guarded(self, pid: int) -> str | None:
-        """Return the protected cgroup that a process is in, or None.
-
-        Raises:
-            OSError: we see cgroups from within one, and the host's are out of reach.
-        """
-        if self._hosts_cgroups is None and self._protection.cgroups:
-            self._hosts_cgroups = self._proc.same_cgroups()
-        for guarded in self._protection.cgroups:
-            if self._hosts_cgroups:
-                if any(f"{path}/".startswith(f"{guarded.rstrip('/')}/") for _, path in self._proc.cgroups(pid)):
-                    return guarded
-            elif pid in self._programs.in_cgroup(guarded):
-                return guarded
+    def _protected_cgroup(self, pid: int) -> str | None:
+        """Return the protected cgroup that a process is in, or None."""
+        if self._sees_host_cgroups is None and self._protection.cgroups:
+            self._sees_host_cgroups = self._proc.same_cgroups()
+        for cgroup in self._protection.cgroups:
+            if self._sees_host_cgroups:
+                if any(f"{path}/".startswith(f"{cgroup.rstrip('/')}/") for _, path in self._proc.cgroups(pid)):
+                    return cgroup
+            elif pid in self._programs.in_cgroup(cgroup):
+                return cgroup
         return None
 
-    def _replaced(self, pid: int) -> str | None:
-        """Return the protected path whose file a process of the host runs, though another stands there by now."""
+    def _replaced_program(self, pid: int) -> str | None:
+        """Return the protected path if a process runs a file that was at this path before, else None."""
         exe = self._proc.exe(pid) or ""
         path = exe.removesuffix(" (deleted)")
         if path == exe or path not in self._protection.executables:
             return None
-        # Only in the host's own mount namespace does that path mean what it says; anyone can make one of his own.
+        # Any user can make another mount namespace, with another file at the path.
         theirs, hosts = (os.readlink(f"{self._proc.path}/{whose}/ns/mnt") for whose in (pid, 1))
         return path if theirs == hosts else None
 
 
-def ancestors(proc: Proc) -> Iterable[int]:
-    """Yield us, our parent, its parent and so on."""
-    pid = os.getpid()
-    seen: set[int] = set()
-    while pid and pid not in seen:
-        seen.add(pid)
-        yield pid
-        found = proc.stat(pid)
-        pid = found.ppid if found is not None else 0
-
-
-def _resolved(root: str, path: str) -> tuple[int, int] | None:
-    """Return device and inode of the file at a path, as one who lives under the root would find it."""
-    place = _place(root, path)
-    if place is None:
+def inode_at(root: str, path: str) -> tuple[int, int] | None:
+    """Return device and inode of the file at a path, or None. Links are followed as if ``root`` were the root."""
+    resolved = _resolved_path(root, path)
+    if resolved is None:
         return None
-    found = os.lstat(place)
-    return found.st_dev, found.st_ino
+    status = os.lstat(resolved)
+    return status.st_dev, status.st_ino
 
 
-def _place(root: str, path: str) -> str | None:
-    """Return where a path leads, links followed as one who lives under the root would follow them."""
+def _resolved_path(root: str, path: str) -> str | None:
+    """Return the path, seen from here, of the file that ``path`` names under the directory ``root``, or None."""
     left = [part for part in path.split("/") if part]
     at: list[str] = []
-    for _ in range(_LINKS + len(left) * 4):
+    for _ in range(_MAX_LINKS + len(left) * 4):
         if not left:
             break
         part = left.pop(0)
@@ -226,8 +192,7 @@ def _place(root: str, path: str) -> str | None:
             continue
         here = "/".join((root, *at, part))
         try:
-            found = os.lstat(here)
-            if not stat.S_ISLNK(found.st_mode):
+            if not stat.S_ISLNK(os.lstat(here).st_mode):
                 at.append(part)
                 continue
             target = os.readlink(here)
@@ -236,6 +201,4 @@ def _place(root: str, path: str) -> str | None:
         left = [piece for piece in target.split("/") if piece not in ("", ".")] + left
         if target.startswith("/"):
             at = []
-    if left or not at:
-        return None
-    return "/".join((root, *at))
+    return None if left or not at else "/".join((root, *at))

@@ -1,4 +1,4 @@
-"""Renicing: every thread of the verified process, and back again."""
+"""Sets the nice value of all threads of a process, and puts the old values back."""
 
 from __future__ import annotations
 
@@ -7,81 +7,84 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-from spyderresp.execution.report import Result
+from spyderresp.execution.report import Result, Status
 from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.process_handle import HeldProcess
-from spyderresp.executors.local.procfs import Proc
+from spyderresp.executors.local.procfs import Proc, os_reason
 from spyderresp.policies.vocabulary import NICE_MAX, NICE_MIN
 
-_PASSES: Final = 100
+# How often to look for new threads.
+_MAX_LOOKS: Final = 100
 
 
 class HeldForRenice(HeldProcess):
-    """Sets the nice value of every thread.
+    """Sets the nice value of every thread of the target.
 
-    ``setpriority`` takes a number, so each thread is seen to be the held process's right before, and the process to
-    live right after: while it does, none of its threads' numbers that is still listed can be another's.
+    ``setpriority`` takes a thread id and not a descriptor. So the thread is found in the held process right before, and
+    the process is seen alive right after. Meanwhile no other thread can get this id.
     """
 
     priority: int = 0
 
     @property
     def facts(self) -> Mapping[str, Any]:
-        """What was found, and what undoes it: after a crash there may be no outcome that tells."""
+        """What was found, with the old nice values: after a crash the journal may have no outcome that holds them."""
         before: dict[int, int] = {}
-        for tid in self._proc.threads(self._found.pid):
+        for tid in self.proc.threads(self.target.pid):
             with contextlib.suppress(ProcessLookupError):
                 before[tid] = os.getpriority(os.PRIO_PROCESS, tid)
-        return {**self._facts, "undo": self._undo(before)}
+        return {**self.found, "undo": self._undo(before)}
 
     def act(self) -> Result:
-        """Renice all threads, those that start meanwhile too, and keep what they had."""
-        if (refusal := self._refused_now()) is not None:
+        """Renice all threads, also those that start meanwhile, and keep their old values."""
+        if (refusal := self.refusal()) is not None:
             return refusal
-        wanted = self._wanted
+        nice = self._nice
         before: dict[int, int] = {}
         try:
-            for _ in range(_PASSES):
-                new = [tid for tid in self._proc.threads(self._found.pid) if tid not in before]
+            for _ in range(_MAX_LOOKS):
+                new = [tid for tid in self.proc.threads(self.target.pid) if tid not in before]
                 if not new:
                     break
                 for tid in new:
-                    if self._pidfd.ended:
-                        return self._gone()
-                    before.update(renice(self._proc, self._found.pid, tid, wanted))
+                    if self.pidfd.ended:
+                        return self.gone()
+                    before.update(renice(self.proc, self.target.pid, tid, nice))
             else:
-                return self._told("incomplete", f"{self._who()} kept starting threads", before)
+                return self._result("incomplete", f"{self.shown} kept starting threads", before)
         except PermissionError:
-            lower = wanted < max(before.values(), default=wanted + 1)
+            lower = nice < max(before.values(), default=nice + 1)
             need = "; a lower nice value needs CAP_SYS_NICE" if lower else ""
-            return self._told("failed", f"{self._who()} cannot be reniced{need}", before)
-        if self._pidfd.ended or not before:
-            return self._gone()
+            return self._result("failed", f"{self.shown} cannot be reniced{need}", before)
+        if self.pidfd.ended or not before:
+            return self.gone()
         threads = "1 thread" if len(before) == 1 else f"{len(before)} threads"
-        return self._told("done", f"reniced {self._who()} to {wanted}: {threads}", before)
+        return self._result("done", f"reniced {self.shown} to {nice}: {threads}", before)
 
     @property
-    def _wanted(self) -> int:
+    def _nice(self) -> int:
+        """The nice value to set, within the limits of the kernel."""
         return max(NICE_MIN, min(NICE_MAX, self.priority))
 
-    def _told(self, status: Any, reason: str, before: Mapping[int, int]) -> Result:
-        return Result(status, reason, details={**self._facts, "undo": self._undo(before)})
+    def _result(self, status: Status, reason: str, before: Mapping[int, int]) -> Result:
+        return Result(status, reason, details={**self.found, "undo": self._undo(before)})
 
     def _undo(self, before: Mapping[int, int]) -> dict[str, Any]:
+        """Return the data that ``undo`` needs."""
         return {
-            "pid": self._found.pid,
-            "start_ticks": self._found.start_ticks,
-            "boot_id": self._facts["boot_id"],
+            "pid": self.target.pid,
+            "start_ticks": self.target.start_ticks,
+            "boot_id": self.found["boot_id"],
             "nice": {str(tid): nice for tid, nice in before.items()},
-            "set": self._wanted,
+            "set": self._nice,
         }
 
 
 def renice(proc: Proc, pid: int, tid: int, nice: int) -> dict[int, int]:
-    """Renice one thread of a held process; return what it had before, or nothing where it has ended.
+    """Renice one thread of a held process; return its old value by thread id, or nothing if it has ended.
 
     Raises:
-        PermissionError: it is not ours to renice, or not so low.
+        PermissionError: this process may not renice it, or not to a lower value.
     """
     try:
         old = os.getpriority(os.PRIO_PROCESS, tid)
@@ -94,45 +97,47 @@ def renice(proc: Proc, pid: int, tid: int, nice: int) -> dict[int, int]:
 
 
 def undo(proc: Proc, details: Mapping[str, Any]) -> Result:
-    """Give a process the nice values back that a renice took, where nobody has set others since.
+    """Put the old nice values of a process back, except for threads that were reniced again since.
 
     Args:
-        proc: where it is read.
-        details: those of the renice's outcome.
+        proc: reads processes.
+        details: the details of the renice's result.
     """
     try:
-        kept = details["undo"]
-        pid, ticks, boot = int(kept["pid"]), int(kept["start_ticks"]), str(kept["boot_id"])
-        nice = {int(tid): int(old) for tid, old in kept["nice"].items()}
-        was_set = int(kept["set"])
+        saved = details["undo"]
+        pid, ticks, boot = int(saved["pid"]), int(saved["start_ticks"]), str(saved["boot_id"])
+        nice = {int(tid): int(old) for tid, old in saved["nice"].items()}
+        was_set = int(saved["set"])
     except (KeyError, TypeError, ValueError, AttributeError):
-        return Result("failed", "the journal does not say what the nice values were before")
+        return Result("failed", "the journal does not hold the old nice values")
     if boot.lower() != proc.boot_id().lower():
-        return Result("already", "the host has been booted since: the process is gone")
+        return Result("already", "the host was rebooted since, so the process is gone")
     try:
-        held = Pidfd(pid)
+        pidfd = Pidfd(pid)
     except ProcessLookupError:
         return Result("already", f"process {pid} is gone")
     except OSError as error:
-        return Result("mismatch", f"pid {pid} is no process: {(error.strerror or '').lower()}")
-    with held:
-        found = proc.stat(pid)
-        if found is None or held.ended:
+        return Result("mismatch", f"pid {pid} is not a process: {os_reason(error)}")
+    with pidfd:
+        process = proc.stat(pid)
+        if process is None or pidfd.ended:
             return Result("already", f"process {pid} is gone")
-        if found.start_ticks != ticks:
-            return Result("mismatch", f"pid {pid} is another process by now: `{found.shown}`")
-        back, left = 0, 0
+        if process.start_ticks != ticks:
+            return Result("mismatch", f"pid {pid} now belongs to another process: `{process.shown}`")
+        restored, skipped = 0, 0
+        # Threads that started after the renice inherited its value; they get the old value of the main thread.
         main = nice.get(pid, min(nice.values(), default=0))
         for tid in proc.threads(pid):
-            # Threads that started later took the new value over.
             try:
                 if os.getpriority(os.PRIO_PROCESS, tid) != was_set:
-                    left += 1
+                    skipped += 1
                     continue
-                back += len(renice(proc, pid, tid, nice.get(tid, main)))
+                restored += len(renice(proc, pid, tid, nice.get(tid, main)))
             except ProcessLookupError:
                 continue
             except PermissionError:
                 return Result("failed", f"process {pid} cannot be reniced back: it needs CAP_SYS_NICE")
-        others = f"; {left} set otherwise since, left alone" if left else ""
-        return Result("done", f"process {pid} `{found.shown}` has its nice values back: {back} threads{others}")
+        others = f"; skipped {skipped} that were reniced since" if skipped else ""
+        return Result(
+            "done", f"put back the nice values of process {pid} `{process.shown}`: {restored} threads{others}"
+        )

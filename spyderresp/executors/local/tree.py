@@ -1,50 +1,49 @@
-"""Killing a process and all that came of it: stopped from the top down, looked at until it is whole, killed."""
+"""Kills a process tree: stops processes from the target down until no new one is found, then kills them."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
 
 from spyderresp.execution.report import Result
 from spyderresp.executors.local.ancestry import descends_from, is_orphan_of
-from spyderresp.executors.local.cgroup import Cgroup, owned_by
+from spyderresp.executors.local.cgroup import Cgroup, freeze_owned_cgroup
 from spyderresp.executors.local.process_handle import HeldProcess
 from spyderresp.executors.local.process_set import ProcessSet, kill_result, realtime_priority
 from spyderresp.executors.local.procfs import ProcessStat
-from spyderresp.executors.local.protected_processes import ancestors
 
-_LOOKS: Final = 20
-_CHASES: Final = 20
+# How often to search all processes for escaped ones, and how often to search the newest one between two searches.
+_MAX_SEARCHES: Final = 20
+_NEWEST_SEARCHES: Final = 20
 
 
 class HeldForTree(HeldProcess):
-    """Kills the process and all that came of it."""
+    """Kills the target and all of its descendants."""
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
-        self._cgroups = self._proc.cgroups(self._found.pid)
+    def __post_init__(self) -> None:
+        self._cgroups = self.proc.cgroups(self.target.pid)
 
     def act(self) -> Result:
-        """Stop the tree until no more of it is found, kill it, and see it dead; by its cgroup where it owns one."""
-        if self._pidfd.ended:
-            return self._gone()
-        if (refusal := self._refused_now()) is not None:
+        """Stop the whole tree, kill it, and wait for its death. Use the target's cgroup if the target owns it."""
+        if self.pidfd.ended:
+            return self.gone()
+        if (refusal := self.refusal()) is not None:
             return refusal
         with realtime_priority():
             return self._kill()
 
     def _kill(self) -> Result:
-        processes = ProcessSet(self._proc, self._shield)
-        until = time.monotonic() + self._bounds.settle
-        cgroups = self._proc.cgroups(self._found.pid)
-        now = self._proc.stat(self._found.pid)
-        if now is None or now.ending:
-            # What is ending is told to be elsewhere: where it was when it was resolved is the better answer.
+        processes = ProcessSet(self.proc, self.protected)
+        until = time.monotonic() + self.settle
+        cgroups = self.proc.cgroups(self.target.pid)
+        target = self.proc.stat(self.target.pid)
+        if target is None or target.exiting:
+            # The kernel shows an exiting process in other cgroups than before.
             cgroups = self._cgroups
-        # Frozen first: then nothing forks while it is looked at.
-        cgroup = owned_by(self._found, self._proc, self._shield, self._parents, until)
+        # While the cgroup is frozen, its processes cannot fork.
+        cgroup = freeze_owned_cgroup(self.target, self.proc, self.protected, self.ancestors, until)
         try:
             with processes:
                 settled = self._stop(processes, until, frozen=cgroup is not None)
@@ -54,118 +53,120 @@ class HeldForTree(HeldProcess):
         finally:
             if cgroup is not None:
                 cgroup.thaw()
-        survivors = processes.survivors(time.monotonic() + self._bounds.wait)
+        survivors = processes.survivors(time.monotonic() + self.wait)
         late = self._descendants(processes) if processes.members else []
-        away = [*late, *self._orphans(processes, cgroups)]
-        return kill_result(processes, survivors, away, settled=settled, what=f"tree of {self._who()}")
+        escaped = [*late, *self._escaped_orphans(processes, cgroups)]
+        return kill_result(processes, survivors, escaped, settled=settled, what=f"tree of {self.shown}")
 
     def _kill_cgroup(self, processes: ProcessSet, cgroup: Cgroup) -> Result:
-        for look in self._inside(cgroup) if cgroup.scope else cgroup.members:
-            processes.stop(look)
-        # Of the tree, what lives in other cgroups too. One that is frozen dies all the same.
+        for process in self._inside(cgroup) if cgroup.container else cgroup.members:
+            processes.stop(process)
+        # The tree may have members in other cgroups. SIGKILL works on frozen processes too.
         processes.kill()
-        if cgroup.scope:
+        if cgroup.container:
             cgroup.kill()
-        until = time.monotonic() + self._bounds.wait
-        emptied = cgroup.emptied(until)
+        until = time.monotonic() + self.wait
+        emptied = cgroup.wait_until_empty(until)
         survivors = processes.survivors(until)
-        away = [look for look in self._inside(cgroup) if not processes.holds(look)]
-        return kill_result(processes, survivors, away, settled=emptied, what=f"tree of {self._who()}, by its cgroup")
+        escaped = [process for process in self._inside(cgroup) if not processes.holds(process)]
+        what = f"tree of {self.shown}, by its cgroup"
+        return kill_result(processes, survivors, escaped, settled=emptied, what=what)
 
     def _inside(self, cgroup: Cgroup) -> Iterable[ProcessStat]:
+        """Yield the living processes of a cgroup."""
         for pid in cgroup.pids():
-            look = self._proc.stat(pid)
-            if look is not None and not look.dead:
-                yield look
+            process = self.proc.stat(pid)
+            if process is not None and not process.dead:
+                yield process
 
     def _stop(self, processes: ProcessSet, until: float, *, frozen: bool) -> bool:
-        """Stop the target and its descendants until no new one is found; tell whether it came to that."""
-        target = self._proc.stat(self._found.pid)
-        if target is not None and target.start_ticks == self._found.start_ticks:
+        """Stop the target and its descendants until no new one is found; return False if ``until`` was over first."""
+        target = self.proc.same(self.target)
+        if target is not None:
             processes.stop(target)
         while True:
             new = False
-            for look in self._descendants(processes):
-                new = processes.stop(look, processes.is_child_of_member) or new
-            still = frozen or processes.wait_until_stopped(until)
-            if not new and still:
+            for process in self._descendants(processes):
+                new = processes.stop(process, processes.is_child_of_member) or new
+            stopped = frozen or processes.wait_until_stopped(until)
+            if not new and stopped:
                 return True
             if time.monotonic() >= until:
                 return False
 
     def _descendants(self, processes: ProcessSet) -> list[ProcessStat]:
-        """Return the living processes below the members that are none yet, parents before children."""
-        everyone = self._proc.everyone()
-        children: dict[int, list[ProcessStat]] = {}
-        for look in everyone.values():
-            children.setdefault(look.ppid, []).append(look)
-        found: list[ProcessStat] = []
-        # A spared one's children are not spared with it. Whose number is another's by now has none.
-        ahead = [look.pid for look in everyone.values() if processes.holds(look)]
-        seen = set(ahead)
-        while ahead:
-            for look in children.get(ahead.pop(), ()):
-                # What we have started ourselves is ours, wherever we stand.
-                if look.pid not in seen and look.ppid != os.getpid():
-                    seen.add(look.pid)
-                    ahead.append(look.pid)
-                    if not look.dead:
-                        found.append(look)
-        return found
+        """Return the living descendants of members that are not members yet, parents before children.
 
-    def _orphans(self, processes: ProcessSet, cgroups: list[tuple[str, str]]) -> list[ProcessStat]:
-        """Return who may have come of the tree and got away: given to a reaper, in the target's cgroup, younger.
-
-        What re-parents leaves no trace that proves it: to name one too many is better than `done` over a survivor. One
-        that forks and ends all the time slips through looks at everyone, so while anybody forks whoever was born last
-        is looked at by its number, again and again.
+        Descendants of a spared process are included.
         """
-        for _ in range(_LOOKS):
-            forks = self._proc.forks()
-            found = self._suspects(processes, cgroups, self._proc.everyone())
-            if found or (forks is not None and forks == self._proc.forks()):
-                return found
-            for _ in range(_CHASES):
-                if found := self._suspects(processes, cgroups, self._newest()):
-                    return found
+        everyone = self.proc.all_processes()
+        children: dict[int, list[ProcessStat]] = {}
+        for process in everyone.values():
+            children.setdefault(process.ppid, []).append(process)
+        descendants: list[ProcessStat] = []
+        parents = [process.pid for process in everyone.values() if processes.holds(process)]
+        seen = set(parents)
+        while parents:
+            for process in children.get(parents.pop(), ()):
+                # A child of this process is never in a tree, even if this process is below the target.
+                if process.pid not in seen and process.ppid != os.getpid():
+                    seen.add(process.pid)
+                    parents.append(process.pid)
+                    if not process.dead:
+                        descendants.append(process)
+        return descendants
+
+    def _escaped_orphans(self, processes: ProcessSet, cgroups: list[tuple[str, str]]) -> list[ProcessStat]:
+        """Return the processes that may come from the tree and were given to a reaper before they were found.
+
+        Such processes cannot be proven to come from the tree. Naming an unrelated one is better than the outcome `done`
+        with a survivor. A process that forks and exits all the time can be missed in a list of all processes. So while
+        processes are forked, the newest one is looked at by its pid, again and again.
+        """
+        for _ in range(_MAX_SEARCHES):
+            forks = self.proc.forks()
+            escaped = self._orphans_among(self.proc.all_processes(), processes, cgroups)
+            if escaped or (forks is not None and forks == self.proc.forks()):
+                return escaped
+            for _ in range(_NEWEST_SEARCHES):
+                if escaped := self._orphans_among(self._newest(), processes, cgroups):
+                    return escaped
         return []
 
     def _newest(self) -> dict[int, ProcessStat]:
-        """Return the process that was born last, its parent and so on, or nothing where it is gone."""
-        line: dict[int, ProcessStat] = {}
-        pid = self._proc.last_pid()
-        while pid and pid not in line and (look := self._proc.stat(pid)) is not None:
-            line[pid] = look
-            pid = look.ppid
-        return line
+        """Return the newest process with its ancestors, by pid; empty if it is gone."""
+        return {process.pid: process for process in self.proc.lineage(self.proc.last_pid() or 0)}
 
-    def _suspects(
-        self, processes: ProcessSet, cgroups: list[tuple[str, str]], everyone: Mapping[int, ProcessStat]
+    def _orphans_among(
+        self, candidates: Mapping[int, ProcessStat], processes: ProcessSet, cgroups: list[tuple[str, str]]
     ) -> list[ProcessStat]:
-        ours = frozenset(ancestors(self._proc))
-        tree = [self._found, *processes.members.values()]
+        """Return the candidates that are not members and may be orphans of the tree, or descend from such an orphan.
+
+        Args:
+            candidates: processes by pid, with their ancestors.
+            processes: the members.
+            cgroups: the cgroups of the target.
+        """
+        own = self.proc.own_pids()
+        tree = [self.target, *processes.members.values()]
         orphans: dict[int, bool] = {}
-        found = []
-        for look in everyone.values():
-            if look.dead or look.kernel or look.pid in ours or processes.holds(look):
+        escaped = []
+        for process in candidates.values():
+            if process.dead or process.kernel or process.pid in own or processes.holds(process):
                 continue
-            # What an orphan has forked since got away with it.
-            root = descends_from(self._found, look, everyone)
-            if root is None or root.pid in ours or processes.holds(root):
+            root = descends_from(self.target, process, candidates)
+            if root is None or root.pid in own or processes.holds(root):
                 continue
             if root.pid not in orphans:
-                kin = is_orphan_of(tree, root, everyone, self._parents, self._found.start_ticks)
-                orphans[root.pid] = kin != "no" and self._was_in(cgroups, root)
+                orphan = is_orphan_of(tree, root, candidates, self.ancestors, self.target.start_ticks)
+                orphans[root.pid] = orphan != "no" and self._may_have_been_in(cgroups, root)
             if orphans[root.pid]:
-                found.append(look)
-        return found
+                escaped.append(process)
+        return escaped
 
-    def _was_in(self, cgroups: list[tuple[str, str]], look: ProcessStat) -> bool:
-        """Tell whether a process was in these cgroups; of one that is ending, nobody can say that it was not.
-
-        The kernel says of those that they are in the roots of version 1.
-        """
-        if self._proc.cgroups(look.pid) == cgroups:
+    def _may_have_been_in(self, cgroups: list[tuple[str, str]], process: ProcessStat) -> bool:
+        """Return whether a process is in these cgroups, or is exiting: then the kernel shows it in other cgroups."""
+        if self.proc.cgroups(process.pid) == cgroups:
             return True
-        now = self._proc.stat(look.pid)
-        return now is None or now.dead or now.ending or now.start_ticks != look.start_ticks
+        now = self.proc.same(process)
+        return now is None or now.dead or now.exiting

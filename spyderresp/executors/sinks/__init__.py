@@ -1,1 +1,1 @@
-"""Executors that deliver flags."""
+"""Executors that send to other systems: sinks for flags, and the vendor's API."""

@@ -1,8 +1,9 @@
-"""A bounded queue in memory, and one thread that delivers from it: what remote sinks do without a journal."""
+"""Base classes of sinks, and the queue in memory that remote sinks use without a journal."""
 
 from __future__ import annotations
 
 import atexit
+import itertools
 import json
 import logging
 import os
@@ -15,33 +16,28 @@ from typing import Any, Final
 
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.flags import enveloped
-from spyderresp.execution.interfaces import DeliveryError
+from spyderresp.execution.interfaces import DeliveryError, Executor
 from spyderresp.execution.protection import Protection
-from spyderresp.execution.report import Result
+from spyderresp.execution.report import Result, error_text
 from spyderresp.execution.steps import Step
 from spyderresp.policies.vocabulary import FLAGS
 
 _log: Final = logging.getLogger(__name__)
 _BATCH: Final = 100
-#: Tries for ever: what is in the queue is nowhere else.
-PATIENT: Final = Backoff(attempts=None)
-# How long the end of the process waits for what is left.
-_LAST_WAIT: Final = 5.0
+#: Never gives up, because flags in a queue are stored nowhere else.
+FOREVER: Final = Backoff(attempts=None)
+# Seconds that the end of the process waits for the deliveries that are left.
+_EXIT_SECONDS: Final = 5.0
 
 
 class DeliveryQueue:
-    """Delivers records in their order, again and again until they are taken.
+    """A bounded queue of records in memory, and a thread that delivers them in order until they are accepted.
 
-    Args:
-        name: the sink's, for messages.
-        deliver: the sink's: one attempt.
-        limit: the most records that wait.
-        backoff: how long to wait after a failure.
-        draw: a number from 0 up to 1.
+    ``deliver`` makes one attempt to deliver records; it raises ``DeliveryError``.
 
     Attributes:
-        delivered: how many were taken.
-        refused: how many never will be, and were given up.
+        delivered: the number of records that were accepted.
+        refused: the number of records that the sink refused for good; they are lost.
     """
 
     def __init__(
@@ -50,11 +46,11 @@ class DeliveryQueue:
         deliver: Callable[[list[Mapping[str, Any]]], None],
         *,
         limit: int = 10_000,
-        backoff: Backoff = PATIENT,
+        backoff: Backoff = FOREVER,
         draw: Callable[[], float] = random.random,
     ) -> None:
         if limit < 1:
-            raise ValueError("a queue holds at least one record")
+            raise ValueError("a queue must hold at least one record")
         self.delivered = 0
         self.refused = 0
         self._name = name
@@ -62,10 +58,10 @@ class DeliveryQueue:
         self._limit = limit
         self._backoff = backoff
         self._draw = draw
-        self._renew()
+        self._reset()
 
-    def _renew(self) -> None:
-        """Begin with nothing: at first, and in a process that was forked off, where the parent's are the parent's."""
+    def _reset(self) -> None:
+        """Start with an empty queue. A forked child does so too, because the parent delivers the parent's records."""
         self._process = os.getpid()
         self._changed = threading.Condition()
         self._waiting: deque[Mapping[str, Any]] = deque()
@@ -74,31 +70,27 @@ class DeliveryQueue:
         self._given_up = False
 
     def __len__(self) -> int:
-        """How many wait, or are on their way."""
+        """The number of records that are not delivered yet."""
         return len(self._waiting)
 
     def offer(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """Take records for later, all or none.
-
-        Raises:
-            DeliveryError: there is no room for them, or the sink is closed.
-        """
+        """Queue records, all or none. Raise ``DeliveryError`` if the queue is full or closed."""
         if self._process != os.getpid():
-            self._renew()
+            self._reset()
         with self._changed:
             if self._closed:
                 raise DeliveryError(f"`{self._name}` is closed")
             if len(self._waiting) + len(records) > self._limit:
-                raise DeliveryError(f"the queue is full: {len(self._waiting)} wait, and {self._limit} may")
+                raise DeliveryError(f"the queue is full: {len(self._waiting)} of {self._limit} records wait")
             self._waiting.extend(records)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name=f"spyderresp-{self._name}", daemon=True)
                 self._thread.start()
-                atexit.register(self.close, _LAST_WAIT)
+                atexit.register(self.close, _EXIT_SECONDS)
             self._changed.notify_all()
 
     def close(self, timeout: float = 10.0) -> int:
-        """Take no more, deliver what waits, and return how many are left after ``timeout`` seconds."""
+        """Deliver for at most ``timeout`` seconds, then close; return the number of records that were not delivered."""
         if self._process != os.getpid():
             return 0
         deadline = time.monotonic() + timeout
@@ -130,44 +122,44 @@ class DeliveryQueue:
             self._pause(self._backoff.wait(failures, failure.retry_after, self._draw))
 
     def _next(self) -> list[Mapping[str, Any]] | None:
-        """Return what is next, once there is something; None at the end."""
+        """Wait for records and return the next batch; None if the queue is closed and empty, or was given up."""
         with self._changed:
             while not self._waiting and not self._closed:
                 self._changed.wait()
             if self._given_up or not self._waiting:
                 return None
-            return [self._waiting[place] for place in range(min(_BATCH, len(self._waiting)))]
+            return list(itertools.islice(self._waiting, _BATCH))
 
     def _attempt(self, batch: list[Mapping[str, Any]]) -> DeliveryError | None:
-        """Deliver a batch; return why not, where another attempt may help."""
+        """Deliver a batch; return the failure if another attempt may succeed."""
         try:
             self._deliver(batch)
         except DeliveryError as error:
             if not error.permanent:
                 return error
             if len(batch) > 1:
-                # One of them is at fault; the others must not suffer for it.
+                # One record is bad. Deliver one by one, so that the others arrive.
                 return next((failure for item in batch if (failure := self._attempt([item])) is not None), None)
-            _log.error("`%s` will never take flag %s, which is lost: %s", self._name, _ids(batch), error)
-            self._settle(batch, taken=False)
-        except Exception as error:  # noqa: BLE001 - the thread must live; what a sink raises by mistake may pass
-            return DeliveryError(f"{type(error).__name__}: {error}")
+            _log.error("`%s` refused flag %s for good, which is lost: %s", self._name, _ids(batch), error)
+            self._remove(batch, delivered=False)
+        except Exception as error:  # noqa: BLE001 - an error in a sink must not end the thread
+            return DeliveryError(error_text(error))
         else:
-            self._settle(batch, taken=True)
+            self._remove(batch, delivered=True)
         return None
 
-    def _settle(self, batch: list[Mapping[str, Any]], *, taken: bool) -> None:
+    def _remove(self, batch: list[Mapping[str, Any]], *, delivered: bool) -> None:
         with self._changed:
             for _ in batch:
                 self._waiting.popleft()
-            if taken:
+            if delivered:
                 self.delivered += len(batch)
             else:
                 self.refused += len(batch)
             self._changed.notify_all()
 
     def _pause(self, seconds: float) -> None:
-        """Wait; closing ends it only where the time is up."""
+        """Wait for a number of seconds, or until the queue is given up."""
         deadline = time.monotonic() + seconds
         with self._changed:
             while not self._given_up and (left := deadline - time.monotonic()) > 0:
@@ -179,22 +171,14 @@ def _ids(records: Sequence[Mapping[str, Any]]) -> str:
     return shown if len(records) <= 5 else f"{shown} and {len(records) - 5} more"
 
 
-# What the sinks that ship have in common.
-
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"), allow_nan=False, default=repr).encode
 
 
-class FlagSink:
-    """The half of a sink that is the same for all: its name, what it takes, the envelope.
+class FlagSink(Executor):
+    """The base class of the sinks that ship. It raises ``ValueError`` for other actions and unknown envelopes."""
 
-    Args:
-        name: what reports and the journal call it.
-        actions: `makeRedFlag`, `makeOpsFlag`, or both.
-        envelope: ``cloudevents``, ``ocsf``, or None for the record as it is.
-
-    Raises:
-        ValueError: it cannot take one of the actions, or there is no such envelope.
-    """
+    name: str = ""
+    actions: frozenset[str] = FLAGS
 
     def __init__(self, name: str, actions: Iterable[str], envelope: str | None) -> None:
         self.name = name
@@ -204,57 +188,52 @@ class FlagSink:
         self._enveloped = enveloped(envelope)
 
     def resolve(self, step: Step, protection: Protection) -> Result:  # noqa: ARG002 - the protocol's signature
-        """Never asked: a sink delivers."""
-        return Result("failed", f"`{self.name}` takes flag records, and no targets")
+        """Return ``failed``: a sink has no targets. ``execute`` calls ``deliver`` instead."""
+        return Result("failed", f"`{self.name}` delivers flag records and has no targets")
 
     def text(self, record: Mapping[str, Any]) -> str:
         """Return a record in its envelope as JSON: ASCII, on one line."""
         return _encode(self._enveloped(record))
 
 
-# What the sinks have in common that deliver over a network.
-
-
 class RemoteFlagSink(FlagSink):
-    """A sink with a queue of its own, for hosts without a journal; with one, the journal's worker delivers.
+    """The base class of the sinks that deliver over a network.
 
-    Args:
-        name: what reports and the journal call it.
-        actions: what it takes.
-        envelope: ``cloudevents``, ``ocsf`` or None.
-        queue: how many records may wait in memory.
-        backoff: how long its own queue waits after a failure.
+    Without a journal, flags wait in a queue in memory; with one, the journal's thread delivers them.
+
+    Attributes:
+        local: False: delivery needs the network.
     """
 
     local = False
 
     def __init__(
-        self, name: str, actions: Iterable[str], envelope: str | None, queue: int, backoff: Backoff = PATIENT
+        self, name: str, actions: Iterable[str], envelope: str | None, queue: int, backoff: Backoff = FOREVER
     ) -> None:
         super().__init__(name, actions, envelope)
-        self._courier = DeliveryQueue(name, self.deliver, limit=queue, backoff=backoff)
+        self._queue = DeliveryQueue(name, self.deliver, limit=queue, backoff=backoff)
 
     @property
     def waiting(self) -> int:
-        """How many records are in its queue."""
-        return len(self._courier)
+        """The number of records in the queue."""
+        return len(self._queue)
 
     def deliver(self, records: list[Mapping[str, Any]]) -> None:
         """Make one attempt to deliver records, all or none.
 
         Raises:
-            DeliveryError: they were not taken, as far as can be told.
+            DeliveryError: the records were not delivered, or no answer came.
         """
         raise NotImplementedError
 
     def offer(self, records: list[Mapping[str, Any]]) -> None:
-        """Take records for later, at once.
+        """Queue records and return at once.
 
         Raises:
             DeliveryError: the queue is full.
         """
-        self._courier.offer(records)
+        self._queue.offer(records)
 
     def close(self, timeout: float = 10.0) -> None:
-        """Deliver what waits, for at most ``timeout`` seconds, and take no more. What is left is logged, and lost."""
-        self._courier.close(timeout)
+        """Deliver for at most ``timeout`` seconds, then close. Records that are left are logged and lost."""
+        self._queue.close(timeout)

@@ -1,4 +1,4 @@
-"""Asking another machine over HTTP: what came back, and a bound on every wait."""
+"""Results and errors of HTTP calls, and a time limit for a whole call."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from spyderresp.errors import SpyderrespError
 from spyderresp.execution.backoff import Backoff
 
 T = TypeVar("T")
-#: How patiently executors try again by themselves: no last attempt begins later than 30 s after the first.
+#: The default waits of executors between attempts. The last attempt begins at most 30 s after the first.
 RETRY: Final = Backoff(first=0.25, longest=5.0, attempts=None, within=30.0, obeyed=30.0)
-#: Statuses of which another attempt may come out better.
+#: HTTP statuses after which another attempt may succeed.
 TRANSIENT: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-_SHOWN: Final = 300
-_MOST_CALLS: Final = 32
+# The most characters of a response in a message.
+_MAX_SHOWN: Final = 300
+_MAX_CALLS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What a server answered.
+    """The response of a server.
 
     Attributes:
         status: the HTTP status.
         text: the body.
-        retry_after: for how many seconds the server wants to be left alone, where it said so.
+        retry_after: the seconds of the header ``Retry-After``, or None.
     """
 
     status: int
@@ -37,33 +38,33 @@ class HttpResponse:
 
     @property
     def ok(self) -> bool:
-        """Whether the server took it."""
+        """Whether the status is a success."""
         return 200 <= self.status < 300
 
     def data(self) -> Mapping[str, Any]:
-        """Return the body's JSON object; empty where it is none."""
+        """Return the JSON object in the body; an empty one if there is none."""
         try:
-            said = json.loads(self.text)
+            data = json.loads(self.text)
         except (ValueError, RecursionError):
             return {}
-        return said if isinstance(said, dict) else {}
+        return data if isinstance(data, dict) else {}
 
-    def said(self) -> str:
-        """Return the status and what the server says of it, for people, on one line and not long."""
-        told = self.data().get("message")
-        text = " ".join((told if isinstance(told, str) else self.text).split())
-        return f"HTTP {self.status}: {text[:_SHOWN]}" if text else f"HTTP {self.status}"
+    def message(self) -> str:
+        """Return the status and the server's message for people, on one short line."""
+        message = self.data().get("message")
+        text = " ".join((message if isinstance(message, str) else self.text).split())
+        return f"HTTP {self.status}: {text[:_MAX_SHOWN]}" if text else f"HTTP {self.status}"
 
 
 class NoResponseError(SpyderrespError):
-    """No answer came: not connected, cut off, too late. Whether the request was carried out is not known."""
+    """No response came: no connection, a broken one, or a timeout. The server may have carried the request out."""
 
 
 class RetryableError(SpyderrespError):
-    """It did not work; another attempt may.
+    """A call failed; another attempt may succeed.
 
     Attributes:
-        retry_after: for how many seconds the server wants to be left alone, where it said so.
+        retry_after: the seconds that the server asks to wait, or None.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
@@ -72,40 +73,40 @@ class RetryableError(SpyderrespError):
 
 
 class PermanentError(SpyderrespError):
-    """It did not work, and another attempt will not."""
+    """A call failed, and another attempt cannot succeed."""
 
 
-def patience(error: Exception) -> float | None:
-    """Return what ``backoff.repeated`` wants to know of an exception."""
+def retry_wait(error: Exception) -> float | None:
+    """Return the argument ``again`` of ``call_with_retries``: the wait after a RetryableError, else None."""
     return (error.retry_after or 0.0) if isinstance(error, RetryableError) else None
 
 
 class Calls:
-    """Makes calls that end in time for the caller, whatever hangs: a name look-up, a login, a dripping answer.
+    """Makes calls with a time limit for the whole call, even if a name lookup, a login or a slow response hangs.
 
-    The timeouts of HTTP clients bound each read, not the whole. A call that is over its time is left to itself in a
-    thread of its own, and its result is thrown away; so many of them may be left at once.
+    The timeouts of HTTP clients limit single reads. Here each call runs in a thread; after the limit the thread is
+    abandoned and its result is dropped. At most ``most`` threads run at once, abandoned ones included.
     """
 
-    def __init__(self, most: int = _MOST_CALLS) -> None:
+    def __init__(self, most: int = _MAX_CALLS) -> None:
         self._room = threading.BoundedSemaphore(most)
 
     def __call__(self, call: Callable[[], T], seconds: float) -> T:
-        """Return what a call returns.
+        """Call ``call`` and return its value.
 
         Raises:
-            NoResponseError: it did not return in time.
-            Exception: what it raises.
+            NoResponseError: the call did not return within ``seconds``, or no thread is free.
+            Exception: the exception of ``call``.
         """
         if not self._room.acquire(timeout=seconds):
             raise NoResponseError("too many calls hang already")
-        answered: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
+        results: queue.SimpleQueue[tuple[bool, Any]] = queue.SimpleQueue()
 
         def work() -> None:
             try:
-                answered.put((True, call()))
-            except BaseException as error:  # noqa: BLE001 - handed to the caller
-                answered.put((False, error))
+                results.put((True, call()))
+            except BaseException as error:  # noqa: BLE001 - raised again in the caller's thread
+                results.put((False, error))
             finally:
                 self._room.release()
 
@@ -113,11 +114,11 @@ class Calls:
             threading.Thread(target=work, name="spyderresp-call", daemon=True).start()
         except RuntimeError as error:
             self._room.release()
-            raise NoResponseError(f"no thread to call with: {error}") from None
+            raise NoResponseError(f"no thread can be started: {error}") from None
         try:
-            good, result = answered.get(timeout=seconds)
+            succeeded, result = results.get(timeout=seconds)
         except queue.Empty:
             raise NoResponseError(f"no answer within {seconds:.3g} s") from None
-        if good:
+        if succeeded:
             return result  # type: ignore[no-any-return]
         raise result

@@ -1,4 +1,4 @@
-"""Flags as JSON lines: a file that may be rotated, or a stream."""
+"""``JsonLines``: writes flags as JSON lines to a file, which may be rotated, or to a stream."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from spyderresp.execution.interfaces import DeliveryError
 from spyderresp.executors.sinks.delivery_queue import FlagSink
 from spyderresp.policies.vocabulary import FLAGS
 
-# How long to wait for another writer; an append takes far less.
+# Seconds to wait for other writers. An append takes far less.
 _PATIENCE: Final = 5.0
 _PAUSE: Final = 0.002
 
@@ -25,16 +25,21 @@ _PAUSE: Final = 0.002
 class JsonLines(FlagSink):
     r"""Appends each flag as one line of JSON.
 
-    To a file each batch is one append under a lock that all writers of this class share, in this process and in others;
-    what cannot be written whole is taken back. A file that was moved away or removed is made anew.
+    A batch is written to a file in one append, under a lock that all writers of this class share, also in other
+    processes. If it cannot be written completely, the file is truncated to its old size. A file that was moved away or
+    deleted is created again.
 
     Args:
-        path: of a regular file, made where there is none; ``-`` is standard output; or a text or binary stream.
-        fsync: return only when it is on the disk.
-        mode: permissions of a file that is made.
-        name: what reports call it.
-        actions: what it takes.
-        envelope: ``cloudevents``, ``ocsf`` or None.
+        path: the path of a regular file, which is created if it does not exist; ``-`` for standard output; or a text or
+            binary stream.
+        fsync: whether to return only after the data is on the disk.
+        mode: the permissions of a new file.
+        name: the name in reports and in the journal.
+        actions: ``makeRedFlag``, ``makeOpsFlag``, or both.
+        envelope: ``cloudevents``, ``ocsf``, or None for the record itself.
+
+    Attributes:
+        local: True: delivery needs no network.
     """
 
     local: Final = True
@@ -51,19 +56,19 @@ class JsonLines(FlagSink):
     ) -> None:
         super().__init__(name, actions, envelope)
         self._lock = threading.Lock()
-        self._to: _File | _Stream
+        self._output: _File | _Stream
         if not isinstance(path, (str, os.PathLike)):
-            self._to = _Stream(path)
+            self._output = _Stream(path)
         elif os.fspath(path) == "-":
-            self._to = _Stream(None)
+            self._output = _Stream(None)
         else:
-            self._to = _File(os.fspath(path), fsync=fsync, mode=mode)
+            self._output = _File(os.fspath(path), fsync=fsync, mode=mode)
 
     def deliver(self, records: list[Mapping[str, Any]]) -> None:
         """Append records, all or none.
 
         Raises:
-            DeliveryError: they could not be written; the file is as it was.
+            DeliveryError: the records could not be written; the file is as before.
         """
         if not records:
             return
@@ -71,21 +76,21 @@ class JsonLines(FlagSink):
         if not self._lock.acquire(timeout=_PATIENCE):
             raise DeliveryError(f"another thread has been writing for {_PATIENCE:g} s")
         try:
-            self._to.write(data)
+            self._output.write(data)
         except (OSError, ValueError) as error:
-            # ValueError: a stream that is closed.
-            raise DeliveryError(f"{self._to.name}: {getattr(error, 'strerror', None) or error}") from error
+            # A closed stream raises ValueError.
+            raise DeliveryError(f"{self._output.name}: {getattr(error, 'strerror', None) or error}") from error
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """Close the file; a stream stays open, it is somebody else's."""
+        """Close the file. A stream stays open, because its owner closes it."""
         with self._lock:
-            self._to.close()
+            self._output.close()
 
 
 class _Stream:
-    """Somebody else's stream; None is standard output, whichever it is then."""
+    """A stream of the caller; None: standard output as it is at each write."""
 
     def __init__(self, stream: IO[Any] | None) -> None:
         self._stream = stream
@@ -94,23 +99,23 @@ class _Stream:
 
     def write(self, data: str) -> None:
         stream: IO[Any] = sys.stdout if self._stream is None else self._stream
-        # What failed may have left half a line.
-        whole = f"\n{data}" if self._torn else data
+        # End the partial line of a failed write.
+        text = f"\n{data}" if self._torn else data
         self._torn = True
         if isinstance(stream, (io.RawIOBase, io.BufferedIOBase)):
-            rest = memoryview(whole.encode("ascii"))
+            rest = memoryview(text.encode("ascii"))
             while rest:
                 taken = stream.write(rest)
                 if not taken:
                     raise OSError("it would block")
                 rest = rest[taken:]
         else:
-            stream.write(whole)
+            stream.write(text)
         stream.flush()
         self._torn = False
 
     def close(self) -> None:
-        """Leave it open."""
+        """Do nothing: the owner closes the stream."""
 
 
 class _File:
@@ -122,12 +127,12 @@ class _File:
         self._process = 0
 
     def write(self, data: str) -> None:
-        """Append; on any failure leave the file as it was."""
+        """Append to the file. After an error the file is as before."""
         with self._locked() as descriptor:
             before = os.fstat(descriptor).st_size
             try:
                 if before and os.pread(descriptor, 1, before - 1) != b"\n":
-                    # A writer that was killed half-way, or another program. Its line ends here.
+                    # End the partial line of a killed writer or another program.
                     data = "\n" + data
                 rest = memoryview(data.encode("ascii"))
                 while rest:
@@ -146,18 +151,18 @@ class _File:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[int]:
-        """Hold the file that bears the name now, alone among its writers."""
+        """Open and lock the file that is at the path now."""
         deadline = time.monotonic() + _PATIENCE
         if self._process != os.getpid():
-            # A descriptor from before a fork shares its lock with the parent's: no lock at all.
+            # After a fork the descriptor shares its lock with the parent, so it would lock nothing.
             self.close()
             self._process = os.getpid()
         while True:
             if self._descriptor < 0:
                 self._descriptor = self._opened()
             _lock(self._descriptor, deadline)
-            # It may have been moved away before the lock was ours; while it is, nobody writes to what was moved.
-            if self._bears_the_name():
+            # The file may have been moved away before it was locked.
+            if self._is_at_path():
                 break
             self.close()
             if time.monotonic() > deadline:
@@ -172,21 +177,21 @@ class _File:
         descriptor = os.open(self.name, flags, self._mode)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             os.close(descriptor)
-            raise OSError("is not a regular file; hand in a stream instead")
+            raise OSError("is not a regular file; pass a stream instead")
         if self._fsync:
             _sync_directory(os.path.dirname(self.name) or ".")
         return descriptor
 
-    def _bears_the_name(self) -> bool:
+    def _is_at_path(self) -> bool:
         try:
-            there = os.stat(self.name)
+            status = os.stat(self.name)
         except FileNotFoundError:
             return False
-        return os.path.samestat(there, os.fstat(self._descriptor))
+        return os.path.samestat(status, os.fstat(self._descriptor))
 
 
 def _sync_directory(path: str) -> None:
-    """Put the name of a file that may be new on the disk, too."""
+    """Write a directory to the disk, so that the name of a new file survives a crash."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
@@ -195,16 +200,11 @@ def _sync_directory(path: str) -> None:
 
 
 def _lock(descriptor: int, deadline: float) -> None:
-    while not _lock_free(descriptor):
-        if time.monotonic() > deadline:
-            raise OSError(f"another process has kept it locked for {_PATIENCE:g} s")
+    """Wait for the lock; raise ``OSError`` at the deadline."""
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise OSError(f"another process has kept it locked for {_PATIENCE:g} s") from None
         time.sleep(_PAUSE)
-
-
-def _lock_free(descriptor: int) -> bool:
-    """Take the lock if nobody has it."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

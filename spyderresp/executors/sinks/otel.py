@@ -1,4 +1,4 @@
-"""Flags as OpenTelemetry log records, over OTLP or whatever exporter the host hands in. Extra ``otel``."""
+"""``Otel``: exports flags as OpenTelemetry log records, by OTLP or another exporter. Needs the extra ``otel``."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from spyderresp.errors import __version__
 from spyderresp.execution.backoff import Backoff
 from spyderresp.execution.flags.redaction import clean
 from spyderresp.execution.interfaces import DeliveryError
-from spyderresp.executors.sinks.delivery_queue import PATIENT, RemoteFlagSink
+from spyderresp.executors.sinks.delivery_queue import FOREVER, RemoteFlagSink
 from spyderresp.policies.vocabulary import FLAGS
 
-# The numbers that OpenTelemetry's log data model gives to syslog's severities (its appendix B), as Syslog maps them.
+# The severities of `Syslog`, by appendix B of OpenTelemetry's log data model.
 _SEVERITIES: Final = {
     "critical": SeverityNumber.ERROR2,
     "high": SeverityNumber.ERROR,
@@ -31,7 +31,7 @@ _SEVERITIES: Final = {
     "info": SeverityNumber.INFO,
 }
 _EVENT: Final = "spyderresp.flag"
-# By the semantic conventions, where they have a name for it.
+# Names of the semantic conventions, where they define one.
 _ATTRIBUTES: Final = {
     "id": "log.record.uid",
     "schema": "spyderresp.flag.schema",
@@ -64,23 +64,23 @@ _ATTRIBUTES: Final = {
 
 
 class Otel(RemoteFlagSink):
-    """Exports each flag as a log record: the record as JSON in the body, its ids as attributes.
+    """Exports each flag as a log record, with the flag as JSON in the body and its ids as attributes.
 
     Args:
-        endpoint: of OTLP over HTTP, with its path: ``http://collector:4318/v1/logs``; default: as the environment
-            (``OTEL_EXPORTER_OTLP_ENDPOINT``) and the SDK say.
-        headers: sent with each request. Shown nowhere.
+        endpoint: the URL of OTLP over HTTP with its path, such as ``http://collector:4318/v1/logs``; None: as the
+            environment (``OTEL_EXPORTER_OTLP_ENDPOINT``) and the SDK define it.
+        headers: headers of each request. They are in no message.
         timeout: seconds for one attempt.
-        ca: path of the authorities to trust.
-        certificate: paths of a client certificate and of its key.
-        exporter: exports in place of OTLP over HTTP: gRPC say, or one in memory. It is the host's to shut down.
-        resource: attributes of the sender beside ``service.name`` and those of the environment.
-        queue: how many records may wait in memory.
-        backoff: how long its own queue waits after a failure.
-        name: what reports call it.
-        actions: what it takes.
-        envelope: ``cloudevents``, ``ocsf`` or None: the shape of the body.
-        now: epoch seconds.
+        ca: the path of the certificates of trusted authorities.
+        certificate: the paths of a client certificate and of its key.
+        exporter: an exporter to use instead of OTLP over HTTP, for example over gRPC. The caller shuts it down.
+        resource: attributes of the sender, in addition to ``service.name`` and those of the environment.
+        queue: the most records in the queue in memory.
+        backoff: the waits of the queue after failures.
+        name: the name in reports and in the journal.
+        actions: ``makeRedFlag``, ``makeOpsFlag``, or both.
+        envelope: ``cloudevents``, ``ocsf``, or None: the form of the body.
+        now: returns epoch seconds.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Otel(RemoteFlagSink):
         exporter: LogRecordExporter | None = None,
         resource: Mapping[str, str] | None = None,
         queue: int = 10_000,
-        backoff: Backoff = PATIENT,
+        backoff: Backoff = FOREVER,
         name: str = "otel",
         actions: Iterable[str] = FLAGS,
         envelope: str | None = None,
@@ -103,12 +103,12 @@ class Otel(RemoteFlagSink):
         super().__init__(name, actions, envelope, queue, backoff)
         self._now = now
         self._lock = threading.Lock()
-        self._ours: OTLPLogExporter | None = None
+        self._own: OTLPLogExporter | None = None
         if exporter is None:
             session = requests.Session()
-            # Followed, a redirect of a POST becomes a GET without the flags, and counts as taken.
+            # A redirected POST becomes a GET without the flags, and its success would count as a delivery.
             session.max_redirects = 0
-            self._ours = exporter = OTLPLogExporter(
+            self._own = exporter = OTLPLogExporter(
                 endpoint,
                 certificate_file=ca,
                 client_certificate_file=certificate[0] if certificate else None,
@@ -125,7 +125,7 @@ class Otel(RemoteFlagSink):
         """Export records in one request.
 
         Raises:
-            DeliveryError: the exporter did not bring them there; why it logs itself.
+            DeliveryError: the exporter did not deliver them; it logs the reason.
         """
         batch = [ReadableLogRecord(self._log_record(record), self._resource, self._scope) for record in records]
         if not batch:
@@ -136,13 +136,13 @@ class Otel(RemoteFlagSink):
             except Exception as error:
                 raise DeliveryError(f"the exporter failed: {type(error).__name__}") from error
         if result is not LogRecordExportResult.SUCCESS:
-            raise DeliveryError("the exporter did not bring it there; its log says why")
+            raise DeliveryError("the exporter did not deliver it; its log says why")
 
     def close(self, timeout: float = 10.0) -> None:
-        """Deliver what waits, for at most ``timeout`` seconds, and take no more."""
+        """Deliver for at most ``timeout`` seconds, then close. Records that are left are logged and lost."""
         super().close(timeout)
-        if self._ours is not None:
-            self._ours.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
+        if self._own is not None:
+            self._own.shutdown()  # type: ignore[no-untyped-call,unused-ignore]
 
     def _log_record(self, record: Mapping[str, Any]) -> LogRecord:
         attributes = {
@@ -164,11 +164,11 @@ class Otel(RemoteFlagSink):
 
 
 def _nanoseconds(seconds: Any) -> int | None:
-    """Return epoch seconds as nanoseconds; None where OTLP has no number for them."""
+    """Return epoch seconds as nanoseconds; None if OTLP cannot represent them."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return None
     try:
-        found = int(seconds * 1_000_000) * 1_000
+        nanoseconds = int(seconds * 1_000_000) * 1_000
     except (OverflowError, ValueError):
         return None
-    return found if 0 <= found < 2**64 else None
+    return nanoseconds if 0 <= nanoseconds < 2**64 else None

@@ -1,7 +1,7 @@
-"""``SpyderbatApi``: has the vendor's agent kill. Why it does what: docs/decisions/0039-the-vendors-api.md.
+"""``SpyderbatApi``: kills through the vendor's agent. docs/decisions/0039-the-vendors-api.md gives the reasons.
 
-The vendor names processes and pods by uids that no other ever has, so that the request itself says which one is meant.
-What its agent does with it cannot be seen from here: the answer is ``accepted``, never ``done``.
+The vendor never reuses the uid of a process or pod, so a request with a uid cannot kill another target. The result of
+the agent is not visible here, so the outcome is ``accepted`` and never ``done``.
 """
 
 from __future__ import annotations
@@ -10,54 +10,54 @@ import re
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from spyderresp.errors import needs_extra
-from spyderresp.execution.backoff import Backoff, repeated
-from spyderresp.execution.interfaces import Held
+from spyderresp.execution.backoff import Backoff, call_with_retries
+from spyderresp.execution.interfaces import Executor, Held
 from spyderresp.execution.protection import Protection
 from spyderresp.execution.report import Result, refused
 from spyderresp.execution.steps import Step
+from spyderresp.executors.held_target import HeldTarget
 from spyderresp.executors.sinks.http_call import (
     RETRY,
     TRANSIENT,
     NoResponseError,
     PermanentError,
     RetryableError,
-    patience,
+    retry_wait,
 )
-
-if TYPE_CHECKING:
-    pass
 
 _KILL_POD: Final = "agentKillPod"
 _KILL_GROUP: Final = "agentKillProcessGroup"
 _KILL_TREE: Final = "agentKillProcessTree"
 _UID: Final = re.compile(r"(pod|proc):[A-Za-z0-9_-][A-Za-z0-9_.:-]{0,199}", re.ASCII)
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
-_LEAST: Final = 1.0
-_SHOWN: Final = 500
+# No request gets fewer seconds than this.
+_MIN_SECONDS: Final = 1.0
+_MAX_TEXT: Final = 500
 
 
-class SpyderbatApi:
+class SpyderbatApi(Executor):
     """Kills pods and processes through the vendor's API. Needs the extra ``spyderbat-api``. Safe to use from threads.
 
     Args:
         org: the uid of the organization.
-        token: the API key, or what returns it whenever it is needed.
-        url: where the API is; ``https``, but on loopback.
-        client: an ``httpx.Client``, used as it is, but follows no redirects.
-        reason: what the vendor's audit log is told, before the names of the policies.
-        timeout: seconds to wait for a connection, and for an answer.
-        retry: how patiently to try again: 408, 409, 429, 5xx, no answer. ``within`` bounds it all.
-        name: what reports call it.
+        token: the API key, or a function that returns it before each request.
+        url: the URL of the API. It must be ``https``, except on the loopback interface.
+        client: an ``httpx.Client`` to use; None: a new one. Redirects are not followed.
+        reason: a text for the vendor's audit log, written before the names of the policies.
+        timeout: seconds to wait for a connection, and for a response.
+        retry: the waits between attempts after 408, 409, 429, 5xx and missing responses, and when to give up.
+        name: the name in reports.
 
     Raises:
         ImportError: the extra is not installed.
-        ValueError: a setting makes no sense.
+        ValueError: a setting is invalid.
     """
 
-    actions: Final = frozenset({_KILL_POD, "agentKillProcess", _KILL_GROUP, _KILL_TREE})
+    name: str = "spyderbat-api"
+    actions: frozenset[str] = frozenset({_KILL_POD, "agentKillProcess", _KILL_GROUP, _KILL_TREE})
 
     def __init__(
         self,
@@ -77,11 +77,11 @@ class SpyderbatApi:
             raise ValueError("`token` must be an API key")
         parts = urllib.parse.urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOOPBACK):
-            raise ValueError(f"`url` must be https, or the token could be read on the way, not {url!r}")
+            raise ValueError(f"`url` must be https, because it transports the token, not {url!r}")
         if not all(0 < seconds < float("inf") for seconds in timeout):
             raise ValueError(f"`timeout` must be seconds, not {timeout!r}")
         if retry.within is None and retry.attempts is None:
-            raise ValueError("`retry` must end: give it `within` or `attempts`")
+            raise ValueError("`retry` must have a limit: set `within` or `attempts`")
         with needs_extra("spyderbat-api", "the executor `SpyderbatApi`"):
             from spyderresp.executors.sinks.spyderbat_client import VendorApi
         self.name = name
@@ -91,7 +91,7 @@ class SpyderbatApi:
         self._api = VendorApi(url, token if callable(token) else lambda: token, client, timeout)
 
     def resolve(self, step: Step, protection: Protection) -> Held | Result:
-        """Take the vendor's uid for the target: nobody else ever has it."""
+        """Return the target that the event names by the vendor's uid, or a refusal."""
         namespace = step.value("namespace.name")
         in_pod = step.action == _KILL_POD or any(
             step.value(path) is not None for path in ("pod.name", "pod.uid", "pod.kuid")
@@ -99,84 +99,61 @@ class SpyderbatApi:
         if namespace in protection.namespaces:
             return refused("protected:namespace", f"the namespace `{namespace}` is protected")
         if in_pod and namespace is None:
-            reason = "the event gives no `namespace.name`: whether the pod is protected cannot be told"
+            reason = "the event has no `namespace.name`, so it is not known whether the pod is protected"
             return refused("protected:namespace", reason)
         scope, prefix = ("pod", "pod") if step.action == _KILL_POD else ("process", "proc")
         uid = step.value(f"{scope}.uid")
         if uid is None:
-            return refused("identity", f"the event gives no `{scope}.uid`, by which the vendor knows it")
-        found = _UID.fullmatch(uid) if isinstance(uid, str) else None
-        if found is None or found[1] != prefix:
-            return refused("identity", f"`{scope}.uid` must be a uid of the vendor's, `{prefix}:...`, not `{uid}`")
+            return refused("identity", f"the event has no `{scope}.uid`, which the vendor's API needs")
+        match = _UID.fullmatch(uid) if isinstance(uid, str) else None
+        if match is None or match[1] != prefix:
+            return refused("identity", f"`{scope}.uid` must be a uid of the vendor, `{prefix}:...`, not `{uid}`")
         if scope == "process" and (step.value("process.pid") in (1, 2) or step.value("process.ppid") == 2):
-            return refused("never:system", "the event's process is the system's first, or the kernel's")
-        return _Named(self, step, found[0], namespace if isinstance(namespace, str) else None)
+            return refused("never:system", "the event's process is init or a kernel thread")
+        uid = match[0]
+        known = namespace if isinstance(namespace, str) else None
+        return HeldTarget(f"vendor:{uid}", known, {"uid": uid}, lambda: self._kill(step, uid))
 
     def follow(self, step: Step, details: Mapping[str, Any]) -> Result:
-        """Say that what the agent did cannot be seen from here: ``incomplete``, so that somebody looks."""
+        """Return ``incomplete``: the result of the agent is not visible here, so a person must look."""
         uid = details.get("uid", step.value("pod.uid" if step.action == _KILL_POD else "process.uid"))
-        reason = f"the vendor took it; whether `{uid}` ended cannot be seen from here: look in its console"
+        reason = f"the vendor accepted it; look in its console whether `{uid}` ended"
         return Result("incomplete", reason, details=details)
 
     def close(self) -> None:
         """Close the connections."""
         self._api.close()
 
-    def ask(self, step: Step, uid: str) -> Result:
-        """Ask for the kill of what has a uid, and say what the vendor answers."""
+    def _kill(self, step: Step, uid: str) -> Result:
+        """Request the kill of the target with a uid."""
         kind = "killpod" if step.action == _KILL_POD else "killprocess"
         path = f"/api/v1/org/{self._org}/response/agent/{kind}/{urllib.parse.quote(uid, safe=':')}"
-        body: dict[str, Any] = {"reason": f"{self._reason}: {', '.join(step.policies)}"[:_SHOWN]}
+        body: dict[str, Any] = {"reason": f"{self._reason}: {', '.join(step.policies)}"[:_MAX_TEXT]}
         if kind == "killprocess":
             body["kill_process_group"] = step.action == _KILL_GROUP
             body["kill_process_tree"] = step.action == _KILL_TREE
         until = float("inf") if self._retry.within is None else time.monotonic() + self._retry.within
         try:
-            return repeated(lambda: self._asked(path, body, uid, until), self._retry, patience)
+            return call_with_retries(lambda: self._request(path, body, uid, until), self._retry, retry_wait)
         except (RetryableError, PermanentError) as error:
             return Result("failed", f"`{uid}`: {error}", details={"uid": uid})
 
-    def _asked(self, path: str, body: Mapping[str, Any], uid: str, until: float) -> Result:
+    def _request(self, path: str, body: Mapping[str, Any], uid: str, until: float) -> Result:
         try:
-            answer = self._api.post(path, body, max(_LEAST, until - time.monotonic()))
+            answer = self._api.post(path, body, max(_MIN_SECONDS, until - time.monotonic()))
         except NoResponseError as error:
-            # Asked once more it is the same process or pod, which dies once.
+            # A repeated request is for the same process or pod, so it cannot kill another one.
             raise RetryableError(str(error)) from error
         if answer.ok:
-            details = {"uid": uid, "answer": answer.text[:_SHOWN]}
-            return Result("accepted", f"the vendor took it: whether `{uid}` ends, its agent knows", details=details)
+            details = {"uid": uid, "answer": answer.text[:_MAX_TEXT]}
+            return Result(
+                "accepted", f"the vendor accepted it; its agent does not report whether `{uid}` ended", details=details
+            )
         if answer.status == 410:
-            return Result("already", f"the vendor says that `{uid}` is gone", details={"uid": uid})
+            return Result("already", f"the vendor reports that `{uid}` is gone", details={"uid": uid})
         if answer.status == 404:
-            raise PermanentError(f"the vendor knows no `{uid}` in `{self._org}`, or no such request ({answer.said()})")
+            reason = f"the vendor has no `{uid}` in `{self._org}`, or no such request"
+            raise PermanentError(f"{reason} ({answer.message()})")
         if answer.status == 409 or answer.status in TRANSIENT:
-            raise RetryableError(answer.said(), answer.retry_after)
-        raise PermanentError(answer.said())
-
-
-class _Named:
-    """A target that the vendor's uid names."""
-
-    def __init__(self, owner: SpyderbatApi, step: Step, uid: str, namespace: str | None) -> None:
-        self._owner = owner
-        self._step = step
-        self._uid = uid
-        self._namespace = namespace
-
-    @property
-    def identity(self) -> str:
-        return f"vendor:{self._uid}"
-
-    @property
-    def namespace(self) -> str | None:
-        return self._namespace
-
-    @property
-    def facts(self) -> Mapping[str, Any]:
-        return {"uid": self._uid}
-
-    def act(self) -> Result:
-        return self._owner.ask(self._step, self._uid)
-
-    def release(self) -> None:
-        pass
+            raise RetryableError(answer.message(), answer.retry_after)
+        raise PermanentError(answer.message())

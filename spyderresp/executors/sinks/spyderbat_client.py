@@ -1,4 +1,4 @@
-"""Requests to the vendor's REST API. The only importer of httpx among the agent executors."""
+"""Requests to the vendor's REST API, with httpx."""
 
 from __future__ import annotations
 
@@ -10,21 +10,15 @@ import httpx
 
 from spyderresp.errors import __version__
 from spyderresp.execution.backoff import retry_after
+from spyderresp.execution.report import error_text
 from spyderresp.executors.sinks.http_call import Calls, HttpResponse, NoResponseError, PermanentError
 
-#: An answer is a few words; more of one is not kept.
-_MOST: Final = 1 << 20
+# The most bytes of a response that are read.
+_MAX_BYTES: Final = 1 << 20
 
 
 class VendorApi:
-    """The vendor's API, asked with a token. Safe to use from several threads.
-
-    Args:
-        url: where it is.
-        token: returns the token.
-        client: an ``httpx.Client``; None: one of its own.
-        timeout: seconds to wait for a connection, and for an answer.
-    """
+    """The vendor's API. Safe to use from several threads. ``timeout``: seconds for a connection, and for a response."""
 
     def __init__(
         self, url: str, token: Callable[[], str], client: httpx.Client | None, timeout: tuple[float, float]
@@ -38,24 +32,23 @@ class VendorApi:
         self._calls = Calls()
 
     def post(self, path: str, body: Mapping[str, Any], most: float) -> HttpResponse:
-        """Return what the server answers.
+        """Post JSON to a quoted path and return the response, after at most ``most`` seconds.
 
         Raises:
-            NoResponseError: no answer came.
-            PermanentError: there is no token to ask with.
+            NoResponseError: no response came.
+            PermanentError: the token cannot be sent.
         """
-        limit = min(most, self._limit)
-        return self._calls(lambda: self._post(path, body), limit)
+        return self._calls(lambda: self._post(path, body), min(most, self._limit))
 
     def close(self) -> None:
-        """Close the connections, but not those of a client that was handed in."""
+        """Close the connections, except those of a client that was passed in."""
         if self._own:
             self._client.close()
 
     def _post(self, path: str, body: Mapping[str, Any]) -> HttpResponse:
         token = self._token().strip()
         if not (token and token.isascii() and token.isprintable()):
-            raise PermanentError("the token is none that can be sent")
+            raise PermanentError("the token is empty, or not printable ASCII")
         headers = {"Authorization": f"Bearer {token}", "User-Agent": f"spyderresp/{__version__}"}
         try:
             with self._client.stream(
@@ -64,12 +57,12 @@ class VendorApi:
                 raw = bytearray()
                 for part in response.iter_bytes():
                     raw += part
-                    if len(raw) > _MOST:
+                    if len(raw) > _MAX_BYTES:
                         break
                 asked = retry_after(response.headers.get("Retry-After"), time.time())
-                # Some say in an error what they were sent.
-                text = bytes(raw[:_MOST]).decode("utf-8", "replace").replace(token, "[token]")
+                # A server may quote the token in an error.
+                text = bytes(raw[:_MAX_BYTES]).decode("utf-8", "replace").replace(token, "[token]")
                 return HttpResponse(response.status_code, text, asked)
         except (httpx.HTTPError, OSError) as error:
-            # Its text may hold the address, and never a header.
-            raise NoResponseError(f"{type(error).__name__}: {error}" if str(error) else type(error).__name__) from None
+            # The message may contain the URL, but no header.
+            raise NoResponseError(error_text(error)) from None

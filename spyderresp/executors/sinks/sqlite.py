@@ -1,4 +1,4 @@
-"""Flags in a SQLite file, each once: its ``id`` is the key."""
+"""``Sqlite``: writes flags to a table of a SQLite file. The ``id`` is the key, so a repeated flag is stored once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spyderresp.execution.interfaces import DeliveryError
 from spyderresp.executors.sinks.delivery_queue import FlagSink
 from spyderresp.policies.vocabulary import FLAGS
 
-# `sprf`: says whose file it is.
+# `sprf`: marks the file as one of this class (`PRAGMA application_id`).
 _APPLICATION: Final = 0x73707266
 _VERSION: Final = 1
 _TABLE: Final = """
@@ -34,7 +34,7 @@ CREATE TABLE flags (
 )
 """
 _INDEX: Final = "CREATE INDEX flags_by_time ON flags (time)"
-# Not OR IGNORE, which would drop what breaks any other rule, too.
+# Not OR IGNORE, which would also drop rows that break other constraints.
 _INSERT: Final = f"INSERT INTO flags VALUES ({', '.join('?' * 12)}) ON CONFLICT (id) DO NOTHING"  # noqa: S608
 _COLUMNS: Final = (
     "schema", "severity", "policy_name", "event_id", "hostname", "cluster_name", "pod_namespace", "pod_name",
@@ -42,15 +42,18 @@ _COLUMNS: Final = (
 
 
 class Sqlite(FlagSink):
-    """Keeps flags in the table ``flags`` of a SQLite file; one that comes again is dropped.
+    """Writes flags to the table ``flags`` of a SQLite file. A flag that is delivered again is dropped.
 
     Args:
-        path: of the file, made where there is none. Not the journal's.
-        busy: how many seconds to wait for another writer.
-        name: what reports call it.
-        actions: what it takes.
-        envelope: ``cloudevents``, ``ocsf`` or None: the shape of the column ``record``.
-        now: epoch seconds, for the column ``received``.
+        path: the path of the file, which is created if it does not exist. It must not be the file of a journal.
+        busy: seconds to wait for other writers.
+        name: the name in reports and in the journal.
+        actions: ``makeRedFlag``, ``makeOpsFlag``, or both.
+        envelope: ``cloudevents``, ``ocsf``, or None: the form of the column ``record``.
+        now: returns epoch seconds, for the column ``received``.
+
+    Attributes:
+        local: True: delivery needs no network.
     """
 
     local: Final = True
@@ -70,13 +73,13 @@ class Sqlite(FlagSink):
         self._busy = busy
         self._now = now
         self._lock = threading.Lock()
-        self._held: _Connection | None = None
+        self._open: _Connection | None = None
 
     def deliver(self, records: list[Mapping[str, Any]]) -> None:
-        """Keep records, all or none; those whose id is there already are passed over.
+        """Write records, all or none. Records whose ``id`` is in the table are skipped.
 
         Raises:
-            DeliveryError: they could not be written.
+            DeliveryError: the records could not be written.
         """
         rows = [self._row(record) for record in records]
         if not self._lock.acquire(timeout=self._busy):
@@ -99,31 +102,31 @@ class Sqlite(FlagSink):
     def close(self) -> None:
         """Close the file."""
         with self._lock:
-            self._drop()
+            self._close()
 
     def _row(self, record: Mapping[str, Any]) -> tuple[Any, ...]:
-        kept = [record.get(name) for name in _COLUMNS]
+        values = [record.get(name) for name in _COLUMNS]
         when = record.get("time")
         return (
             clean(str(record["id"])),
             self._now(),
             float(when) if isinstance(when, (int, float)) else None,
-            *(None if value is None else clean(str(value)) for value in kept),
+            *(None if value is None else clean(str(value)) for value in values),
             self.text(record),
         )
 
     def _connected(self) -> sqlite3.Connection:
-        """Return a connection to the file that bears the name now, made by this process."""
-        if self._held is not None and not self._held.is_of(self._path):
-            self._drop()
-        if self._held is None:
-            self._held = _Connection(self._path, self._busy)
-        return self._held.connection
+        """Return a connection of this process to the file that is at the path now."""
+        if self._open is not None and not self._open.is_of(self._path):
+            self._close()
+        if self._open is None:
+            self._open = _Connection(self._path, self._busy)
+        return self._open.connection
 
-    def _drop(self) -> None:
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+    def _close(self) -> None:
+        if self._open is not None:
+            self._open.close()
+            self._open = None
 
 
 class _Connection:
@@ -138,7 +141,7 @@ class _Connection:
             raise
 
     def is_of(self, path: str) -> bool:
-        """Tell whether this process made it, and the file still bears the name."""
+        """Return whether this process opened it, and its file is still at the path."""
         if self._process != os.getpid():
             return False
         try:
@@ -147,13 +150,13 @@ class _Connection:
             return False
 
     def close(self) -> None:
-        # SQLite must not be used across a fork, not even to close it: that would drop the parent's locks.
+        # A forked child must not even close the connection: that would release the locks of the parent.
         if self._process == os.getpid():
             self.connection.close()
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Make the table, or check that it is ours."""
+    """Create the table in an empty file. Raise ``sqlite3.Error`` if the file is another program's or newer."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -174,5 +177,5 @@ def _prepare(connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
-    # Only now that it is known as ours: this changes the file.
+    # This changes the file, so it comes after the check.
     connection.execute("PRAGMA journal_mode = WAL")

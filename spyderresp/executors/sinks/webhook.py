@@ -1,4 +1,4 @@
-"""Flags over HTTP: signed, bounded in time, and sent to nobody but the address that was given. Extra ``webhook``."""
+"""``Webhook``: posts flags over HTTP, signed. Needs the extra ``webhook``."""
 
 from __future__ import annotations
 
@@ -20,42 +20,40 @@ from spyderresp.errors import __version__
 from spyderresp.execution.backoff import Backoff, retry_after
 from spyderresp.execution.flags.envelopes import BATCH_CONTENT_TYPE
 from spyderresp.execution.interfaces import DeliveryError
-from spyderresp.executors.sinks.delivery_queue import PATIENT, RemoteFlagSink
+from spyderresp.executors.sinks.delivery_queue import FOREVER, RemoteFlagSink
 from spyderresp.policies.vocabulary import FLAGS
 
-# Signatures of webhooks.
-#
-# Source: Standard Webhooks 1.0.0 (symmetric signatures, `v1`): receivers verify with any of its libraries, or with the
-# ten lines in docs/FLAGS.md.
+# Signatures. Source: Standard Webhooks 1.0.0 (symmetric signatures, `v1`). Receivers verify them with a library of that
+# standard, or with the ten lines in docs/FLAGS.md.
 
 _PREFIX: Final = "whsec_"
-_SHORTEST: Final = 16
+_MIN_SECRET: Final = 16
 
 
 class Secret:
-    """A shared secret. Shows itself nowhere.
+    """A shared secret that signs messages. It cannot be printed or pickled.
 
     Args:
-        secret: bytes; or text: ``whsec_`` and base64, else the UTF-8 of the text itself.
+        secret: bytes; or a text, which is base64 after ``whsec_``, or else encoded as UTF-8.
 
     Raises:
-        ValueError: it is shorter than 16 bytes, or no base64.
+        ValueError: it is shorter than 16 bytes, or the text after ``whsec_`` is not base64.
     """
 
     __slots__ = ("_key",)
 
     def __init__(self, secret: str | bytes) -> None:
         self._key = _bytes(secret) if isinstance(secret, str) else bytes(secret)
-        if len(self._key) < _SHORTEST:
-            raise ValueError(f"a webhook's secret has at least {_SHORTEST} bytes")
+        if len(self._key) < _MIN_SECRET:
+            raise ValueError(f"a webhook's secret must have at least {_MIN_SECRET} bytes")
 
     def headers(self, message: str, timestamp: int, body: bytes) -> dict[str, str]:
         """Return the headers that identify and sign a message.
 
         Args:
-            message: its id.
-            timestamp: epoch seconds of this attempt.
-            body: as sent.
+            message: the id of the message.
+            timestamp: the time of this attempt, in epoch seconds.
+            body: the body that is sent.
         """
         signed = f"{message}.{timestamp}.".encode() + body
         signature = base64.b64encode(hmac.new(self._key, signed, hashlib.sha256).digest()).decode("ascii")
@@ -69,7 +67,7 @@ class Secret:
         return "Secret(...)"
 
     def __reduce__(self) -> str:
-        raise TypeError("a secret is not pickled")
+        raise TypeError("a secret cannot be pickled")
 
 
 def _bytes(secret: str) -> bytes:
@@ -78,43 +76,42 @@ def _bytes(secret: str) -> bytes:
     try:
         return base64.b64decode(secret.removeprefix(_PREFIX), validate=True)
     except binascii.Error:
-        raise ValueError(f"what follows `{_PREFIX}` is no base64") from None
+        raise ValueError(f"the secret after `{_PREFIX}` is not base64") from None
 
 
-# Of one request. A record is a few kilobytes, and receivers often take a megabyte.
-_MOST_BYTES: Final = 512_000
-_MOST_RECORDS: Final = 100
-# What is read of an answer: nothing in it is needed.
-_MOST_ANSWER: Final = 65_536
-# Answers that say something of the receiver's state or of our right to write there, not of the record: they pass, when
-# a token is renewed or a route is mended. Every other 4xx is about the record, and stays.
-_PASSING: Final = frozenset({401, 403, 404, 407, 408, 409, 421, 423, 425, 429})
+# Limits of one request. A record has a few kilobytes, and receivers often accept a megabyte.
+_MAX_BYTES: Final = 512_000
+_MAX_RECORDS: Final = 100
+# The most bytes of a response that are read. Its content is not used.
+_MAX_RESPONSE: Final = 65_536
+# Statuses about the receiver or the permission, and not about the record: another attempt may succeed, for example
+# after the token is renewed. Every other 4xx is permanent.
+_RETRYABLE: Final = frozenset({401, 403, 404, 407, 408, 409, 421, 423, 425, 429})
 _TOO_LARGE: Final = 413
 
 
 class Webhook(RemoteFlagSink):
-    """Posts flags as a JSON array, signed as Standard Webhooks are.
+    """Posts flags as a JSON array, signed by Standard Webhooks.
 
-    One attempt is one request on a connection of its own; redirects are not followed, proxies of the environment not
-    used.
+    Each request has a connection of its own. Redirects are not followed, and proxies of the environment are not used.
 
     Args:
-        url: ``https://...``; may hold a token, so it is shown nowhere but for its host.
-        secret: what signs, at least 16 bytes; None: nothing is signed.
-        headers: more headers, an ``Authorization`` say. Shown nowhere.
-        timeout: seconds for the whole of one request, however slowly the receiver answers.
-        plaintext: take ``http://`` to another host than this one; then anybody on the way reads along.
-        ca: path of the authorities to trust; default: certifi's.
-        certificate: paths of a client certificate and of its key.
-        queue: how many records may wait in memory.
-        backoff: how long its own queue waits after a failure.
-        name: what reports call it.
-        actions: what it takes.
-        envelope: ``cloudevents`` (batched JSON), ``ocsf`` or None.
-        now: epoch seconds, for the signature.
+        url: an ``https`` URL. It may contain a token, so messages show only its host.
+        secret: the secret that signs, at least 16 bytes; None: requests are not signed.
+        headers: further headers, such as ``Authorization``. They are in no message.
+        timeout: seconds for one request, including its response.
+        plaintext: allow ``http`` to other hosts. Anyone on the network path can then read the flags.
+        ca: the path of the certificates of trusted authorities; None: those of certifi.
+        certificate: the paths of a client certificate and of its key.
+        queue: the most records in the queue in memory.
+        backoff: the waits of the queue after failures.
+        name: the name in reports and in the journal.
+        actions: ``makeRedFlag``, ``makeOpsFlag``, or both.
+        envelope: ``cloudevents`` (batched JSON), ``ocsf``, or None for the record itself.
+        now: returns epoch seconds, for the signature.
 
     Raises:
-        ValueError: the address is none, or not safe; the secret is too short; a header cannot be sent.
+        ValueError: the URL is invalid or not safe, the secret is too short, or a header cannot be sent.
         OSError: a certificate cannot be read.
     """
 
@@ -129,14 +126,14 @@ class Webhook(RemoteFlagSink):
         ca: str | None = None,
         certificate: tuple[str, str] | None = None,
         queue: int = 10_000,
-        backoff: Backoff = PATIENT,
+        backoff: Backoff = FOREVER,
         name: str = "webhook",
         actions: Iterable[str] = FLAGS,
         envelope: str | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(name, actions, envelope, queue, backoff)
-        self._url = _checked(url, plaintext=plaintext)
+        self._url = _checked_url(url, plaintext=plaintext)
         self._secret = None if secret is None else Secret(secret)
         self._headers = _sendable(
             {
@@ -159,13 +156,13 @@ class Webhook(RemoteFlagSink):
         """Post records, in as few requests as their size allows.
 
         Raises:
-            DeliveryError: the receiver did not take all; those of the first requests it may have.
+            DeliveryError: the receiver did not accept all records; it may have accepted those of the first requests.
         """
         part: list[tuple[str, str]] = []
         size = 0
         for record in records:
             text = self.text(record)
-            if part and (size + len(text) > _MOST_BYTES or len(part) == _MOST_RECORDS):
+            if part and (size + len(text) > _MAX_BYTES or len(part) == _MAX_RECORDS):
                 self._send(part)
                 part, size = [], 0
             part.append((str(record["id"]), text))
@@ -175,11 +172,11 @@ class Webhook(RemoteFlagSink):
 
     def _send(self, part: list[tuple[str, str]]) -> None:
         try:
-            status, asked = asyncio.run(self._bounded(part))
+            status, asked = asyncio.run(self._post_in_time(part))
         except (asyncio.TimeoutError, TimeoutError):
             raise DeliveryError(f"`{self._url.host}` did not answer within {self._timeout:g} s") from None
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
-            # Not chained: what is below may quote the request, whose address and headers are nobody's business.
+            # Not chained: the original error may contain the URL and the headers, which are secret.
             raise DeliveryError(f"`{self._url.host}`: {_reason(error)}") from None
         if 200 <= status < 300:
             return
@@ -188,23 +185,23 @@ class Webhook(RemoteFlagSink):
             self._send(part[:middle])
             self._send(part[middle:])
             return
-        permanent = 400 <= status < 500 and status not in _PASSING
+        permanent = 400 <= status < 500 and status not in _RETRYABLE
         more = ", and redirects are not followed" if 300 <= status < 400 else ""
         wait = retry_after(asked, self._now())
         raise DeliveryError(
             f"`{self._url.host}` answered with status {status}{more}", permanent=permanent, retry_after=wait
         )
 
-    async def _bounded(self, part: list[tuple[str, str]]) -> tuple[int, str | None]:
-        # The library's own timeouts are for each read: a receiver that sends a byte a second never runs into them.
-        return await asyncio.wait_for(self._posted(part), self._timeout)
+    async def _post_in_time(self, part: list[tuple[str, str]]) -> tuple[int, str | None]:
+        # The timeouts of httpx limit single reads; a receiver that sends one byte a second would never exceed them.
+        return await asyncio.wait_for(self._post(part), self._timeout)
 
-    async def _posted(self, part: list[tuple[str, str]]) -> tuple[int, str | None]:
+    async def _post(self, part: list[tuple[str, str]]) -> tuple[int, str | None]:
         body = f"[{','.join(text for _, text in part)}]".encode("ascii")
         headers = dict(self._headers)
         if self._secret is not None:
-            headers.update(self._secret.headers(_message([number for number, _ in part]), int(self._now()), body))
-        # The transport by itself: a client would follow proxies of the environment, and log the address.
+            headers.update(self._secret.headers(_message_id([flag for flag, _ in part]), int(self._now()), body))
+        # Only the transport: a client of httpx would use proxies of the environment and log the URL.
         request = httpx.Request("POST", self._url, headers=headers, content=body)
         async with httpx.AsyncHTTPTransport(verify=self._trust) as transport:
             response = await transport.handle_async_request(request)
@@ -212,36 +209,36 @@ class Webhook(RemoteFlagSink):
                 read = 0
                 async for chunk in response.aiter_raw():
                     read += len(chunk)
-                    if read > _MOST_ANSWER:
+                    if read > _MAX_RESPONSE:
                         break
             finally:
                 await response.aclose()
             return response.status_code, response.headers.get("retry-after")
 
 
-def _message(ids: list[str]) -> str:
-    """Return what names a message: the same for the same flags, so that a repeat is known before it is read."""
+def _message_id(ids: list[str]) -> str:
+    """Return the id of a message. It depends on the flags only, so that the receiver recognises a repeat."""
     if len(ids) == 1 and ids[0].isascii() and ids[0].isprintable():
         return ids[0]
     return f"batch:{hashlib.sha256(chr(10).join(ids).encode('utf-8', 'backslashreplace')).hexdigest()}"
 
 
-def _checked(url: str, *, plaintext: bool) -> httpx.URL:
+def _checked_url(url: str, *, plaintext: bool) -> httpx.URL:
     try:
         checked = httpx.URL(url)
     except (httpx.InvalidURL, TypeError, ValueError):
-        # Not chained, and not quoted: it may hold a token.
-        raise ValueError("the webhook's address is no URL") from None
+        # Not chained and not quoted: the URL may contain a token.
+        raise ValueError("the webhook's `url` is not a valid URL") from None
     if checked.scheme not in ("https", "http") or not checked.host:
-        raise ValueError("the webhook's address begins with `https://` and a host")
+        raise ValueError("the webhook's `url` must begin with `https://` and a host")
     if checked.userinfo:
-        raise ValueError("the webhook's address holds a user; hand in an `Authorization` header instead")
-    if checked.scheme == "http" and not plaintext and not _is_here(checked.host):
-        raise ValueError(f"`http://` to `{checked.host}` is read by anybody on the way; use https, or `plaintext`")
+        raise ValueError("the webhook's `url` must not contain a user; pass an `Authorization` header instead")
+    if checked.scheme == "http" and not plaintext and not _is_loopback(checked.host):
+        raise ValueError(f"`http://` to `{checked.host}` is not encrypted; use `https://`, or set `plaintext`")
     return checked
 
 
-def _is_here(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -257,7 +254,7 @@ def _sendable(headers: Mapping[str, str]) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """Return why there was no answer, in words that quote nothing of the request."""
+    """Return the reason of a failed request, without any part of the request."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
@@ -272,5 +269,5 @@ _WORDS: Final = {
     "ConnectError": "no connection",
     "ReadError": "the connection was cut",
     "WriteError": "the connection was cut",
-    "RemoteProtocolError": "what it answered is no HTTP, or was cut",
+    "RemoteProtocolError": "the response is not HTTP, or was cut off",
 }

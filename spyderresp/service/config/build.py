@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from spyderresp.errors import Diagnostic, needs_extra
-from spyderresp.execution.guards import Guard
+from spyderresp.execution.guards.guard import Guard
 from spyderresp.execution.interfaces import Executor
 from spyderresp.executors.discovery import ExecutorError
 from spyderresp.policies.diagnostics import Findings
