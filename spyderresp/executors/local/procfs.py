@@ -215,7 +215,7 @@ class Proc:
         return ours == INITIAL_CGROUP_NAMESPACE or ours == os.readlink(f"{self.path}/1/ns/cgroup")
 
     def started(self, process: ProcessStat) -> float:
-        """Return when a process started, in epoch seconds by the current wall clock. May be too late, never too early."""
+        """Return when a process started, in epoch seconds by the current clock. May be too late, never too early."""
         # The boot clock is read first, so that a pause between two clock reads cannot make a process look older.
         for _ in range(_MAX_READS):
             running, now = time.clock_gettime(time.CLOCK_BOOTTIME), time.time()
