@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 # Programs that keep a host alive: init, container runtime, kubelet, sshd, the agent. Distributions install them in one
@@ -44,16 +44,19 @@ class Protection:
 
     Attributes:
         executables: absolute paths in the host's mount namespace. A process is protected if its executable is the same
-            file (device and inode); a copy of the file, or another program of the same name, is not protected.
+            file (device and inode) and it runs as root or in the system service of that name, such as ``ssh.service``
+            for ``sshd``: any user can run the file. A copy, or another program of the same name, is not protected.
         cgroups: cgroup paths as the host sees them. The processes in these cgroups and below them are protected.
         users: names or uids of users whose processes are protected.
         namespaces: Kubernetes namespaces whose pods, and the processes in them, are protected.
+        unknown_namespaces: whether processes in pods are protected when the event does not name their namespace.
     """
 
     executables: tuple[str, ...] = DEFAULT_EXECUTABLES
     cgroups: tuple[str, ...] = DEFAULT_CGROUPS
     users: frozenset[str | int] = field(default_factory=frozenset)
     namespaces: frozenset[str] = DEFAULT_NAMESPACES
+    unknown_namespaces: bool = True
 
     def including(
         self,
@@ -64,9 +67,10 @@ class Protection:
         namespaces: frozenset[str] = frozenset(),
     ) -> Protection:
         """Return a copy that protects these too. The arguments are the attributes of the class."""
-        return Protection(
-            (*self.executables, *executables),
-            (*self.cgroups, *cgroups),
-            self.users | users,
-            self.namespaces | namespaces,
+        return replace(
+            self,
+            executables=(*self.executables, *executables),
+            cgroups=(*self.cgroups, *cgroups),
+            users=self.users | users,
+            namespaces=self.namespaces | namespaces,
         )

@@ -183,12 +183,15 @@ class LocalHost(Executor):
         if of_group and (refusal := group_refusal(target, self._proc)) is not None:
             return refusal
         namespace = step.value("namespace.name")
+        namespace = namespace if isinstance(namespace, str) and namespace else None
+        if (refusal := protected.namespace_refusal(target, namespace)) is not None:
+            return refusal
         held = _KINDS[step.action](
             pidfd,
             target,
             self._proc,
             protected,
-            namespace=namespace if isinstance(namespace, str) else None,
+            namespace=namespace,
             found=self._facts(target, expected),
             ancestors=tuple(
                 process.pid for process in itertools.islice(self._proc.lineage(target.ppid), _MAX_ANCESTORS)

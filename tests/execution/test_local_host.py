@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from spyderresp.executors.local.identity_check import Identity
 from spyderresp.executors.local.pidfd import Pidfd, opened_by_syscall, sent_by_syscall
 from spyderresp.executors.local.process_set import ProcessSet, kill_result
 from spyderresp.executors.local.procfs import Proc, ProcessStat
-from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, inode_at
+from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, _unit_names, inode_at
 from spyderresp.executors.local.tree import HeldForTree
 
 ENGINE = engine_for("agentKillProcess")
@@ -218,8 +220,9 @@ def test_protected_by_inode_cgroup_and_user(child: int) -> None:
     none = Protection((), (), frozenset(), frozenset())
     assert resolved(event_of(child), protection=none) is None
     cgroup = PROC.cgroups(child)[0][1]
+    program = [(none.including(executables=(exe,)), "protected:executable")] if os.getuid() == 0 else []
     for protection, rule in (
-        (none.including(executables=(exe,)), "protected:executable"),
+        *program,
         (none.including(cgroups=(cgroup,)), "protected:cgroup"),
         (none.including(users=frozenset({os.getuid()})), "protected:user"),
         (none.including(users=frozenset({str(os.getuid())})), "protected:user"),
@@ -231,6 +234,121 @@ def test_protected_by_inode_cgroup_and_user(child: int) -> None:
     answer = resolved(event_of(child), protection=none.including(users=frozenset({"no-such-user"})))
     assert answer is not None
     assert (answer.status, answer.rule) == ("refused", "protected:unknown")
+
+
+def changed(monkeypatch: pytest.MonkeyPatch, *, uids: str = "0 0 0 0", cgroup: str = "/user.slice") -> None:
+    """Let every process have these uids and this cgroup."""
+    status = Proc.status
+    monkeypatch.setattr(Proc, "status", lambda self, pid: {**status(self, pid), "Uid": uids.replace(" ", "\t")})
+    monkeypatch.setattr(Proc, "cgroups", lambda self, pid: [("", cgroup)])
+    monkeypatch.setattr(Proc, "same_cgroups", lambda self: True)
+
+
+@pytest.mark.parametrize(
+    ("uids", "cgroup", "shielded"),
+    [
+        ("0 0 0 0", "/user.slice", True),
+        ("1000 1000 1000 1000", "/user.slice", False),
+        ("1000 0 0 0", "/user.slice", False),
+        ("101 101 101 101", "/system.slice/{name}.service", True),
+        ("101 101 101 101", "/system.slice/system-x.slice/{name}@1.service/sub", True),
+        ("101 101 101 101", "/system.slice/nginx.service", False),
+        ("101 101 101 101", "/user.slice/user-101.slice/{name}.service", False),
+        ("101 101 101 101", "/x/system.slice/{name}.service", False),
+    ],
+)
+def test_a_protected_program_shields_only_root_and_its_own_service(
+    child: int, monkeypatch: pytest.MonkeyPatch, uids: str, cgroup: str, shielded: bool
+) -> None:
+    exe = PROC.exe(child)
+    assert exe is not None
+    changed(monkeypatch, uids=uids, cgroup=cgroup.format(name=exe.rpartition("/")[2]))
+    answer = resolved(event_of(child), protection=Protection((exe,), (), frozenset(), frozenset()))
+    assert (answer is not None) == shielded
+    assert answer is None or (answer.status, answer.rule) == ("refused", "protected:executable")
+
+
+def test_the_service_of_a_daemon_may_lack_its_last_letter() -> None:
+    assert {"sshd", "ssh"} <= _unit_names("/usr/sbin/sshd")
+    assert "dbus" in _unit_names("/usr/bin/dbus-daemon")
+
+
+@pytest.mark.parametrize("error", [None, PermissionError(13, "denied"), OSError(107, "not connected")])
+def test_a_file_system_that_does_not_answer_shields_nothing(
+    child: int, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+) -> None:
+    """As of a FUSE mount of the process's own: it hangs (None), or lets nobody else in."""
+    exe, stat, hung = PROC.exe(child), os.stat, threading.Event()
+    assert exe is not None
+
+    def slow(path: Any, *arguments: Any, **more: Any) -> os.stat_result:
+        if str(path).endswith("/exe"):
+            if error is not None:
+                raise error
+            hung.wait()
+        return stat(path, *arguments, **more)
+
+    changed(monkeypatch)
+    monkeypatch.setattr(os, "stat", slow)
+    # More than may hang at a time.
+    for _ in range(70 if error is None else 1):
+        assert resolved(event_of(child), protection=Protection((exe,), (), frozenset(), frozenset())) is None
+    hung.set()
+
+
+def test_what_may_not_be_seen_is_refused(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refusing(path: Any, *arguments: Any, **more: Any) -> str:
+        if str(path) == f"/proc/{child}/exe":
+            raise PermissionError(13, "denied")
+        return readlink(path, *arguments, **more)
+
+    readlink = os.readlink
+    changed(monkeypatch)
+    monkeypatch.setattr(os, "readlink", refusing)
+    answer = resolved(event_of(child))
+    assert answer is not None
+    assert (answer.status, answer.rule) == ("refused", "protected:unknown")
+
+
+POD = (
+    "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod0a1b2c3d_0a1b_0a1b_0a1b_0a1b2c3d4e5f.slice/x.scope"
+)
+
+
+@pytest.mark.parametrize(
+    "cgroup", [POD, "/kubepods/besteffort/pod1/x", "/../../pod0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f/x"]
+)
+def test_processes_of_protected_and_of_unknown_namespaces_are_refused(
+    child: int, monkeypatch: pytest.MonkeyPatch, cgroup: str
+) -> None:
+    changed(monkeypatch, cgroup=cgroup)
+    none = Protection((), (), frozenset())
+    for namespace, rule in (({"name": "kube-system"}, "protected:namespace"), ({}, "protected:namespace")):
+        answer = resolved({**event_of(child), "namespace": namespace}, protection=none)
+        assert answer is not None
+        assert (answer.status, answer.rule) == ("refused", rule)
+    assert resolved({**event_of(child), "namespace": {"name": "shop"}}, protection=none) is None
+    assert resolved(event_of(child), protection=replace(none, unknown_namespaces=False)) is None
+
+
+def test_processes_of_a_host_need_no_namespace(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(monkeypatch, cgroup="/system.slice/docker-0a1b2c3d4e5f.scope")
+    assert resolved(event_of(child), protection=Protection((), (), frozenset())) is None
+    answer = resolved({**event_of(child), "namespace": {"name": "kube-system"}}, protection=Protection((), ()))
+    assert answer is not None
+    assert answer.rule == "protected:namespace"
+
+
+def test_a_file_that_was_replaced_protects_no_successor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    programs = Programs(PROC)
+    monkeypatch.setattr(programs, "root", lambda: str(tmp_path))
+    monkeypatch.setattr("spyderresp.executors.local.protected_processes._INTERVAL", 0.0)
+    (tmp_path / "sshd").touch()
+    first = (tmp_path / "sshd").stat().st_ino
+    assert [inode for _, inode in programs.inodes(("/sshd",))] == [first]
+    (tmp_path / "sshd").rename(tmp_path / "other")
+    (tmp_path / "sshd").touch()
+    assert first not in [inode for _, inode in programs.inodes(("/sshd",))]
 
 
 def test_links_are_followed_as_one_who_lives_under_the_root_would(tmp_path: Path) -> None:

@@ -104,6 +104,7 @@ def test_what_is_asked_for(action: str, path: str, flags: Any) -> None:
         ("agentKillProcess", event({"uid": "proc:a\n"}), "identity"),
         ("agentKillProcess", event({"uid": "proc:"}), "identity"),
         ("agentKillProcess", event({"pid": 1}), "never:system"),
+        ("agentKillProcess", event({"pid": "1"}), "never:system"),
         ("agentKillProcessTree", event({"ppid": 2}), "never:system"),
         ("agentKillProcess", event(namespace="kube-system"), "protected:namespace"),
         ("agentKillProcess", event(pod=POD, namespace=None), "protected:namespace"),

@@ -243,7 +243,8 @@ def kill_result(
     details = processes.details(survivors)
     away = [*processes.left.values(), *(item for item in escaped if item.pid not in processes.left)]
     if away:
-        details["escaped"] = [{**item.to_dict(), "ppid": item.ppid} for item in away]
+        details["escaped"] = [{**item.to_dict(), "ppid": item.ppid} for item in away[:_MAX_NAMED]]
+        details["escaped_count"] = len(away)
     killed = len(details["killed"])
     missing = []
     if processes.spared:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 # Flags of field 9 of /proc/PID/stat (PF_KTHREAD and PF_EXITING of the kernel).
 _KERNEL_THREAD: Final = 0x00200000
@@ -17,6 +18,11 @@ _DELETED: Final = " (deleted)"
 # Two clocks count as read at the same time if the reads took at most so many seconds; how often to try.
 _SAME_TIME: Final = 0.001
 _MAX_READS: Final = 10
+#: Seconds in which a file system that a target may control must answer.
+_ANSWER_SECONDS: Final = 0.1
+#: Questions that may be without an answer at a time.
+_asking: Final = threading.BoundedSemaphore(64)
+_Answer = TypeVar("_Answer")
 #: The cgroup namespace that the kernel starts with. Its inode is fixed: ``include/uapi/linux/nsfs.h``.
 INITIAL_CGROUP_NAMESPACE: Final = "cgroup:[4026531835]"
 
@@ -152,16 +158,20 @@ class Proc:
             return None
 
     def exe_inode(self, pid: int) -> tuple[int, int] | None:
-        """Return device and inode of a process's executable; None if it has none or is gone.
+        """Return device and inode of a process's executable; None if it has none, is gone, or nothing answers.
+
+        The file may lie on a file system of the process's own user, who can refuse to answer. So another thread asks.
 
         Raises:
-            OSError: they cannot be read.
+            OSError: this process may not see which file it is.
         """
+        path = f"{self.path}/{pid}/exe"
         try:
-            status = os.stat(f"{self.path}/{pid}/exe")
+            os.readlink(path)
         except (FileNotFoundError, ProcessLookupError):
             return None
-        return status.st_dev, status.st_ino
+        status = within(_ANSWER_SECONDS, lambda: os.stat(path))
+        return None if status is None else (status.st_dev, status.st_ino)
 
     def cgroups(self, pid: int) -> list[tuple[str, str]]:
         """Return the cgroups of a process, each as controllers (empty for version 2) and path; empty if it is gone."""
@@ -228,6 +238,28 @@ class Proc:
         with contextlib.suppress(OSError):
             return Path(f"{self.path}/sys/kernel/random/boot_id").read_text("ascii").strip()
         return ""
+
+
+def within(seconds: float, ask: Callable[[], _Answer]) -> _Answer | None:
+    """Return what a function returns, or None if it raises ``OSError`` or takes longer.
+
+    It runs in a thread of its own, which may stay behind. When too many have stayed, the answer is None at once.
+    """
+    answer: list[_Answer] = []
+
+    def run() -> None:
+        try:
+            with contextlib.suppress(OSError):
+                answer.append(ask())
+        finally:
+            _asking.release()
+
+    if not _asking.acquire(blocking=False):
+        return None
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return answer[0] if answer else None
 
 
 def shown(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import re
 import stat
 import threading
 import time
@@ -24,6 +25,10 @@ from spyderresp.executors.local.procfs import Proc, ProcessStat, shown
 _MAX_LINKS: Final = 40
 # Seconds between two reads of the inodes of protected programs.
 _INTERVAL: Final = 1.0
+# The cgroup of a system service, which only root can make. Below a user's slice anyone can make one.
+_SERVICE: Final = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+)\.service(?:/|$)")
+# A cgroup of a Kubernetes pod, by the folder of all pods or by the pod's uid.
+_OF_POD: Final = re.compile(r"/kubepods|[/-]pod[0-9a-f]{8}[-_]?[0-9a-f]{4}[-_]?[0-9a-f]{4}")
 
 
 class Programs:
@@ -39,9 +44,9 @@ class Programs:
         self._lock = threading.Lock()
 
     def inodes(self, paths: tuple[str, ...]) -> Mapping[tuple[int, int], str]:
-        """Return device and inode of each program at these paths, with the path. Earlier inodes are included.
+        """Return device and inode of each program at these paths, with the path.
 
-        A running program keeps its inode when its file is replaced, for example by an upgrade.
+        Inodes of replaced files are not kept: another file may get them.
         """
         with self._lock:
             now = time.monotonic()
@@ -49,6 +54,7 @@ class Programs:
             if now - self._read.get(paths, -_INTERVAL) >= _INTERVAL:
                 root = self.root()
                 inodes = ((inode_at(root, path), path) for path in paths)
+                known.clear()
                 known.update({inode: path for inode, path in inodes if inode is not None})
                 self._read[paths] = now
             return dict(known)
@@ -128,17 +134,17 @@ class ProtectedProcesses:
 
     def _protected(self, pid: int, name: str) -> Result | None:
         """Return the refusal if a process is protected, or None. Raise ``OSError`` if a fact cannot be read."""
-        inode = self._proc.exe_inode(pid)
-        if self._inodes is None:
-            self._inodes = self._programs.inodes(self._protection.executables)
-        if inode is not None and inode in self._inodes:
-            return refused("protected:executable", f"{name} runs {self._inodes[inode]}, which is protected")
-        if (path := self._replaced_program(pid)) is not None:
-            return refused("protected:executable", f"{name} runs the replaced file of {path}, which is protected")
         if (cgroup := self._protected_cgroup(pid)) is not None:
             return refused("protected:cgroup", f"{name} is in {shown(cgroup)}, which is protected")
+        uids = {int(word) for word in self._proc.status(pid).get("Uid", "").split()}
+        units = self._units(pid)
+        # Any user can run a protected program: then it shields nothing, and nothing of the user's is looked up.
+        if uids == {0} or units:
+            path, replaced = self._program(pid)
+            if path is not None and (uids == {0} or not units.isdisjoint(_unit_names(path))):
+                what = f"the replaced file of {path}" if replaced else path
+                return refused("protected:executable", f"{name} runs {what}, which is protected")
         if self._protection.users:
-            uids = {int(word) for word in self._proc.status(pid).get("Uid", "").split()}
             for user in self._protection.users:
                 uid = self._programs.uid(user)
                 if uid is None:
@@ -146,6 +152,43 @@ class ProtectedProcesses:
                 if uid in uids:
                     return refused("protected:user", f"{name} runs as `{user}`, who is protected")
         return None
+
+    def namespace_refusal(self, process: ProcessStat, namespace: str | None) -> Result | None:
+        """Return why a process in a Kubernetes namespace must not be touched, or None.
+
+        Args:
+            process: the process.
+            namespace: the namespace that the event names, or None.
+        """
+        if namespace in self._protection.namespaces:
+            return refused("protected:namespace", f"the namespace `{namespace}` is protected")
+        if namespace is None and self._protection.unknown_namespaces:
+            try:
+                cgroups = self._proc.cgroups(process.pid)
+            except OSError as error:
+                return refused("protected:unknown", f"the cgroup of pid {process.pid} cannot be read: {error.strerror}")
+            if any(_OF_POD.search(path) for _, path in cgroups):
+                reason = f"pid {process.pid} `{process.shown}` is in a pod whose namespace the event does not name"
+                return refused("protected:namespace", reason)
+        return None
+
+    def _program(self, pid: int) -> tuple[str | None, bool]:
+        """Return the protected path of the program that a process runs, or None, and whether the file was replaced."""
+        inode = self._proc.exe_inode(pid)
+        if self._inodes is None:
+            self._inodes = self._programs.inodes(self._protection.executables)
+        if inode is not None and inode in self._inodes:
+            return self._inodes[inode], False
+        return self._replaced_program(pid), True
+
+    def _units(self, pid: int) -> set[str]:
+        """Return the names of the system services that a process is in, without ``.service`` and instance."""
+        if self._sees_host_cgroups is None:
+            self._sees_host_cgroups = self._proc.same_cgroups()
+        if not self._sees_host_cgroups:
+            return set()
+        matches = (_SERVICE.match(path) for _, path in self._proc.cgroups(pid))
+        return {match[1].partition("@")[0] for match in matches if match is not None}
 
     def _protected_cgroup(self, pid: int) -> str | None:
         """Return the protected cgroup that a process is in, or None."""
@@ -168,6 +211,12 @@ class ProtectedProcesses:
         # Any user can make another mount namespace, with another file at the path.
         theirs, hosts = (os.readlink(f"{self._proc.path}/{whose}/ns/mnt") for whose in (pid, 1))
         return path if theirs == hosts else None
+
+
+def _unit_names(path: str) -> set[str]:
+    """Return how the service of a program may be called: ``sshd`` runs in ``ssh``, ``dbus-daemon`` in ``dbus``."""
+    name = path.rpartition("/")[2]
+    return {name, name.removesuffix("d"), name.removesuffix("-daemon")}
 
 
 def inode_at(root: str, path: str) -> tuple[int, int] | None:

@@ -108,7 +108,9 @@ class SpyderbatApi(Executor):
         match = _UID.fullmatch(uid) if isinstance(uid, str) else None
         if match is None or match[1] != prefix:
             return refused("identity", f"`{scope}.uid` must be a uid of the vendor, `{prefix}:...`, not `{uid}`")
-        if scope == "process" and (step.value("process.pid") in (1, 2) or step.value("process.ppid") == 2):
+        if scope == "process" and (
+            _number(step.value("process.pid")) in (1, 2) or _number(step.value("process.ppid")) == 2
+        ):
             return refused("never:system", "the event's process is init or a kernel thread")
         uid = match[0]
         known = namespace if isinstance(namespace, str) else None
@@ -157,3 +159,8 @@ class SpyderbatApi(Executor):
         if answer.status == 409 or answer.status in TRANSIENT:
             raise RetryableError(answer.message(), answer.retry_after)
         raise PermanentError(answer.message())
+
+
+def _number(value: Any) -> Any:
+    """Return a pid that is given as a text as the number that it is."""
+    return int(value) if isinstance(value, str) and value.strip().isdecimal() else value
