@@ -352,6 +352,23 @@ def a_cgroup_with_an_older_process_in_it_is_not_owned() -> None:
 
 
 @case
+def what_is_frozen_already_counts_as_stopped() -> None:
+    for action in ("agentKillProcessTree", "agentKillProcessGroup"):
+        with namespace.cgroup("frozen") as folder:
+            if folder is None:
+                print("no version 2 cgroup can be made here", file=sys.stderr)
+                return
+            join = f"open({str(folder / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
+            pid = program(f"{join}; child(); child(); ready(); forever()")
+            tree = grown(pid, 3)
+            (folder / "cgroup.freeze").write_text("1")
+            until(lambda folder=folder: "frozen 1" in (folder / "cgroup.events").read_text())
+            outcome = act(action, pid)
+            assert outcome.status == "done", outcome
+            assert not any(map(alive, tree))
+
+
+@case
 def a_group() -> None:
     other = bystander()
     pid = program("child(); child(lambda: (os.setsid(), forever())); ready(); forever()")

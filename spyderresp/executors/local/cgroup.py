@@ -156,6 +156,16 @@ def _is_orphan(
     return orphan == "yes" or (orphan == "maybe" and root.ppid == 1 and target.ppid != 1)
 
 
+def is_frozen(process: ProcessStat, proc: Proc) -> bool:
+    """Return whether the version 2 cgroup of a process is frozen: the process is in state S, and runs no code."""
+    path, mount = proc.cgroup2(process.pid), _mount_point()
+    if path is None or mount is None:
+        return False
+    with contextlib.suppress(OSError):
+        return "frozen 1" in Path(f"{mount}{path}", "cgroup.events").read_text()
+    return False
+
+
 def _mount_point() -> str | None:
     """Return where the root of the version 2 cgroups is mounted, or None."""
     with contextlib.suppress(OSError):

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.report import Result, Status
+from spyderresp.executors.local.cgroup import is_frozen
 from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
@@ -158,14 +159,21 @@ class ProcessSet:
                         pidfd.send(signal.SIGCONT)
 
     def wait_until_stopped(self, until: float) -> bool:
-        """Wait until all threads of all members stopped or ended; return False if ``until`` was over first."""
+        """Wait until all threads of all members stopped or ended; return False if ``until`` was over first.
+
+        A member in a frozen cgroup counts as stopped: it stops before it runs again.
+        """
+        begun = time.monotonic()
         sleeping_since: float | None = None
         while True:
-            running = set().union(*(self._states(member) for member in self.members.values())) - _STOPPED
+            running = [member for member in self.members.values() if self._states(member) - _STOPPED]
             now = time.monotonic()
+            if running and now - begun >= _SLEEPING_SECONDS:
+                running = [member for member in running if not is_frozen(member, self._proc)]
             if not running:
                 return True
-            sleeping_since = (sleeping_since or now) if running == {"D"} else None
+            asleep = all(self._states(member) - _STOPPED <= {"D"} for member in running)
+            sleeping_since = (sleeping_since or now) if asleep else None
             if sleeping_since is not None and now - sleeping_since >= _SLEEPING_SECONDS:
                 return True
             if now >= until:
