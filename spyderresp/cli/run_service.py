@@ -20,26 +20,21 @@ from spyderresp.executors.dry_run import DryRun
 from spyderresp.journal import Journal, JournalError
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, FLAGS
-from spyderresp.service.config.build import (
-    executors_of,
-    has_real_agent_actions,
-    is_finite,
-    require_journal,
-    require_trusted_files,
-)
-from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config.build import executors_of, has_real_agent_actions, is_finite
 from spyderresp.service.config.load import (
     ConfigurationError,
+    diagnosed,
     read_configuration,
     settings_of_flags,
     value_of_flag,
 )
-from spyderresp.service.config.settings import Settings, StdinSource
-from spyderresp.service.config.source_settings import BROKERS
+from spyderresp.service.config.settings import Settings
+from spyderresp.service.config.source_settings import BROKERS, StdinSource
 from spyderresp.service.config.values import Location
 from spyderresp.service.metrics import Counts
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.base import SourceError
+from spyderresp.service.trusted_files import require_trusted_files
 from spyderresp.service.wiring import assemble
 
 # The flags of ``spyderresp run``: the same settings as in a configuration, checked by the same models.
@@ -72,15 +67,14 @@ class _Flags:
         if args.executor or args.set:
             self.values["executors"] = self._executors()
 
-    def over(self, settings: Settings, installed: Installed) -> Settings:
+    def over(self, settings: Settings) -> Settings:
         """Return settings with those of the command line in their place.
 
         Raises:
             ConfigurationError: anything is wrong with a flag.
         """
-        given = settings_of_flags(self.values, self.names, installed)
-        fields = ["sources" if key == "events" else key for key in self.values if key != "guard"]
-        settings = replace(settings, **{name: getattr(given, name) for name in fields})
+        given = settings_of_flags(self.values, self.names)
+        settings = replace(settings, **{key: getattr(given, key) for key in self.values if key != "guard"})
         if "guard" in self.values:
             settings = replace(settings, guard=replace(settings.guard, kill_switch=given.guard.kill_switch))
         return settings
@@ -148,21 +142,20 @@ _INTERRUPTED: Final = 130
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
     flags = StdoutFlags(streams)
-    installed = Installed()
     executors: tuple[Executor, ...] = ()
     try:
-        settings = Settings() if args.config is None else read_configuration(args.config, installed)
-        settings = _Flags(args).over(settings, installed)
+        settings = Settings() if args.config is None else read_configuration(args.config)
+        settings = _Flags(args).over(settings)
         if not settings.policies:
             raise CommandError("spyderresp run: error: no policies; name them by `--policies PATH`")
-        if not settings.sources:
-            settings = replace(settings, sources=(StdinSource(),))
-        if StdinSource() in settings.sources:
+        if not settings.events:
+            settings = replace(settings, events=(StdinSource(),))
+        if StdinSource() in settings.events:
             _check_stdin(streams)
-        executors = _completed(executors_of(settings, installed), flags)
+        executors = _completed(executors_of(settings), flags)
         if has_real_agent_actions(executors):
-            require_trusted_files(settings)
-            require_journal(settings)
+            require_trusted_files(settings, args.config)
+            _require_journal(settings)
         args.policies, args.strict = list(settings.policies), settings.strict
         policies = read_policies(args, streams)
         if policies is None:
@@ -184,6 +177,17 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
             executor.close()
 
 
+def _require_journal(settings: Settings) -> None:
+    """Check that a service that kills has a journal if a broker can deliver an event twice."""
+    message, hint = (
+        "there is no journal, and a broker delivers events again",
+        "name one by `journal`, or `--journal PATH`",
+    )
+    kinds = [source.kind for source in settings.events if source.kind in BROKERS]
+    if kinds and settings.journal is None:
+        raise ConfigurationError(tuple(diagnosed("SR602", kind, message, hint) for kind in kinds))
+
+
 def _check_stdin(streams: Streams) -> None:
     if sys.stdin is None:
         # Another file may have its descriptor number.
@@ -200,7 +204,7 @@ def _serve(
     form: Form,
     streams: Streams,
 ) -> int:
-    live = not all(map(is_finite, settings.sources))
+    live = not all(map(is_finite, settings.events))
     log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
     with _logging_to(log):
         try:
