@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from spyderresp.authoring.replay import Replay
 from spyderresp.authoring.replay.report import Line, Report, moment, report_of, width_text
-from spyderresp.cli.event_input import KINDS, Reading, selected_files
+from spyderresp.cli.event_input import KINDS, EventReader, selected_files
 from spyderresp.cli.options import add_options, make_engine
 from spyderresp.cli.replay_pieces import Replaying, ReplayTask
 from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, reason_of, safe
@@ -42,18 +42,18 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
     yield from _table(paint, "entries", ("policy", "section", "index", "action"), report.entries)
     yield paint("bold", "would have died")
     for name, deaths in (("pods", report.pods), ("processes", report.processes)):
-        yield f"  {name:<12}{deaths.executed:>12,}   and {deaths.audited:,} more, were no policy in audit mode"
+        yield f"  {name:<12}{deaths.executed:>12,}   and {deaths.audited:,} more if no policy were in audit mode"
     if report.unknown:
-        yield f"  {plural(report.unknown, 'kill')} of what nothing tells from others"
-    for struck in report.targets:
-        where = "" if struck.namespace is None else f" in {struck.namespace}"
-        kind = "pod" if struck.pod else "process"
-        times = f"{struck.executed:,} executed, {struck.audited:,} audited"
-        yield f"  {kind} {safe(_cut(struck.name + where))}: {times}"
+        yield f"  {plural(report.unknown, 'kill')} of targets that cannot be identified"
+    for target in report.targets:
+        where = "" if target.namespace is None else f" in {target.namespace}"
+        kind = "pod" if target.pod else "process"
+        times = f"{target.executed:,} executed, {target.audited:,} audited"
+        yield f"  {kind} {safe(_cut(target.name + where))}: {times}"
     yield ""
     yield paint("bold", "breakers")
     broken = report.broken
-    yield f"  {plural(broken.refused, 'kill')} refused, {broken.allowed:,} let through"
+    yield f"  {plural(broken.refused, 'kill')} refused, {broken.allowed:,} allowed"
     for trip in broken.openings[:_SHOWN]:
         counts = f"more than {trip.limit} targets, {trip.refused:,} refused"
         yield f"  {moment(trip.time)}  {safe(_cut(trip.name))}: {counts}"
@@ -64,7 +64,7 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
         yield paint("bold", f"events by {width_text(report.width)}")
         shown = report.buckets[-_SHOWN:]
         if len(shown) < len(report.buckets):
-            yield f"  {len(report.buckets) - len(shown):,} before these"
+            yield f"  {len(report.buckets) - len(shown):,} earlier ones are not shown"
         most = max(bucket.events for bucket in shown)
         for bucket in shown:
             kills = sum(n for (name, what), n in bucket.actions.items() if "Kill" in name and what == "execute")
@@ -84,18 +84,18 @@ def _table(paint: Paint, title: str, keys: Sequence[str], lines: Sequence[Line])
     head = f"{title:<{_LONGEST}}" + "".join(f"{word.replace('_', ' '):>15}" for word in _DISPOSITIONS)
     yield paint("bold", head)
     for line in lines[:_SHOWN]:
-        what = safe(_cut(_named(line, keys), _LONGEST - 2))
-        yield f"  {what:<{_LONGEST - 2}}" + "".join(f"{line.dispositions.get(word, 0):>15,}" for word in _DISPOSITIONS)
+        name = safe(_cut(_name(line, keys), _LONGEST - 2))
+        yield f"  {name:<{_LONGEST - 2}}" + "".join(f"{line.dispositions.get(word, 0):>15,}" for word in _DISPOSITIONS)
     if len(lines) > _SHOWN:
         yield f"  and {len(lines) - _SHOWN:,} more"
     yield ""
 
 
-def _named(line: Line, keys: Sequence[str]) -> str:
+def _name(line: Line, keys: Sequence[str]) -> str:
     if len(keys) == 1:
         return str(line.what[keys[0]])
-    what = line.what
-    return f"{what['policy']}, {what['section']}[{what['index']}] {what['action']}"
+    entry = line.what
+    return f"{entry['policy']}, {entry['section']}[{entry['index']}] {entry['action']}"
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
@@ -112,7 +112,7 @@ examples:
 
 {KINDS}
 
-nothing is carried out; breakers are those of the default guard, at the events' own times
+nothing is carried out; the breakers are those of the default guard and use the times of the events
 
 exit codes: 0 fine; 1 some events are bad, all others are counted; 2 a policy cannot be read;
 3 wrong usage, or input or output fails"""
@@ -122,8 +122,8 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "replay",
-        help="say what policies would have done with recorded events",
-        description="decide recorded events, and total what comes of it: by policy, entry, action, target and time",
+        help="report what policies would have done with recorded events",
+        description="decide recorded events, and count the planned actions by policy, entry, action, target and time",
         epilog=_EPILOG,
     )
     add_options(parser)
@@ -131,13 +131,15 @@ def add_parser(verbs: Any) -> None:
         "--engine",
         choices=("local", "dask", "spark"),
         default="local",
-        help="who reads and decides: this process (default), or the workers of another engine, a file each",
+        help="read and decide in this process (default), or on the workers of another engine, one file each",
     )
     parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="of Dask's scheduler, of a Spark Connect server, or Spark's master"
+        "--cluster",
+        metavar="ADDRESS",
+        help="the address of Dask's scheduler or a Spark Connect server, or Spark's master",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    parser.add_argument("--html", metavar="FILE", help="write a page with charts, too (extra `report`)")
+    parser.add_argument("--html", metavar="FILE", help="also write a page with charts (extra `report`)")
     parser.add_argument(
         "paths", nargs="+", metavar="EVENTS", help="a file, a directory, a glob, or - for standard input"
     )
@@ -183,11 +185,11 @@ def _write(name: str, text: str) -> None:
 
 def _read_here(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
     """Replay the files here; return the totals and the number of bad events."""
-    taker = Replaying(engine, args.form)
-    reading = Reading(taker, args.form, streams)
+    consumer = Replaying(engine, args.form)
+    reader = EventReader(consumer, args.form, streams)
     for path in paths:
-        reading.read(path)
-    return taker.replay, reading.bad
+        reader.read(path)
+    return consumer.replay, reader.bad
 
 
 def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams) -> tuple[Replay, int]:
@@ -206,7 +208,7 @@ def _read_elsewhere(args: argparse.Namespace, engine: Engine, paths: list[str], 
         with contextlib.closing(module.pieces(task, args.cluster)) as pieces:
             for piece in pieces:
                 progress.clear()
-                streams.say(piece.said)
+                streams.say(piece.messages)
                 if piece.failed is not None:
                     raise CommandError(piece.failed)
                 replay.add_part(piece.part)
