@@ -39,7 +39,7 @@ _BROKEN_PIPE: Final = 141
 _LONGEST_METAVAR: Final = 40
 
 
-class _HelpRequested(SpyderrespError):  # noqa: N818 - carries the help text, is no error
+class _HelpRequested(SpyderrespError):  # noqa: N818 - carries the help text and is not an error
     """Raised by the parser for ``--help``; its message is the help text."""
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from spyderresp.authoring.analysis import Analysis, Answer, relation
 from spyderresp.authoring.analysis.regions import EventRegion, of_text
-from spyderresp.cli.options import read_policies
+from spyderresp.cli.options import add_deciding_options, read_policies
 from spyderresp.cli.terminal import CommandError, Streams, plural, safe
-from spyderresp.decision.compiler import NotIn
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, STAGES
 
@@ -22,10 +21,11 @@ examples:
   spyderresp analyze policies/ --reach pod.labels.app=db --reach namespace.name=prod --action agentKillPod
   spyderresp analyze policies/ --compare web-containers 'production-cluster: actions[0]'
 
-without --reach it says what can never fire, what others cover, what always is superseded, what contradicts, what is
-there twice; with --reach, which actions can touch such events: all questions together describe them, values are globs
+without --reach, it reports entries that can never fire, that another entry covers, that are always superseded, that
+contradict each other, or that are duplicates; with --reach, it reports which actions can fire for an event that matches
+all the given globs
 
-exit codes: 0 nothing to say, or disjoint; 1 answers; 2 a policy cannot be read; 3 wrong usage"""
+exit codes: 0 no answer, or only that two are disjoint; 1 answers; 2 a policy cannot be read; 3 wrong usage"""
 #: The default of `--action`: all actions on a process or a pod.
 _AGENT_ACTIONS: Final = tuple(action for action, stage in STAGES.items() if stage)
 
@@ -34,32 +34,31 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "analyze",
-        help="say what policies can never do, always do, and can reach",
-        description="answer exactly, without samples, what a policy set can and cannot do, with an event that shows it",
+        help="report what policies can never do, always do, and can reach",
+        description="report exactly what a policy set can and cannot do, with an example event for each answer",
         epilog=_EPILOG,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
-    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
-    parser.add_argument(
-        "--not-in", choices=get_args(NotIn), default="kubernetes", help="whether NotIn holds where the key is absent"
-    )
+    add_deciding_options(parser, ("strict", "not-in"))
     parser.add_argument(
         "--reach",
         action="append",
         metavar="FIELD=GLOB",
-        help="which actions can touch such an event: SCOPE.FIELD, namespace.name, pod.labels.KEY; may be repeated",
+        help="report the actions that can fire for such an event; FIELD is SCOPE.FIELD, namespace.name or "
+        "pod.labels.KEY; may be repeated",
     )
     parser.add_argument(
         "--action",
         action="append",
         choices=ACTIONS,
-        help="with --reach: this action only; may be repeated (default: all that act on a process or pod)",
+        help="with --reach: only this action; may be repeated (default: all actions on a process or a pod)",
     )
     parser.add_argument(
         "--compare",
         nargs=2,
         metavar=("A", "B"),
-        help="how two policies, or entries (`NAME: actions[0]`), stand to each other: equivalent, implied, disjoint",
+        help="report whether two policies, or two entries (`NAME: actions[0]`), are equivalent or disjoint, or whether "
+        "one implies the other",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
@@ -94,7 +93,7 @@ def _compared(args: argparse.Namespace, policies: PolicySet) -> Answer:
 
 def _question(args: argparse.Namespace) -> EventRegion | None:
     if args.compare is not None and (args.reach or args.action):
-        raise CommandError("spyderresp analyze: error: `--compare` is a question of its own, without `--reach`")
+        raise CommandError("spyderresp analyze: error: `--compare` cannot be combined with `--reach` or `--action`")
     if args.reach is None:
         if args.action:
             raise CommandError("spyderresp analyze: error: `--action` needs `--reach`")
@@ -124,8 +123,7 @@ def _text(answers: Iterable[Answer], count: int, streams: Streams, *, asked: boo
         if answer.event is not None:
             streams.write(f"  shown by {json.dumps(answer.event)}")
         streams.write("")
-    policies = "1 policy" if count == 1 else f"{count:,} policies"
     what = plural(shown, "answer")
     if not shown:
-        what = "no action can touch such an event" if asked else "nothing to say"
-    streams.write(paint("green" if not shown else "yellow", f"analyzed {policies}: {what}"))
+        what = "no action can fire for such an event" if asked else "nothing to report"
+    streams.write(paint("green" if not shown else "yellow", f"analyzed {plural(count, 'policy')}: {what}"))

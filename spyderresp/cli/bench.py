@@ -22,7 +22,7 @@ examples:
   spyderresp bench --policies policies/ events.jsonl
   spyderresp bench --policies policies/ --form falco --format json --seconds 10 alerts.jsonl
 
-times are those of this machine, now: compare runs on a quiet one
+to compare two runs, make both on the same machine while nothing else runs there
 
 exit codes: 0 fine; 1 some events are bad, the others are measured; 2 a policy cannot be read;
 3 wrong usage, no event to measure, or input or output fails"""
@@ -33,13 +33,13 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "bench",
         help="measure how fast policies decide events",
-        description="measure reading the policies and deciding the events, each way in",
+        description="measure how fast policies are read, and how fast each method of the engine decides the events",
         epilog=_EPILOG,
     )
     add_options(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
     parser.add_argument(
-        "--seconds", type=_seconds, default=2.0, metavar="N", help="how long to measure each way in (default: 2)"
+        "--seconds", type=_seconds, default=2.0, metavar="N", help="how long to measure each method (default: 2)"
     )
     parser.add_argument("events", metavar="EVENTS.jsonl", help="a file, or - for standard input")
 
@@ -97,7 +97,7 @@ def _texts(args: argparse.Namespace, name: str, engine: Engine, streams: Streams
                 bad += 1
                 streams.complain(f"{name}:{line}: error: {safe(str(error))}")
             if len(texts) == _MOST_EVENTS:
-                streams.complain(f"the first {_MOST_EVENTS:,} events of {name} are measured")
+                streams.complain(f"only the first {_MOST_EVENTS:,} events of {name} are measured")
                 break
     return texts, bad
 

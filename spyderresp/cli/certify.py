@@ -5,38 +5,32 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 from spyderresp.authoring.certify import Statement, certify
-from spyderresp.cli.options import read_policies
+from spyderresp.cli.options import add_deciding_options, read_policies
 from spyderresp.cli.terminal import Streams, safe
 from spyderresp.decision import reference
-from spyderresp.decision.compiler import Defaults, NotIn, Options, compile_policies
+from spyderresp.decision.compiler import Options, compile_policies
 
 _EPILOG: Final = """\
 examples:
   spyderresp certify policies/
   spyderresp certify --format json policies/ > certificate.json
 
-exit codes: 0 proven, or not decided where that is said; 1 refuted; 2 a policy cannot be read; 3 wrong usage"""
+exit codes: 0 no statement is refuted; 1 a statement is refuted; 2 a policy cannot be read; 3 wrong usage"""
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "certify",
-        help="prove that the index decides these policies as the specification does",
-        description="prove for these very policies that the native index decides as the specification does",
+        help="prove that the compiled index decides these policies as the specification does",
+        description="prove that the index compiled from these policies decides every event as the specification does",
         epilog=_EPILOG,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
-    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
-    parser.add_argument(
-        "--defaults", choices=get_args(Defaults), default="always", help="when default actions are taken"
-    )
-    parser.add_argument(
-        "--not-in", choices=get_args(NotIn), default="kubernetes", help="whether NotIn holds where the key is absent"
-    )
+    add_deciding_options(parser, ("strict", "defaults", "not-in"))
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
 

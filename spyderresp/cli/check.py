@@ -56,8 +56,7 @@ def _text(report: Report, streams: Streams) -> None:
         # The number of policies is unknown if one cannot be read.
         what, colour = plural(report.paths, "path"), "red"
     else:
-        count = len(report.policies)
-        what = "1 policy" if count == 1 else f"{count:,} policies"
+        what = plural(len(report.policies), "policy")
         colour = "yellow" if any(item.level == "warning" for item in report.found) else "green"
     if report.fixed:
         streams.write(f"fixed {plural(report.fixed, 'finding')} in {plural(report.changed, 'file')}")
@@ -65,9 +64,9 @@ def _text(report: Report, streams: Streams) -> None:
     safe_fixes = sum(item.fix is not None and item.fix.safe for item in report.found)
     unsafe = sum(item.fix is not None and not item.fix.safe for item in report.found)
     if safe_fixes:
-        streams.write(f"`--fix` mends {safe_fixes:,} of them without changing a plan")
+        streams.write(f"`--fix` corrects {safe_fixes:,} of them without changing a plan")
     if unsafe:
-        streams.write(f"`--unsafe-fixes` mends {unsafe:,} of them, changing what flags say")
+        streams.write(f"`--unsafe-fixes` corrects {unsafe:,} of them and changes the texts of flags")
 
 
 def _json(report: Report, streams: Streams) -> None:
@@ -192,12 +191,12 @@ examples:
   spyderresp check policies/
   spyderresp check --strict --fail-on error policies/ more.yaml
   spyderresp check --diff policies/             # what --fix would change
-  spyderresp check --fix policies/              # comments stay, plans stay
+  spyderresp check --fix policies/              # keeps comments and plans
   spyderresp check --format github policies/    # annotations in a workflow
 
-a comment takes a finding back, with a reason:  # spyderresp: ignore[SR805] every pod has this label
+a comment with a reason suppresses a finding:  # spyderresp: ignore[SR805] every pod has this label
 
-exit codes: 0 fine, notes or not; 1 warnings; 2 a policy cannot be read; 3 wrong usage"""
+exit codes: 0 fine, or only notes; 1 warnings; 2 a policy cannot be read; 3 wrong usage"""
 
 
 def add_parser(verbs: Any) -> None:
@@ -209,17 +208,19 @@ def add_parser(verbs: Any) -> None:
         epilog=_EPILOG,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a policy file or directory")
-    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
-    parser.add_argument("--portable", action="store_true", help="note all that the vendor's own command line refuses")
-    parser.add_argument("--fix", action="store_true", help="mend files in place where no plan changes by it")
-    parser.add_argument("--unsafe-fixes", action="store_true", help="mend what changes the texts of flags, too")
-    parser.add_argument("--diff", action="store_true", help="show what would be mended, and change nothing")
+    parser.add_argument("--strict", action="store_true", help="treat each lenient repair as an error")
+    parser.add_argument("--portable", action="store_true", help="note what the vendor's own command line rejects")
+    parser.add_argument("--fix", action="store_true", help="correct files in place if that changes no plan")
+    parser.add_argument("--unsafe-fixes", action="store_true", help="also make corrections that change texts of flags")
+    parser.add_argument("--diff", action="store_true", help="show the corrections and change no file")
     parser.add_argument(
         "--fail-on",
         choices=("warning", "error"),
-        help="the least level that changes the exit code (default: warning)",
+        help="the lowest level of findings that changes the exit code (default: warning)",
     )
-    parser.add_argument("--config", metavar="FILE", help="instead of the nearest spyderresp.toml or pyproject.toml")
+    parser.add_argument(
+        "--config", metavar="FILE", help="settings, instead of the nearest spyderresp.toml or pyproject.toml"
+    )
     parser.add_argument("--format", choices=FORMATS, default="text", help="default: text")
 
 
@@ -255,7 +256,7 @@ def _fix(paths: Sequence[str], *, unsafe: bool) -> dict[str, Fixed]:
             rewrite(Path(source.path), source.text, each.text)
         except FileChangedError:
             raise CommandError(
-                f"spyderresp: {safe(source.path)}: another program changed it meanwhile; it was not fixed, run it again"
+                f"spyderresp: {safe(source.path)}: another program changed the file, so it was not fixed; try again"
             ) from None
         except OSError as error:
             raise CommandError(f"spyderresp: {safe(source.path)}: cannot be rewritten: {reason_of(error)}") from None

@@ -14,7 +14,7 @@ from spyderresp.authoring.diff import Comparison, Difference, Finding, Shown
 from spyderresp.authoring.diff.causes import Cause
 from spyderresp.authoring.diff.changes import Change
 from spyderresp.authoring.diff.semantic import ChangedDecision, DecisionPath, Options, SemanticDiff, compare_meanings
-from spyderresp.cli.event_input import KINDS, Reading, selected_files
+from spyderresp.cli.event_input import KINDS, EventReader, selected_files
 from spyderresp.cli.options import add_deciding_options, engine_of, read_paths
 from spyderresp.cli.terminal import Paint, Streams, plural, safe
 from spyderresp.decision.engine import Engine
@@ -26,26 +26,26 @@ from spyderresp.policies.policy_set import PolicySet
 
 _SIGN: Final = {"gained": "+", "lost": "-", "changed": "~"}
 _COLOUR: Final = {"gained": "green", "lost": "blue", "changed": "yellow"}
-# Characters with a meaning in Markdown or HTML, or in the links that GitHub makes: mentions, issues, addresses.
+# Characters with a meaning in Markdown or HTML, or from which GitHub makes links: to users, issues and addresses.
 _MARKUP: Final = re.compile(r"[\\`*_{}\[\]()#!|~<>&@:\"']|(?<=www)\.", re.IGNORECASE)
 _LONGEST: Final = 60
 
 
-def difference_dict(found: Difference, *, bad: int, old: PolicySet, new: PolicySet) -> dict[str, Any]:
+def difference_dict(difference: Difference, *, bad: int, old: PolicySet, new: PolicySet) -> dict[str, Any]:
     """Return a difference over events as JSON data."""
     return {
         "version": 1,
         "old": old.digest,
         "new": new.digest,
-        "events": found.events,
+        "events": difference.events,
         "bad": bad,
-        "different": found.different,
-        "gained": found.gained,
-        "lost": found.lost,
-        "changed": found.changed,
-        "destructive": found.destructive,
-        "asked_by_others": found.asked_by_others,
-        "changes": [_finding_dict(finding) for finding in found.findings],
+        "different": difference.different,
+        "gained": difference.gained,
+        "lost": difference.lost,
+        "changed": difference.changed,
+        "destructive": difference.destructive,
+        "asked_by_others": difference.asked_by_others,
+        "changes": [_finding_dict(finding) for finding in difference.findings],
     }
 
 
@@ -78,10 +78,10 @@ def _finding_dict(finding: Finding) -> dict[str, Any]:
     }
 
 
-def text(found: Difference, bad: int, paint: Paint) -> str:
+def text(difference: Difference, bad: int, paint: Paint) -> str:
     """Return a difference over events as text."""
     lines: list[str] = []
-    for cause, findings in _by_policy(found.findings):
+    for cause, findings in _by_policy(difference.findings):
         lines.append(paint("bold", safe(cause.policy.name)))
         for finding in findings:
             change = finding.change
@@ -95,7 +95,7 @@ def text(found: Difference, bad: int, paint: Paint) -> str:
                 if shown.reason is not None:
                     lines.append(f"        {safe(_reason(shown))}")
         lines.append("")
-    lines.append(paint("yellow" if found.different else "green", "; ".join(_totals(found, bad))))
+    lines.append(paint("yellow" if difference.different else "green", "; ".join(_totals(difference, bad))))
     return "\n".join(lines)
 
 
@@ -105,13 +105,14 @@ def _by_policy(findings: Iterable[Finding]) -> Iterator[tuple[Cause, Iterable[Fi
         yield members[0].cause, members
 
 
-def _totals(found: Difference, bad: int) -> Iterator[str]:
-    yield f"{plural(found.different, 'event')} of {found.events:,} differ{'s' if found.different == 1 else ''}"
-    if found.different:
-        counts = found.gained, found.lost, found.changed, found.destructive
+def _totals(difference: Difference, bad: int) -> Iterator[str]:
+    verb = "differs" if difference.different == 1 else "differ"
+    yield f"{plural(difference.different, 'event')} of {difference.events:,} {verb}"
+    if difference.different:
+        counts = difference.gained, difference.lost, difference.changed, difference.destructive
         yield "{:,} gained, {:,} lost, {:,} changed, {:,} destructive".format(*counts)
-    if found.asked_by_others:
-        yield f"{plural(found.asked_by_others, 'event')} the same, by other entries"
+    if difference.asked_by_others:
+        yield f"{plural(difference.asked_by_others, 'event')} with the same actions, by other entries"
     if bad:
         yield f"{plural(bad, 'bad event')} not compared"
 
@@ -155,13 +156,13 @@ def _reason(shown: Shown) -> str:
     return f"{when}{reason.text}{location}"
 
 
-def markdown(found: Difference, bad: int) -> str:
+def markdown(difference: Difference, bad: int) -> str:
     """Return a difference over events in Markdown, for a pull request."""
-    lines = ["### What these policies would do differently", "", f"{'; '.join(_totals(found, bad))}.", ""]
-    if not found.findings:
+    lines = ["### What these policies would do differently", "", f"{'; '.join(_totals(difference, bad))}.", ""]
+    if not difference.findings:
         return "\n".join(lines).rstrip("\n")
     lines += ["| | action | before | now | times | policy | entry |", "|---|---|---|---|--:|---|---|"]
-    for finding in sorted(found.findings, key=lambda item: not item.change.destructive):
+    for finding in sorted(difference.findings, key=lambda item: not item.change.destructive):
         change, cause = finding.change, finding.cause
         cells = [
             f"**destructive**, {change.kind}" if change.destructive else change.kind,
@@ -173,9 +174,9 @@ def markdown(found: Difference, bad: int) -> str:
             code(_entry(cause)),
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    if any(finding.shown for finding in found.findings):
+    if any(finding.shown for finding in difference.findings):
         lines += ["", "<details><summary>Sample events</summary>", ""]
-        for finding in found.findings:
+        for finding in difference.findings:
             if finding.shown:
                 lines.append(
                     f"- {finding.change.kind} {code(action_text(finding.change))} of {code(finding.cause.policy.name)}"
@@ -202,16 +203,16 @@ _SIDE: Final = {"new": "+ does more", "old": "- does less"}
 _SIDE_COLOUR: Final = {"new": "yellow", "old": "blue"}
 
 
-def meaning_dict(found: SemanticDiff, *, old: PolicySet, new: PolicySet) -> dict[str, Any]:
+def meaning_dict(difference: SemanticDiff, *, old: PolicySet, new: PolicySet) -> dict[str, Any]:
     """Return the semantic differences as JSON data."""
     return {
         "version": 1,
         "old": old.digest,
         "new": new.digest,
-        "different": len(found.flipped),
-        "destructive": sum(flipped.destructive for flipped in found.flipped),
-        "rewritten": found.rewritten,
-        "unchanged": found.unchanged,
+        "different": len(difference.flipped),
+        "destructive": sum(flipped.destructive for flipped in difference.flipped),
+        "rewritten": difference.rewritten,
+        "unchanged": difference.unchanged,
         "entries": [
             {
                 "kind": flipped.kind,
@@ -225,7 +226,7 @@ def meaning_dict(found: SemanticDiff, *, old: PolicySet, new: PolicySet) -> dict
                 "new_location": None if flipped.new is None else str(flipped.new),
                 "ways": [_way(way) for way in flipped.ways],
             }
-            for flipped in found.flipped
+            for flipped in difference.flipped
         ],
     }
 
@@ -249,10 +250,10 @@ def _way(way: DecisionPath) -> dict[str, Any]:
     }
 
 
-def meaning_text(found: SemanticDiff, paint: Paint) -> str:
+def meaning_text(difference: SemanticDiff, paint: Paint) -> str:
     """Return the semantic differences as text."""
     lines: list[str] = []
-    for flipped in found.flipped:
+    for flipped in difference.flipped:
         head = paint("bold", safe(f"{flipped.policy.name}: {_changed_entry(flipped)}"))
         mark = paint("red", "  destructive") if flipped.destructive else ""
         lines.append(f"{head}: {flipped.kind}{mark}")
@@ -267,7 +268,7 @@ def meaning_text(found: SemanticDiff, paint: Paint) -> str:
             if way.note is not None:
                 lines.append(f"      {safe(way.note)}")
         lines.append("")
-    lines.append(paint("yellow" if found.flipped else "green", _total(found)))
+    lines.append(paint("yellow" if difference.flipped else "green", _total(difference)))
     return "\n".join(lines)
 
 
@@ -279,21 +280,21 @@ def _places(flipped: ChangedDecision) -> str:
     return " -> ".join("nowhere" if location is None else str(location) for location in (flipped.old, flipped.new))
 
 
-def _total(found: SemanticDiff) -> str:
-    if not found.flipped:
+def _total(difference: SemanticDiff) -> str:
+    if not difference.flipped:
         return "no event is decided differently"
-    count = sum(flipped.destructive for flipped in found.flipped)
-    total = f"{plural(len(found.flipped), 'difference')}, {count:,} destructive"
-    return total + (f"; {plural(found.rewritten, 'other change')} without effect" if found.rewritten else "")
+    count = sum(flipped.destructive for flipped in difference.flipped)
+    total = f"{plural(len(difference.flipped), 'difference')}, {count:,} destructive"
+    return total + (f"; {plural(difference.rewritten, 'other change')} without effect" if difference.rewritten else "")
 
 
-def meaning_markdown(found: SemanticDiff) -> str:
+def meaning_markdown(difference: SemanticDiff) -> str:
     """Return the semantic differences in Markdown, for a pull request."""
-    lines = ["### What these policies would do differently", "", f"{_total(found)}.", ""]
-    if not found.flipped:
+    lines = ["### What these policies would do differently", "", f"{_total(difference)}.", ""]
+    if not difference.flipped:
         return "\n".join(lines).rstrip("\n")
     lines += ["| | policy | entry | action | before | now | such as |", "|---|---|---|---|---|---|---|"]
-    for flipped in sorted(found.flipped, key=lambda item: not item.destructive):
+    for flipped in sorted(difference.flipped, key=lambda item: not item.destructive):
         kind = f"**destructive**, {flipped.kind}" if flipped.destructive else flipped.kind
         own = [kind, code(flipped.policy.name), code(f"{_changed_entry(flipped)}, {_places(flipped)}")]
         for way in flipped.ways:
@@ -312,14 +313,14 @@ examples:
   spyderresp diff main/policies/ policies/ --events week.jsonl --events 'month/*.parquet'
   spyderresp diff main/policies/ policies/ --events week.jsonl --fail-on destructive --format markdown
 
-a change is destructive where a kill is newly planned, newly executed, or audited where it was superseded or did not
-apply
+a change is destructive if a kill is newly planned or newly executed, or if it is audited and was superseded or not
+applicable before
 
 {KINDS}
 
-without --events it says which entries fire for other events now, each with an event that shows it
+without --events, it reports the entries that now fire for different events, with an example event for each
 
-exit codes: 0 no difference, or none that --fail-on names; 1 differences, or bad events; 2 a policy cannot be read;
+exit codes: 0 no difference that --fail-on names; 1 such differences, or bad events; 2 a policy cannot be read;
 3 wrong usage, or input or output fails"""
 _MOST_SAMPLES: Final = 1_000
 
@@ -328,28 +329,32 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "diff",
-        help="say what other policies would do differently",
-        description="compare what two policy sets do with events: actions gained, lost, and of another disposition",
+        help="report what another policy set would do differently",
+        description="compare the actions that two policy sets plan: gained, lost, or with another disposition",
         epilog=_EPILOG,
     )
     parser.add_argument("old", metavar="OLD", help="a policy file or directory")
-    parser.add_argument("new", metavar="NEW", help="another")
+    parser.add_argument("new", metavar="NEW", help="the policy file or directory to compare with it")
     parser.add_argument(
         "--events",
         action="append",
         metavar="EVENTS",
-        help="a file of events, a directory, a glob, or - for standard input; may be repeated; without it, what is "
-        "different for any event",
+        help="a file of events, a directory, a glob, or - for standard input; may be repeated (default: compare all "
+        "possible events)",
     )
     add_deciding_options(parser)
     parser.add_argument(
         "--fail-on",
         choices=("any", "destructive"),
         default="any",
-        help="the differences that exit with 1 (default: any)",
+        help="the differences for which the exit code is 1 (default: any)",
     )
     parser.add_argument(
-        "--samples", type=_samples, default=3, metavar="N", help="events to show of each kind of change (default: 3)"
+        "--samples",
+        type=_samples,
+        default=3,
+        metavar="N",
+        help="the number of example events for each change (default: 3)",
     )
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text", help="default: text")
 
@@ -371,32 +376,30 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     if args.events is None:
         return _any_event(args, *engines, streams)
     comparison = Comparison(*engines, samples=args.samples)
-    reading = Reading(_Comparing(comparison, (old, new), args.form), args.form, streams)
+    reader = EventReader(_Comparing(comparison, (old, new), args.form), args.form, streams)
     for path in paths:
-        reading.read(path)
-    found, bad = comparison.result(), reading.bad
+        reader.read(path)
+    difference, bad = comparison.result(), reader.bad
     if args.format == "json":
-        streams.write(json.dumps(difference_dict(found, bad=bad, old=old, new=new), indent=2))
+        streams.write(json.dumps(difference_dict(difference, bad=bad, old=old, new=new), indent=2))
+    elif args.format == "markdown":
+        streams.write(markdown(difference, bad))
     else:
-        streams.write(markdown(found, bad) if args.format == "markdown" else text(found, bad, streams.paint()))
-    return 1 if bad or _fails(found, args.fail_on) else 0
+        streams.write(text(difference, bad, streams.paint()))
+    return 1 if bad or (difference.destructive if args.fail_on == "destructive" else difference.different) else 0
 
 
 def _any_event(args: argparse.Namespace, old: Engine, new: Engine, streams: Streams) -> int:
-    found = compare_meanings(old, new, Options(args.defaults, args.not_in, args.mode))
+    difference = compare_meanings(old, new, Options(args.defaults, args.not_in, args.mode))
     if args.format == "json":
-        streams.write(json.dumps(meaning_dict(found, old=old.policies, new=new.policies), indent=2))
+        streams.write(json.dumps(meaning_dict(difference, old=old.policies, new=new.policies), indent=2))
     elif args.format == "markdown":
-        streams.write(meaning_markdown(found))
+        streams.write(meaning_markdown(difference))
     else:
-        streams.write(meaning_text(found, streams.paint()))
+        streams.write(meaning_text(difference, streams.paint()))
     if args.fail_on == "destructive":
-        return 1 if any(flipped.destructive for flipped in found.flipped) else 0
-    return 1 if found.flipped else 0
-
-
-def _fails(found: Difference, on: str) -> bool:
-    return bool(found.destructive if on == "destructive" else found.different)
+        return 1 if any(entry.destructive for entry in difference.flipped) else 0
+    return 1 if difference.flipped else 0
 
 
 class _Comparing:
@@ -408,7 +411,7 @@ class _Comparing:
         self._policies = policies
         self._form = form
 
-    def wanted(self, tables: Any) -> Any:
+    def required_columns(self, tables: Any) -> Any:
         return tables.required_columns(self._policies, ("id",), ())
 
     def line(self, data: bytes, name: str, location: int) -> None:

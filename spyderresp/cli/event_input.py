@@ -1,4 +1,4 @@
-"""Reads recorded events from every kind of file, by line or by record batch, and reports bad events."""
+"""Reads recorded events from files, by line or by record batch, and reports bad events."""
 
 from __future__ import annotations
 
@@ -54,32 +54,35 @@ def input_name(path: str) -> str:
     return "<stdin>"
 
 
-#: Help text: how the kind of a file is recognised.
+#: Help text: the kinds of files.
 KINDS: Final = """\
-files are known by what is in them: JSON lines, plain, gzip or zstd (extra `zstd`); Parquet and Arrow IPC (extra
+the content of a file shows its kind: JSON lines, also with gzip or zstd (extra `zstd`); Parquet and Arrow IPC (extra
 `arrow`)"""
 _NORMAL: Final = "normal"
 
 
-class Taker(Protocol):
-    """Receives recorded events."""
+class EventConsumer(Protocol):
+    """Receives recorded events.
+
+    ``name`` is the file in messages; ``place`` is the line or the row of the event in it.
+    """
 
     @property
     def events(self) -> int:
         """The number of events received."""
 
-    def wanted(self, tables: Any) -> Any:
-        """Return the columns of a table that are needed."""
+    def required_columns(self, tables: Any) -> Any:
+        """Return the columns of a table that are needed. ``tables`` is the module ``events.tables``."""
 
     def line(self, data: bytes, name: str, place: int) -> None:
-        """Receive a JSON record; ``place`` is its line.
+        """Receive a JSON record.
 
         Raises:
             EventError: the record is bad.
         """
 
     def record(self, event: Any, name: str, place: int) -> None:
-        """Receive an event in the normal form; ``place`` is its row.
+        """Receive an event in the normal form.
 
         Raises:
             EventError: the event is bad.
@@ -105,16 +108,16 @@ def selected_files(words: list[str], verb: str) -> list[str]:
         raise CommandError(f"{verb}: {safe(str(error))}") from None
 
 
-class Reading:
+class EventReader:
     """Reads one file after the other and reports bad events on standard error.
 
     Attributes:
         bad: the number of bad events.
     """
 
-    def __init__(self, consumer: Taker, form: str | None, streams: Streams) -> None:
+    def __init__(self, consumer: EventConsumer, form: str | None, streams: Streams) -> None:
         self.bad = 0
-        self._taker = consumer
+        self._consumer = consumer
         self._form = form
         self._streams = streams
         self._progress = streams.progress("events")
@@ -151,7 +154,7 @@ class Reading:
             self._progress.clear()
 
     def _lines(self, file: Any, name: str) -> None:
-        take = self._taker.line
+        take = self._consumer.line
         for line, data in numbered_lines(file):
             try:
                 if isinstance(data, EventError):
@@ -165,15 +168,15 @@ class Reading:
         with needs_extra("arrow", "Parquet and Arrow IPC"):
             from spyderresp.events import tables
         first = 1
-        for batch in tables.batches(file, kind, self._taker.wanted(tables)):
+        for batch in tables.batches(file, kind, self._consumer.required_columns(tables)):
             self._batch(tables, batch, name, first)
             first += batch.num_rows
-            self._progress.update(self._taker.events)
+            self._progress.update(self._consumer.events)
 
     def _batch(self, tables: Any, batch: Any, name: str, first: int) -> None:
         if self._form in (None, _NORMAL) and tables.is_normal(batch.schema):
             try:
-                self._taker.batch(batch, name, first, tables)
+                self._consumer.batch(batch, name, first, tables)
             except EventError:
                 pass  # a row or column is bad: read row by row below, to report the bad rows and decide the others
             else:
@@ -182,7 +185,7 @@ class Reading:
             try:
                 if isinstance(record, EventError):
                     raise record
-                self._taker.record(converted(record, self._form), name, row)
+                self._consumer.record(converted(record, self._form), name, row)
             except EventError as error:  # noqa: PERF203 - each row is handled by itself
                 self._complain(name, row, error)
 

@@ -1,4 +1,4 @@
-"""``spyderresp explain``: why each policy and action did or did not fire for one event."""
+"""``spyderresp explain``: reports why each policy and action did or did not fire for one event."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "explain",
-        help="say why each policy and action did or did not fire",
-        description="read one event and say of every policy and action why it fired or not, clause by clause",
+        help="report why each policy and action did or did not fire",
+        description="read one event and report for every policy and action why it fired or not, clause by clause",
         epilog=_EPILOG,
     )
     add_options(parser)

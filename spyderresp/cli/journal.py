@@ -116,8 +116,8 @@ def entry_text(entry: Entry, paint: Paint) -> str:
 
 def _entry_summary(kind: str, body: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "start":
-        beside = " while another process owned it" if body.get("guest") else ""
-        return "dim", f"process {body['process']} opened the journal{beside}, release {body['version']}"
+        guest = " while another process owned it" if body.get("guest") else ""
+        return "dim", f"process {body['process']} opened the journal{guest}, release {body['version']}"
     if kind == "stop":
         return "dim", "the journal was closed"
     if kind == "clock":
@@ -130,7 +130,7 @@ def _entry_summary(kind: str, body: Mapping[str, Any]) -> tuple[str, str]:
     if kind == "delivery":
         return "dim", f"`{body['sink']}` accepted {plural(len(body['flags']), 'flag')}"
     if kind == "dead_letter":
-        return "red", f"`{body['sink']}` will never take flag {body['record'].get('id')}: {body['reason']}"
+        return "red", f"`{body['sink']}` rejected flag {body['record'].get('id')} for good: {body['reason']}"
     dropped = sum(body["outcomes"].values())
     return "red", f"{plural(dropped, 'outcome')} of steps without an intent were dropped: {body['outcomes']}"
 
@@ -149,9 +149,10 @@ examples:
   spyderresp journal show journal.sqlite --policy web-containers --format json
   spyderresp journal verify journal.sqlite
 
-both work while a service writes, and read all older segments
+both work while a service writes, and also read the older segments
 
-exit codes: 0 fine; 1 `verify` found something altered, missing or moved; 3 wrong usage, or it cannot be read"""
+exit codes: 0 fine; 1 `verify` found an entry that is altered, missing or moved; 3 wrong usage, or the journal cannot be
+read"""
 
 
 def add_parser(verbs: Any) -> None:
@@ -159,17 +160,23 @@ def add_parser(verbs: Any) -> None:
     parser = verbs.add_parser(
         "journal",
         help="show a journal, or verify that it was not altered",
-        description="show what was done and what was refused, and why; or verify that the journal was not altered",
+        description="show which steps were carried out or refused, and why; or verify that the journal was not altered",
         epilog=_EPILOG,
     )
-    parser.add_argument("what", choices=tuple(_OWN), help="what to do")
+    parser.add_argument("what", choices=tuple(_OWN), help="show the journal, or verify it")
     parser.add_argument("path", metavar="PATH", help="the journal's file")
-    parser.add_argument("--event", metavar="ID", help="show: steps of this event only")
-    parser.add_argument("--policy", metavar="NAME", help="show: steps that this policy asked for only")
-    parser.add_argument("--since", metavar="TIME", help="show: from this time on: RFC 3339, or 30m, 12h, 7d ago")
-    parser.add_argument("--expect", metavar="DIGEST", help="verify: this digest, noted earlier, must be in the chain")
+    parser.add_argument("--event", metavar="ID", help="show: only the steps of this event")
+    parser.add_argument("--policy", metavar="NAME", help="show: only the steps that this policy planned")
     parser.add_argument(
-        "--archived", action="store_true", help="verify: older segments that are gone were moved away on purpose"
+        "--since", metavar="TIME", help="show: only entries since this time: RFC 3339, or 30m, 12h or 7d ago"
+    )
+    parser.add_argument(
+        "--expect", metavar="DIGEST", help="verify: the chain must contain this digest from an earlier `verify`"
+    )
+    parser.add_argument(
+        "--archived",
+        action="store_true",
+        help="verify: older segments may be missing, because they were moved away on purpose",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
 
@@ -306,7 +313,6 @@ def _verify(args: argparse.Namespace, streams: Streams) -> int:
         streams.write(f"{safe(args.path)}: {paint('blue', 'note')}: {safe(note)}")
     if result.ok:
         older = f", with {plural(result.segments, 'older segment')}" if result.segments else ""
-        count = "1 entry" if result.entries == 1 else f"{result.entries:,} entries"
-        streams.write(f"{safe(args.path)}: nothing altered in {count}{older}")
+        streams.write(f"{safe(args.path)}: nothing altered in {plural(result.entries, 'entry')}{older}")
         streams.write(f"digest of entry {result.head[0]}, for a later `--expect`: {result.head[1]}")
     return 0 if result.ok else 1

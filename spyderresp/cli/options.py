@@ -24,6 +24,16 @@ from spyderresp.policies.diagnostics import Findings, quoted, suggestion
 from spyderresp.policies.loader import load, walk
 from spyderresp.policies.policy_set import PolicySet
 
+# The options of the engine and its input, and their defaults.
+_OPTIONS: Final[dict[str, dict[str, Any]]] = {
+    "strict": {"action": "store_true", "help": "treat each lenient repair as an error"},
+    "defaults": {"choices": get_args(Defaults), "help": "when default actions are planned"},
+    "not-in": {"choices": get_args(NotIn), "help": "whether NotIn matches if the key is absent"},
+    "mode": {"choices": ("audit",), "help": "treat every policy as if it were in audit mode"},
+    "form": {"choices": BUILT_IN.names, "help": "the form of the records; without it, each form is recognised"},
+}
+_DEFAULTS: Final = {"defaults": "always", "not-in": "kubernetes"}
+
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add ``--policies`` and the options of the engine and its input."""
@@ -33,19 +43,19 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_deciding_options(parser)
 
 
-def add_deciding_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of the engine and its input."""
-    parser.add_argument("--strict", action="store_true", help="make each lenient repair an error")
-    parser.add_argument(
-        "--defaults", choices=get_args(Defaults), default="always", help="when default actions are taken"
-    )
-    parser.add_argument(
-        "--not-in", choices=get_args(NotIn), default="kubernetes", help="whether NotIn holds where the key is absent"
-    )
-    parser.add_argument("--mode", choices=("audit",), help="treat every policy as one in audit mode")
-    parser.add_argument(
-        "--form", choices=BUILT_IN.names, help="the shape of the records; recognised one by one where not given"
-    )
+def add_deciding_options(
+    parser: argparse.ArgumentParser, names: Iterable[str] = tuple(_OPTIONS), *, with_defaults: bool = True
+) -> None:
+    """Add options of the engine and its input.
+
+    Args:
+        parser: gets the options.
+        names: the options, without ``--``; default: all.
+        with_defaults: whether an option that is not given has its default value; otherwise it is None.
+    """
+    for name in names:
+        more: dict[str, Any] = {"default": _DEFAULTS[name]} if with_defaults and name in _DEFAULTS else {}
+        parser.add_argument(f"--{name}", **_OPTIONS[name], **more)
 
 
 def make_engine(args: argparse.Namespace, streams: Streams) -> Engine | None:
@@ -93,15 +103,6 @@ def read_paths(paths: Sequence[str], streams: Streams, *, strict: bool) -> Polic
 #     per-file-ignores = { "trial/*.yaml" = ["SR801", "SR802"] }
 
 
-def _toml_module() -> Any:
-    """Return ``tomllib``, or on Python 3.10 ``tomli`` (extra ``toml``); None if neither is installed."""
-    name = "tomllib" if sys.version_info >= (3, 11) else "tomli"
-    try:
-        return importlib.import_module(name)
-    except ImportError:
-        return None
-
-
 _OWN: Final = "spyderresp.toml"
 _SHARED: Final = "pyproject.toml"
 _CHECK: Final = "check"
@@ -115,9 +116,9 @@ class Project:
 
     Attributes:
         folder: the folder of the settings file; the globs of ``per_file`` are relative to it.
-        strict: make each lenient repair an error.
-        portable: note everything that the vendor's own command line refuses.
-        fail_on: the lowest level that changes the exit code.
+        strict: whether to treat each lenient repair as an error.
+        portable: whether to note everything that the vendor's own command line rejects.
+        fail_on: the lowest level of findings that changes the exit code.
         ignored: the codes to ignore in all files.
         per_file: globs of paths, each with the codes to ignore in matching files.
     """
@@ -167,25 +168,26 @@ def _read(path: Path, *, must: bool) -> Project | None:
     shared = path.name == _SHARED
     if shared and not must and "tool.spyderresp" not in text:
         return None
-    toml = _toml_module()
-    if toml is None:
-        raise _fault(path, "reading it needs Python 3.11, or the extra `toml`: pip install 'spyderresp[toml]'")
     try:
-        table_data = toml.loads(text)
+        toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    except ImportError:
+        raise _fault(path, "to read it, use Python 3.11 or the extra `toml`: pip install 'spyderresp[toml]'") from None
+    try:
+        data = toml.loads(text)
     except ValueError as error:
         raise _fault(path, str(error)) from None
     for key in ("tool", "spyderresp") if shared else ():
-        table_data = _table(path, table_data, key)
-    for key in table_data:
+        data = _table(path, data, key)
+    for key in data:
         if key != _CHECK:
             raise _fault(path, f"unknown key {quoted(key)}; {suggestion(key, (_CHECK,))}")
-    if _CHECK not in table_data:
+    if _CHECK not in data:
         return None if shared and not must else Project(path.parent.absolute())
-    return _project(path, _table(path, table_data, _CHECK))
+    return _project(path, _table(path, data, _CHECK))
 
 
-def _table(path: Path, table_data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    table = table_data.get(key, {})
+def _table(path: Path, data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    table = data.get(key, {})
     if not isinstance(table, dict):
         raise _fault(path, f"{quoted(key)} must be a table")
     return table
@@ -218,10 +220,10 @@ def _project(path: Path, table: Mapping[str, Any]) -> Project:
 def _codes(path: Path, key: str, value: object) -> frozenset[str]:
     if not isinstance(value, list) or not all(isinstance(code, str) for code in value):
         raise _fault(path, f"{quoted(key)} must be a list of codes")
-    known: Iterable[str] = [code for code in CODES if CODES[code].level != "error"]
+    ignorable = [code for code in CODES if CODES[code].level != "error"]
     for code in value:
         if code not in CODES:
-            raise _fault(path, f"{quoted(key)}: unknown code {quoted(code)}; {suggestion(code, known)}")
+            raise _fault(path, f"{quoted(key)}: unknown code {quoted(code)}; {suggestion(code, ignorable)}")
         if CODES[code].level == "error":
             raise _fault(path, f"{quoted(key)}: {quoted(code)} is an error, and errors cannot be ignored")
     return frozenset(value)
@@ -290,23 +292,23 @@ def watched(act: Callable[[], Iterable[str]], *, sleep: Callable[[float], None] 
     while True:
         began = time.time_ns()
         paths = tuple(act())
-        before = look(paths)
+        before = file_states(paths)
         # A file that changed during `act` may have been read before its change.
-        changed = next((path for path, sign in before.items() if sign is not None and sign[0] > began), None)
+        changed = next((path for path, state in before.items() if state is not None and state[0] > began), None)
         while changed is None:
             sleep(_EVERY)
-            now = look(paths)
+            now = file_states(paths)
             changed = next((path for path in sorted({*before, *now}) if before.get(path) != now.get(path)), None)
         yield changed
 
 
-def look(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
+def file_states(paths: Iterable[str]) -> dict[str, tuple[int, int, int] | None]:
     """Return the files at these paths, each with its modification time, size and inode; None if it is gone."""
     names = (name for path in paths for name in (walk(path, Findings()) if os.path.isdir(path) else [path]))
-    return {name: _sign(name) for name in names}
+    return {name: _state(name) for name in names}
 
 
-def _sign(path: str) -> tuple[int, int, int] | None:
+def _state(path: str) -> tuple[int, int, int] | None:
     try:
         status = os.stat(path)
     except OSError:

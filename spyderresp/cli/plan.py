@@ -16,7 +16,7 @@ from spyderresp.decision import ActionPlan, PlannedAction
 from spyderresp.errors import EventError
 from spyderresp.policies.vocabulary import FLAG_TEXTS, NAMESPACE_NAME_LABEL, Disposition
 
-# A plan as text. `plan` and `explain` carry nothing out, so `execute` is shown as "would execute".
+# A plan as text. `plan` and `explain` carry nothing out, so they show `execute` as "would execute".
 
 _SHOWN: Final[dict[str, str]] = {"execute": "would execute"}
 _COLOURS: Final[dict[str, str]] = {
@@ -35,11 +35,10 @@ def plan_text(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: in
 
 
 def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | None) -> Iterator[str]:
-    # The type of an id is not checked: it may be a list that is nested too deeply to print.
-    printable_id = isinstance(plan.event, (str, int, float))
-    name = (
-        f"event {plan.event}" if printable_id else "event without an id" if plan.event is None else "event of an odd id"
-    )
+    # An id can have any type: even a list that is nested too deeply to print.
+    name = f"event {plan.event}"
+    if not isinstance(plan.event, (str, int, float)):
+        name = "event without an id" if plan.event is None else "event with an id that is no text or number"
     when = "" if plan.time is None else f"  {_moment(plan.time)}"
     where = "" if line is None else f"  (line {line})"
     yield paint("bold", safe(name)) + safe(when + where)
@@ -50,10 +49,10 @@ def _head(plan: ActionPlan, event: Mapping[str, Any], paint: Paint, line: int | 
         if outcome == "matched":
             yield _row("attributed", f"{key} {value}", paint)
         else:
-            why = f"no policy here has {key} `{value}`"
+            reason = f"no policy here has {key} `{value}`"
             if outcome == "disabled":
-                why = f"every policy with {key} `{value}` is disabled"
-            yield paint("red", safe(f"  ATTRIBUTION {outcome.upper()}: {why}; nothing was decided"))
+                reason = f"every policy with {key} `{value}` is disabled"
+            yield paint("red", safe(f"  ATTRIBUTION {outcome.upper()}: {reason}; nothing was decided"))
 
 
 def _row(label: str, text: str, paint: Paint) -> str:
@@ -71,7 +70,7 @@ def _moment(time: str | float) -> str:
 
 
 class _Event:
-    """Reads values of an event by path. A value of an unexpected type counts as absent: not all values were checked."""
+    """Reads values of an event by path. A value of an unexpected type counts as absent, because nothing checked it."""
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self._event = event
@@ -94,7 +93,7 @@ class _Event:
 
 
 def _subject(value: _Event) -> Iterator[tuple[str, str]]:
-    """Yield the location and the process of the event: label and text."""
+    """Yield the scopes of an event, such as its pod and its process, each as a label and a text."""
     cluster = value("cluster", "name", "uid")
     host = value("machine", "hostname", "sourceName", "uid")
     yield from _joined("host", [host, cluster and f"cluster {cluster}"]) if host else _joined("cluster", [cluster])
@@ -141,7 +140,7 @@ def _action(action: PlannedAction, paint: Paint) -> Iterator[str]:
 
 
 def _text(key: str, text: str) -> Iterator[str]:
-    """Yield a text of a policy. Several lines get a bar each, so that none looks like a line of this command."""
+    """Yield a text of a policy. If it has several lines, each gets a bar, so that none looks like output of `plan`."""
     lines = text.rstrip("\n").split("\n")
     if len(lines) == 1:
         yield f"{_INDENT}{key}: {safe(lines[0])}"
@@ -159,8 +158,8 @@ examples:
   tail -F events.jsonl | spyderresp plan --policies policies/ --format text
   spyderresp plan --policies policies/ --mode audit --form falco alerts.jsonl
 
-each plan in JSON ends with `line`, the line of its event; the text form ends with "nothing was carried out";
-errors in events go to standard error
+in JSON, the last key of a plan is `line`, the line of its event; the text form ends with "nothing was carried out";
+bad events are reported on standard error
 
 exit codes: 0 fine; 1 some events are bad, all others are planned; 2 a policy cannot be read;
 3 wrong usage, or input or output fails"""

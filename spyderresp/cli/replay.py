@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.authoring.replay.report import Line, Report, moment, width_text
-from spyderresp.cli.event_input import KINDS, Reading, selected_files
+from spyderresp.cli.event_input import KINDS, EventReader, selected_files
 from spyderresp.cli.options import add_options, make_engine
 from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, reason_of, safe
 from spyderresp.decision.engine import Engine
@@ -43,9 +43,9 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
     yield from _table(paint, "entries", ("policy", "section", "index", "action"), report.entries)
     yield paint("bold", "would have died")
     for name, deaths in (("pods", report.pods), ("processes", report.processes)):
-        yield f"  {name:<12}{deaths.executed:>12,}   and {deaths.audited:,} more, were no policy in audit mode"
+        yield f"  {name:<12}{deaths.executed:>12,}   and {deaths.audited:,} more if no policy were in audit mode"
     if report.unknown:
-        yield f"  {plural(report.unknown, 'kill')} of what nothing tells from others"
+        yield f"  {plural(report.unknown, 'kill')} of targets that cannot be identified"
     for target in report.targets:
         where = "" if target.namespace is None else f" in {target.namespace}"
         kind = "pod" if target.pod else "process"
@@ -54,7 +54,7 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
     yield ""
     yield paint("bold", "breakers")
     broken = report.broken
-    yield f"  {plural(broken.refused, 'kill')} refused, {broken.allowed:,} let through"
+    yield f"  {plural(broken.refused, 'kill')} refused, {broken.allowed:,} allowed"
     for trip in broken.openings[:_SHOWN]:
         counts = f"more than {trip.limit} targets, {trip.refused:,} refused"
         yield f"  {moment(trip.time)}  {safe(_cut(trip.name))}: {counts}"
@@ -65,7 +65,7 @@ def _lines(report: Report, paint: Paint) -> Iterator[str]:
         yield paint("bold", f"events by {width_text(report.width)}")
         shown = report.buckets[-_SHOWN:]
         if len(shown) < len(report.buckets):
-            yield f"  {len(report.buckets) - len(shown):,} before these"
+            yield f"  {len(report.buckets) - len(shown):,} earlier ones are not shown"
         most = max(bucket.events for bucket in shown)
         for bucket in shown:
             kills = sum(n for (name, what), n in bucket.actions.items() if "Kill" in name and what == "execute")
@@ -85,18 +85,18 @@ def _table(paint: Paint, title: str, keys: Sequence[str], lines: Sequence[Line])
     head = f"{title:<{_LONGEST}}" + "".join(f"{word.replace('_', ' '):>15}" for word in _DISPOSITIONS)
     yield paint("bold", head)
     for line in lines[:_SHOWN]:
-        what = safe(_cut(_named(line, keys), _LONGEST - 2))
-        yield f"  {what:<{_LONGEST - 2}}" + "".join(f"{line.dispositions.get(word, 0):>15,}" for word in _DISPOSITIONS)
+        name = safe(_cut(_name(line, keys), _LONGEST - 2))
+        yield f"  {name:<{_LONGEST - 2}}" + "".join(f"{line.dispositions.get(word, 0):>15,}" for word in _DISPOSITIONS)
     if len(lines) > _SHOWN:
         yield f"  and {len(lines) - _SHOWN:,} more"
     yield ""
 
 
-def _named(line: Line, keys: Sequence[str]) -> str:
+def _name(line: Line, keys: Sequence[str]) -> str:
     if len(keys) == 1:
         return str(line.what[keys[0]])
-    what = line.what
-    return f"{what['policy']}, {what['section']}[{what['index']}] {what['action']}"
+    entry = line.what
+    return f"{entry['policy']}, {entry['section']}[{entry['index']}] {entry['action']}"
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
@@ -113,7 +113,7 @@ examples:
 
 {KINDS}
 
-nothing is carried out; breakers are those of the default guard, at the events' own times
+nothing is carried out; the breakers are those of the default guard and use the times of the events
 
 exit codes: 0 fine; 1 some events are bad, all others are counted; 2 a policy cannot be read;
 3 wrong usage, or input or output fails"""
@@ -123,8 +123,8 @@ def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "replay",
-        help="say what policies would have done with recorded events",
-        description="decide recorded events, and total what comes of it: by policy, entry, action, target and time",
+        help="report what policies would have done with recorded events",
+        description="decide recorded events, and count the planned actions by policy, entry, action, target and time",
         epilog=_EPILOG,
     )
     add_options(parser)
@@ -132,13 +132,15 @@ def add_parser(verbs: Any) -> None:
         "--engine",
         choices=("local", "dask", "spark"),
         default="local",
-        help="who reads and decides: this process (default), or the workers of another engine, a file each",
+        help="read and decide in this process (default), or on the workers of another engine, one file each",
     )
     parser.add_argument(
-        "--cluster", metavar="ADDRESS", help="of Dask's scheduler, of a Spark Connect server, or Spark's master"
+        "--cluster",
+        metavar="ADDRESS",
+        help="the address of Dask's scheduler or a Spark Connect server, or Spark's master",
     )
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    parser.add_argument("--html", metavar="FILE", help="write a page with charts, too (extra `report`)")
+    parser.add_argument("--html", metavar="FILE", help="also write a page with charts (extra `report`)")
     parser.add_argument(
         "paths", nargs="+", metavar="EVENTS", help="a file, a directory, a glob, or - for standard input"
     )
@@ -190,11 +192,11 @@ def _read_here(
     replaying: Any, args: argparse.Namespace, engine: Engine, paths: list[str], streams: Streams
 ) -> tuple[Replay, int]:
     """Replay the files here; return the totals and the number of bad events."""
-    taker = replaying.Replaying(engine, args.form)
-    reading = Reading(taker, args.form, streams)
+    consumer = replaying.Replaying(engine, args.form)
+    reader = EventReader(consumer, args.form, streams)
     for path in paths:
-        reading.read(path)
-    return taker.replay, reading.bad
+        reader.read(path)
+    return consumer.replay, reader.bad
 
 
 def _read_elsewhere(
@@ -211,7 +213,7 @@ def _read_elsewhere(
         with contextlib.closing(module.pieces(task, args.cluster)) as pieces:
             for piece in pieces:
                 progress.clear()
-                streams.say(piece.said)
+                streams.say(piece.messages)
                 if piece.failed is not None:
                     raise CommandError(piece.failed)
                 replay.add_part(piece.part)

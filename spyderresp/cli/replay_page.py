@@ -26,13 +26,13 @@ COLOURS: Final = {
 }
 _DAY: Final = 86_400
 _MOST_BARS: Final = 12
-# The same report gives the same page: fixed ids and no date. Texts stay texts, not outlines.
+# With fixed ids and no date, the same report gives the same page. Text stays text instead of outlines.
 _SETTINGS: Final = {"svg.hashsalt": "spyderresp", "svg.fonttype": "none", "font.size": 9, "text.parse_math": False}
 _PROLOGUE: Final = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 
 
 def timeline_chart(report: Report) -> str:
-    """Return a chart of events, and of kills by disposition, over time."""
+    """Return a chart of events over time, and of kills by disposition over time."""
     with mpl.rc_context(_SETTINGS):
         figure = Figure(figsize=(9, 3.6), layout="constrained")
         events, kills = figure.subplots(2, 1, sharex=True)
@@ -50,8 +50,8 @@ def timeline_chart(report: Report) -> str:
             bottom = [below + count for below, count in zip(bottom, counts, strict=True)]
         kills.set_ylabel("kills")
         _legend(kills)
-        for one in report.broken.openings:
-            events.axvline(one.time / _DAY, color=COLOURS["execute"], linewidth=1, linestyle=":")
+        for trip in report.broken.openings:
+            events.axvline(trip.time / _DAY, color=COLOURS["execute"], linewidth=1, linestyle=":")
         locator = AutoDateLocator(tz=timezone.utc)
         kills.xaxis.set_major_locator(locator)
         kills.xaxis.set_major_formatter(ConciseDateFormatter(locator, tz=timezone.utc))
@@ -197,14 +197,14 @@ def _table(heads: Iterable[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 
 def _dead(report: Report) -> Iterator[str]:
-    yield "<h2>Who would have died</h2>"
+    yield "<h2>What would have died</h2>"
     deaths = (("pods", report.pods), ("processes", report.processes))
     rows = [[name, f"{count.executed:,}", f"{count.audited:,}"] for name, count in deaths]
-    yield from _table(("distinct", "killed", "more, were no policy in audit mode"), rows)
+    yield from _table(("distinct", "killed", "more if no policy were in audit mode"), rows)
     if report.unknown:
-        yield f"<p>Kills of what nothing tells from others: {report.unknown:,}.</p>"
+        yield f"<p>Kills of targets that cannot be identified: {report.unknown:,}.</p>"
     if report.targets:
-        yield "<h2>Most killed</h2>"
+        yield "<h2>Targets killed most often</h2>"
         rows = [
             [
                 f"{'pod' if target.pod else 'process'} <code>{_text(target.name)}</code>"
@@ -220,10 +220,10 @@ def _dead(report: Report) -> Iterator[str]:
 def _breakers(report: Report) -> Iterator[str]:
     broken = report.broken
     yield "<h2>Breakers</h2>"
-    yield f"<p>{broken.refused:,} kills refused, {broken.allowed:,} let through, by the default guard.</p>"
+    yield f"<p>{broken.refused:,} kills refused, {broken.allowed:,} allowed, by the default guard.</p>"
     if broken.openings:
         rows = [
-            [f"{_text(moment(one.time))}", f"<code>{_text(one.name)}</code>", f"{one.limit:,}", f"{one.refused:,}"]
-            for one in broken.openings[:_SHOWN]
+            [f"{_text(moment(trip.time))}", f"<code>{_text(trip.name)}</code>", f"{trip.limit:,}", f"{trip.refused:,}"]
+            for trip in broken.openings[:_SHOWN]
         ]
         yield from _table(("opens", "breaker", "limit", "refused"), rows)

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from spyderresp.authoring.replay.kills import fallback_paths, target_paths
 from spyderresp.authoring.replay.totals import Part, Replay, report_of
-from spyderresp.cli.event_input import Reading
+from spyderresp.cli.event_input import EventReader
 from spyderresp.cli.terminal import CommandError, Streams
 from spyderresp.decision import ActionPlan
 from spyderresp.decision.engine import Engine
@@ -35,7 +35,7 @@ class Replaying:
     def events(self) -> int:
         return self.replay.events
 
-    def wanted(self, tables: Any) -> Any:
+    def required_columns(self, tables: Any) -> Any:
         policies = self._engine.policies
         return tables.required_columns([policies], ("time",), target_paths(policies), fallback_paths(policies))
 
@@ -56,13 +56,13 @@ class RecordingPart:
     Attributes:
         part: the totals of the file.
         bad: the number of bad events.
-        said: the messages about them for standard error.
+        messages: the messages about bad events, for standard error.
         failed: why reading stopped early; None if the file was read to its end.
     """
 
     part: Part
     bad: int
-    said: str
+    messages: str
     failed: str | None
 
 
@@ -70,9 +70,9 @@ class _CapturedStreams(Streams):
     """Collects the messages for standard error and writes nothing."""
 
     def __init__(self) -> None:
-        self.said = io.StringIO()
+        self.messages = io.StringIO()
         self._out = None
-        self._err = self.said
+        self._err = self.messages
         self._prompt = False
 
 
@@ -87,13 +87,13 @@ def piece_of(engine: Engine, form: str | None, path: str, where: str) -> Recordi
     """
     streams = _CapturedStreams()
     consumer = Replaying(engine, form)
-    reading = Reading(consumer, form, streams)
+    reader = EventReader(consumer, form, streams)
     failed = None
     try:
-        reading.read(path, where)
+        reader.read(path, where)
     except CommandError as error:
         failed = str(error)
-    return RecordingPart(consumer.replay.part(), reading.bad, streams.said.getvalue(), failed)
+    return RecordingPart(consumer.replay.part(), reader.bad, streams.messages.getvalue(), failed)
 
 
 # The work for other engines: one file for each task; each worker process compiles the policies once.

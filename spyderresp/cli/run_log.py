@@ -53,7 +53,7 @@ class StdoutFlags:
             self._streams.flush()
         except Exception as error:
             self.lost = error
-            raise DeliveryError("standard output is gone") from error
+            raise DeliveryError("standard output cannot be written") from error
 
     def close(self) -> None:
         """Nothing to close."""
@@ -113,7 +113,7 @@ class RunLog:
         self._complain(f"{safe(source)}:{bad.line}: error: {safe(str(bad.error))}")
 
     def outcome(self, source: str, line: int, outcome: StepOutcome) -> None:
-        """Log the outcome of a step. Skip flags that a sink accepted: the sink shows them."""
+        """Log the outcome of a step. Skip flags that a sink accepted, because the sink shows them."""
         if self._form == "quiet" or (outcome.step.is_flag and outcome.status in ("done", "accepted")):
             return
         if self._form == "json":

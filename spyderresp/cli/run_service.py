@@ -1,4 +1,4 @@
-"""Runs ``spyderresp run``: makes the service from flags and configuration, and reports on the terminal."""
+"""Runs ``spyderresp run``: makes the service from the configuration and the command line, and logs to the terminal."""
 
 from __future__ import annotations
 
@@ -20,36 +20,35 @@ from spyderresp.executors.dry_run import DryRun
 from spyderresp.journal import Journal, JournalError
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import ACTIONS, FLAGS
-from spyderresp.service.config.build import (
-    executors_of,
-    has_real_agent_actions,
-    is_finite,
-    require_journal,
-    require_trusted_files,
-)
-from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config.build import executors_of, has_real_agent_actions, is_finite
 from spyderresp.service.config.load import (
     ConfigurationError,
+    diagnosed,
     read_configuration,
     settings_of_flags,
     value_of_flag,
 )
-from spyderresp.service.config.settings import Settings, StdinSource
-from spyderresp.service.config.source_settings import BROKERS
+from spyderresp.service.config.settings import Settings
+from spyderresp.service.config.source_settings import BROKERS, StdinSource
 from spyderresp.service.config.values import Location
 from spyderresp.service.metrics import Counts
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.base import SourceError
+from spyderresp.service.trusted_files import require_trusted_files
 from spyderresp.service.wiring import assemble
 
-# The flags of ``spyderresp run``: the same settings as in a configuration, checked by the same models.
+# The command line gives the same settings as a configuration, and the same models check them.
 
 _SIMPLE: Final = ("policies", "journal", "positions", "monitor", "form", "mode", "defaults", "not_in")
 _NETWORK: Final = ("http", "tcp")
 
 
 class _Flags:
-    """The settings that a command line gives, as a configuration would hold them, and the flag of each.
+    """The settings that a command line gives, written as in a configuration.
+
+    Attributes:
+        values: the settings.
+        names: the flag that gave each value, by the place of the value in ``values``.
 
     Raises:
         ConfigurationError: the value of a flag cannot be read.
@@ -72,21 +71,20 @@ class _Flags:
         if args.executor or args.set:
             self.values["executors"] = self._executors()
 
-    def over(self, settings: Settings, installed: Installed) -> Settings:
-        """Return settings with those of the command line in their place.
+    def override(self, settings: Settings) -> Settings:
+        """Return settings in which the values of the command line replace others.
 
         Raises:
             ConfigurationError: anything is wrong with a flag.
         """
-        given = settings_of_flags(self.values, self.names, installed)
-        fields = ["sources" if key == "events" else key for key in self.values if key != "guard"]
-        settings = replace(settings, **{name: getattr(given, name) for name in fields})
+        given = settings_of_flags(self.values, self.names)
+        settings = replace(settings, **{key: getattr(given, key) for key in self.values if key != "guard"})
         if "guard" in self.values:
             settings = replace(settings, guard=replace(settings.guard, kill_switch=given.guard.kill_switch))
         return settings
 
     def _give(self, values: dict[str, Any], loc: Location, flag: str, value: Any) -> None:
-        """Set the value of the last part of a location, in the mapping that the parts before it lead to."""
+        """Add a value from a flag to the mapping that holds the place ``loc``."""
         values[str(loc[-1])] = value
         self.names[loc] = flag
 
@@ -125,7 +123,7 @@ class _Flags:
         return source
 
     def _executors(self) -> list[dict[str, dict[str, Any]]]:
-        """Return the executors with their settings, those included that only `--set` names."""
+        """Return the executors with their settings. `--set` names an executor too."""
         executors: dict[str, dict[str, Any]] = {name: {} for name in self._args.executor or ()}
         flags: dict[str, str] = {}
         settings: dict[str, dict[str, str]] = {}
@@ -139,7 +137,7 @@ class _Flags:
             loc = ("executors", index)
             self.names[loc] = f"--executor {name}" if name in (self._args.executor or ()) else flags[name]
             self.names |= {(*loc, name, key): f"--set {where}" for key, where in settings.get(name, {}).items()}
-        return [{name: given} for name, given in executors.items()]
+        return [{name: values} for name, values in executors.items()]
 
 
 _INTERRUPTED: Final = 130
@@ -148,45 +146,55 @@ _INTERRUPTED: Final = 130
 def run(args: argparse.Namespace, streams: Streams) -> int:
     """Run the verb and return its exit code."""
     flags = StdoutFlags(streams)
-    installed = Installed()
     executors: tuple[Executor, ...] = ()
     try:
-        settings = Settings() if args.config is None else read_configuration(args.config, installed)
-        settings = _Flags(args).over(settings, installed)
+        settings = Settings() if args.config is None else read_configuration(args.config)
+        settings = _Flags(args).override(settings)
         if not settings.policies:
-            raise CommandError("spyderresp run: error: no policies; name them by `--policies PATH`")
-        if not settings.sources:
-            settings = replace(settings, sources=(StdinSource(),))
-        if StdinSource() in settings.sources:
+            raise CommandError("spyderresp run: error: there are no policies; name them by `--policies PATH`")
+        if not settings.events:
+            settings = replace(settings, events=(StdinSource(),))
+        if StdinSource() in settings.events:
             _check_stdin(streams)
-        executors = _completed(executors_of(settings, installed), flags)
+        executors = _with_defaults(executors_of(settings), flags)
         if has_real_agent_actions(executors):
-            require_trusted_files(settings)
-            require_journal(settings)
+            require_trusted_files(settings, args.config)
+            _require_journal(settings)
         args.policies, args.strict = list(settings.policies), settings.strict
         policies = read_policies(args, streams)
         if policies is None:
             return 2
         if args.check:
-            # Make the parts without starting them: this reads tokens and finds missing extras.
+            # Make the parts without starting them. This reads tokens and finds missing extras.
             with assemble(settings, policies, executors, RunLog(streams, "quiet")):
                 pass
-            streams.complain(f"spyderresp: fine: {_count(policies)}, {policies.digest}")
+            streams.complain(f"spyderresp: fine: {plural(len(policies), 'policy')}, {policies.digest}")
             return 0
         return _serve(settings, policies, executors, flags, args.log, streams)
     except ConfigurationError as error:
         paint = streams.paint(errors=True)
         text = "\n".join(diagnostic_text(item, paint) for item in error.diagnostics)
-        count = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
-        raise CommandError(f"{text}\n{count}") from None
+        summary = f"configuration cannot be used: {counted(error.diagnostics)}; see {pages(error.diagnostics)}"
+        raise CommandError(f"{text}\n{summary}") from None
     finally:
         for executor in executors:
             executor.close()
 
 
+def _require_journal(settings: Settings) -> None:
+    """Check that a service that kills has a journal if a broker can deliver an event twice."""
+    message, hint = (
+        "there is no journal, and a broker delivers events again",
+        "name one by `journal`, or `--journal PATH`",
+    )
+    kinds = [source.kind for source in settings.events if source.kind in BROKERS]
+    if kinds and settings.journal is None:
+        raise ConfigurationError(tuple(diagnosed("SR602", kind, message, hint) for kind in kinds))
+
+
 def _check_stdin(streams: Streams) -> None:
     if sys.stdin is None:
-        # Another file may have its descriptor number.
+        # Another file may have the descriptor 0.
         raise CommandError("spyderresp: standard input is closed; name a file")
     if sys.stdin.isatty():
         streams.complain("reading events from the terminal, one JSON object a line; Ctrl-D ends")
@@ -200,16 +208,18 @@ def _serve(
     form: Form,
     streams: Streams,
 ) -> int:
-    live = not all(map(is_finite, settings.sources))
+    live = not all(map(is_finite, settings.events))
     log = RunLog(streams, form, flags if flags in executors else None, bounded=live)
     with _logging_to(log):
         try:
             journal = None if settings.journal is None else Journal(settings.journal)
             if journal is None and has_real_agent_actions(executors):
-                log.say("warning", "there is no journal: what was done is not remembered, and may be done twice")
+                log.say(
+                    "warning", "there is no journal: the service does not remember what it did, and may do it twice"
+                )
             with assemble(settings, policies, executors, log, journal) as (service, counts):
                 if live:
-                    log.say("info", _beginning(settings, policies, executors))
+                    log.say("info", _description(settings, policies, executors))
                 with _signals(service):
                     ending = service.run()
         except (SourceError, JournalError) as error:
@@ -220,7 +230,7 @@ def _serve(
             raise CommandError(f"spyderresp: {reason_of(error)}") from None
         log.end()
         log.say("info", _summary(counts, ending))
-    return _code(ending, log)
+    return _exit_code(ending, log)
 
 
 @contextlib.contextmanager
@@ -237,18 +247,14 @@ def _logging_to(log: RunLog) -> Iterator[None]:
             logger.removeHandler(handler)
 
 
-def _count(policies: PolicySet) -> str:
-    return "1 policy" if len(policies) == 1 else f"{len(policies):,} policies"
-
-
-def _beginning(settings: Settings, policies: PolicySet, executors: tuple[Executor, ...]) -> str:
+def _description(settings: Settings, policies: PolicySet, executors: tuple[Executor, ...]) -> str:
     names = ", ".join(executor.name for executor in executors)
     mode = " in audit mode" if settings.mode == "audit" else ""
-    return f"{_count(policies)}{mode}, {policies.digest}; executors: {names}"
+    return f"{plural(len(policies), 'policy')}{mode}, {policies.digest}; executors: {names}"
 
 
-def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Executor, ...]:
-    """Return the executors that were named, and what takes the rest: flags go to standard output, acts are dry."""
+def _with_defaults(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Executor, ...]:
+    """Return the executors; without one for flags, these go to standard output; without one for agents, a dry run."""
     if not any(executor.actions & FLAGS for executor in executors):
         executors = (*executors, flags)
     if not any(executor.actions - FLAGS for executor in executors):
@@ -260,15 +266,15 @@ def _completed(executors: tuple[Executor, ...], flags: StdoutFlags) -> tuple[Exe
 def _signals(service: Service) -> Iterator[None]:
     """Pass signals to the service: the first SIGTERM or SIGINT drains it, a second one ends it at once."""
 
-    def end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         for each in (signal.SIGTERM, signal.SIGINT):
             signal.signal(each, signal.SIG_DFL)
         service.stop(number)
 
-    def look(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the handler's signature
+    def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
         service.look()
 
-    handlers = {signal.SIGTERM: end, signal.SIGINT: end, signal.SIGHUP: look}
+    handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
     try:
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     except ValueError:
@@ -291,11 +297,11 @@ def _summary(counts: Counts, ending: Ending) -> str:
         parts.append(f"{bad:,} bad")
     parts += [f"{count:,} {status}" for status, count in sorted(steps.items())]
     if ending.undecided:
-        parts.append(f"about {ending.undecided:,} accepted and not decided: draining took too long")
+        parts.append(f"about {ending.undecided:,} accepted but not decided, because draining took too long")
     return ", ".join(parts)
 
 
-def _code(ending: Ending, log: RunLog) -> int:
+def _exit_code(ending: Ending, log: RunLog) -> int:
     if ending.failures:
         return 3
     if ending.undecided:

@@ -19,7 +19,7 @@ def add_parser(verbs: Any) -> None:
     verbs.add_parser(
         "schema",
         help="print the JSON Schema for editors",
-        description="print the JSON Schema of policies, for an editor to complete and check by",
+        description="print the JSON Schema of policies, with which an editor completes and checks them",
         epilog=_EPILOG,
     )
 

@@ -152,7 +152,7 @@ def _abandon(stream: TextIO) -> None:
 
 
 def is_regular_file(stream: IO[Any] | None) -> bool:
-    """Whether a stream is a regular file: no reader waits for its lines as with a pipe or a terminal."""
+    """Whether a stream is a regular file. Nothing waits for its lines, as the reader of a pipe or a terminal does."""
     try:
         return stream is not None and stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
     except (OSError, ValueError):
@@ -303,5 +303,5 @@ def counted(diagnostics: Iterable[Diagnostic]) -> str:
 
 
 def plural(count: int, noun: str) -> str:
-    """Return ``1 error`` or ``1,200 errors``."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    """Return ``1 error``, ``1,200 errors`` or ``2 policies``."""
+    return f"{count:,} {noun if count == 1 else noun[:-1] + 'ies' if noun.endswith('y') else noun + 's'}"

@@ -92,18 +92,19 @@ examples:
   spyderresp test tests/ --coverage --min-coverage 90 --junit report.xml
   spyderresp test tests/ --watch
 
-a directory is walked for *.yaml, *.yml and *.json; what is no `kind: ResponseTest` is passed over (docs/TESTING.md)
+in a directory, files named *.yaml, *.yml and *.json are read; documents that are not of `kind: ResponseTest` are
+skipped (docs/TESTING.md)
 
-exit codes: 0 fine; 1 a test failed, or too little is covered; 2 a policy or a test file cannot be read;
-3 wrong usage, and where there is no test to run"""
+exit codes: 0 fine; 1 a test failed, or the coverage is too low; 2 a policy or a test file cannot be read;
+3 wrong usage, or there is no test to run"""
 
 
 def add_parser(verbs: Any) -> None:
     """Add the verb."""
     parser = verbs.add_parser(
         "test",
-        help="run policy unit tests, and say what they cover",
-        description="run policy tests: events, and what is expected of the policies for them",
+        help="run policy unit tests, and report their coverage",
+        description="run policy tests: events, and the actions that are expected for them",
         epilog=_EPILOG,
     )
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a test file, or a directory of them")
@@ -112,16 +113,19 @@ def add_parser(verbs: Any) -> None:
         "--filter",
         action="append",
         metavar="TEXT",
-        help="run only tests with this text in `FILE: SUITE: TEST / ROW`, in any case; may be repeated: any of them",
+        help="run only tests with this text in `FILE: SUITE: TEST / ROW`, upper or lower case; may be repeated, to run "
+        "the tests with any of the texts",
     )
-    parser.add_argument("--verbose", action="store_true", help="list the tests that passed, too")
-    parser.add_argument("--coverage", action="store_true", help="say which policies, actions and clauses were tried")
+    parser.add_argument("--verbose", action="store_true", help="also list the tests that passed")
     parser.add_argument(
-        "--min-coverage", type=_percent, metavar="PERCENT", help="exit with 1 where less than this is covered"
+        "--coverage", action="store_true", help="report which policies, actions and clauses were covered"
     )
-    parser.add_argument("--junit", metavar="FILE", help="write a report in JUnit's XML, too")
+    parser.add_argument(
+        "--min-coverage", type=_percent, metavar="PERCENT", help="exit with 1 if less than this is covered"
+    )
+    parser.add_argument("--junit", metavar="FILE", help="also write a report in JUnit's XML")
     parser.add_argument("--format", choices=("text", "json"), default="text", help="default: text")
-    parser.add_argument("--watch", action="store_true", help="run again whenever a file changes, until Ctrl-C")
+    parser.add_argument("--watch", action="store_true", help="run again after each change of a file, until Ctrl-C")
 
 
 def _percent(word: str) -> float:
@@ -130,7 +134,7 @@ def _percent(word: str) -> float:
     except ValueError:
         number = -1.0
     if not 0 <= number <= 100:
-        raise argparse.ArgumentTypeError(f"{quoted(word)} is no number from 0 to 100")
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 100, not {quoted(word)}")
     return number
 
 
@@ -157,8 +161,9 @@ def _watched_once(args: argparse.Namespace, streams: Streams) -> tuple[str, ...]
 def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, ...]]:
     """Run the tests once; return the exit code and the paths of all inputs."""
     suite_files = find(args.paths)
-    if not suite_files.diagnostics:
-        _refuse_nothing(suite_files)
+    if suite_files.empty and not suite_files.diagnostics:
+        paths = ", ".join(safe(quoted(path)) for path in suite_files.empty)
+        raise CommandError(f"spyderresp test: error: no test found in {paths}: no document has `kind: ResponseTest`")
     wanted = [word.casefold() for word in args.filter or ()]
 
     def chosen(suite: Suite, case: Case) -> bool:
@@ -168,7 +173,8 @@ def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, .
     if not suite_files.diagnostics and not any(
         chosen(suite, case) for suite in suite_files.suites for case in suite.cases
     ):
-        raise CommandError(f"spyderresp test: error: no test has {_any_of(args.filter)} in its name")
+        words = " or ".join(safe(quoted(word)) for word in args.filter)
+        raise CommandError(f"spyderresp test: error: no test has {words} in its name")
     report = run_tests(suite_files.suites, chosen=chosen, coverage=args.coverage or args.min_coverage is not None)
     errors = [item for item in (*suite_files.diagnostics, *report.diagnostics) if item.level == "error"]
     code = 2 if errors else 1 if report.count("failed") else 0
@@ -181,25 +187,16 @@ def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, .
         paint = streams.paint(errors=True)
         for item in errors:
             streams.complain(diagnostic_text(item, paint))
-        streams.complain(f"not everything can be read: {counted(errors)}; see {pages(errors)}")
+        streams.complain(f"some files cannot be read: {counted(errors)}; see {pages(errors)}")
     if report.coverage is not None and not enough:
         # Rounded down, so that an insufficient percentage is not shown as the required one.
         percent = f"{math.floor(10 * report.coverage.percent) / 10:.1f} %"
-        streams.complain(f"spyderresp test: {percent} is covered, less than the {args.min_coverage:g} % asked for")
+        required = f"the {args.min_coverage:g} % of `--min-coverage`"
+        streams.complain(f"spyderresp test: {percent} is covered, less than {required}")
     if args.junit is not None:
         _write(args.junit, junit_text(report, suite_files.diagnostics))
     inputs = [path for suite in suite_files.suites for path in (*suite.policies, *suite.inputs)]
     return code or int(not enough), (*args.paths, *dict.fromkeys(inputs))
-
-
-def _refuse_nothing(suite_files: SuiteFiles) -> None:
-    if suite_files.empty:
-        listed = ", ".join(safe(quoted(path)) for path in suite_files.empty)
-        raise CommandError(f"spyderresp test: error: no test found in {listed}: no document says `kind: ResponseTest`")
-
-
-def _any_of(words: list[str]) -> str:
-    return " or ".join(safe(quoted(word)) for word in words)
 
 
 def _text(args: argparse.Namespace, suite_files: SuiteFiles, report: Report, streams: Streams) -> None:
@@ -216,16 +213,12 @@ def _text(args: argparse.Namespace, suite_files: SuiteFiles, report: Report, str
                 for line in result_text(result, paint):
                     streams.write(line)
     if report.coverage is not None:
-        _coverage(report.coverage, streams)
+        for line in coverage_text(report.coverage, paint):
+            streams.write(line)
+        streams.write("")
     failed, errors = report.count("failed"), report.count("error")
     colour = "red" if failed or errors else "green"
     streams.write(paint(colour, summary(report.count("passed"), failed, errors)))
-
-
-def _coverage(coverage: Coverage, streams: Streams) -> None:
-    for line in coverage_text(coverage, streams.paint()):
-        streams.write(line)
-    streams.write("")
 
 
 def _write(path: str, text: str) -> None:

@@ -25,8 +25,8 @@ examples:
   spyderresp undo journal.sqlite
   spyderresp undo journal.sqlite 3f86a2c41b07 --machine node-7
 
-without a KEY it lists the renices that can be undone; `journal show` shows them too. The first digits of a
-KEY are enough. A service may use the journal at the same time.
+without a KEY, it lists the renices that can be undone; `journal show` shows them too; the first digits of a KEY are
+enough; a service may use the journal at the same time
 
 exit codes: 0 fine; 1 a renice could not be undone; 3 wrong usage, or the journal cannot be used"""
 
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
         return 0
     chosen = [_named(key, undoables) for key in args.keys]
     if not args.machine:
-        raise CommandError("spyderresp undo: error: which machine is this? name it by `--machine NAME`")
+        raise CommandError("spyderresp undo: error: the name of this machine is needed: give it by `--machine NAME`")
     return _undo(chosen, _executor(args.machine), args.journal, streams)
 
 

@@ -6,14 +6,28 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import astuple, fields
 from typing import Final
 
 from spyderresp.policies.diagnostics import Findings
 from spyderresp.policies.loader import walk
+from spyderresp.service.config.load import ConfigurationError, diagnosed
+from spyderresp.service.config.settings import Settings
+from spyderresp.service.config.source_settings import (
+    BrokerTls,
+    KafkaSource,
+    NatsSource,
+    NetworkSource,
+    Secret,
+    SourceSettings,
+    Tls,
+)
 
 _MAX_LINKS: Final = 40
 # The bit of CAP_KILL in CapEff of /proc/self/status: it allows to signal every process.
 _CAP_KILL: Final = 1 << 5
+# Paths of inherited file descriptors.
+_INHERITED: Final = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 
 
 def privileged() -> bool:
@@ -83,3 +97,69 @@ def _reasons(path: str) -> Iterator[str]:
 
 def _named(current: str, path: str) -> str:
     return "it" if current == os.path.abspath(path) else current
+
+
+# The files and the sources of a service that can kill.
+
+
+def untrusted_policies(settings: Settings) -> Iterator[str]:
+    """Yield why policies must not be trusted; nothing if this process may not kill processes of other users."""
+    if privileged():
+        for path in settings.policies:
+            yield from untrusted_files(path)
+
+
+def require_trusted_files(settings: Settings, configuration: str | None) -> None:
+    """Check a service that can kill: only root and this user can change its files, and all senders authenticate.
+
+    Args:
+        settings: of the service.
+        configuration: the path of its configuration; None: there is none.
+
+    Raises:
+        ConfigurationError: others can change a file, or an unauthenticated sender could cause a kill.
+    """
+    if not privileged():
+        return
+    files = [configuration, settings.journal, settings.positions_path]
+    for source in settings.events:
+        # An inherited descriptor is trusted like standard input.
+        files += [path for path in _files_of(source) if not path.startswith(_INHERITED)]
+    hint = "make root or this user its owner, and `chmod go-w` it"
+    found = []
+    for reason in (*untrusted_policies(settings), *filter(None, (_untrusted_place(path) for path in files if path))):
+        path, _, message = reason.partition(": ")
+        found.append(diagnosed("SR613", path, message, hint))
+    for source in settings.events:
+        if isinstance(source, NetworkSource) and not (source.token or (source.tls and source.tls.clients)):
+            where = f"{source.kind} {source.address.host}:{source.address.port}"
+            message, hint = "senders need not authenticate", "set `token`, or `tls` with `clients`"
+            found.append(diagnosed("SR610", where, message, hint))
+        elif isinstance(source, (KafkaSource, NatsSource)) and not (
+            source.logs_in or source.plain or (source.tls and source.tls.certificate)
+        ):
+            message = "the broker does not authenticate clients, so anybody can send events"
+            hint = "log in, or set `tls` with a `certificate`; or `plain: true` where something else authenticates"
+            found.append(diagnosed("SR610", f"{source.kind} {source.servers[0]}", message, hint))
+    if found:
+        raise ConfigurationError(tuple(found))
+
+
+def _files_of(source: SourceSettings) -> Iterator[str]:
+    """Yield the files and sockets of a source: those that hold events, secrets, keys and certificates."""
+    for each in fields(source):
+        value = getattr(source, each.name)
+        if isinstance(value, (Tls, BrokerTls)):
+            yield from filter(None, astuple(value))
+        elif isinstance(value, Secret):
+            yield from filter(None, [value.file])
+        elif each.name in ("path", "credentials") and value is not None:
+            yield value
+
+
+def _untrusted_place(path: str) -> str | None:
+    """Return why a file, existing or yet to be created, must not be trusted; None: it can be trusted."""
+    reason = untrusted_reason(path)
+    if reason is not None and "no such file" in reason:
+        return untrusted_reason(path.rpartition("/")[0] or ("/" if path.startswith("/") else "."))
+    return reason

@@ -11,15 +11,7 @@ from spyderresp.errors import needs_extra
 from spyderresp.execution.interfaces import Executor
 from spyderresp.execution.reconciliation import reconcile
 from spyderresp.policies.policy_set import PolicySet
-from spyderresp.service.config.build import (
-    SourceFactory,
-    diagnosed,
-    guard_of,
-    has_real_agent_actions,
-    is_finite,
-    untrusted_policies,
-)
-from spyderresp.service.config.load import ConfigurationError
+from spyderresp.service.config.build import SourceFactory, guard_of, has_real_agent_actions, is_finite, reported
 from spyderresp.service.config.settings import Settings
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import ServiceContext
@@ -28,6 +20,7 @@ from spyderresp.service.reload import OutcomePoller, Reload
 from spyderresp.service.service import PeriodicTask, Service
 from spyderresp.service.sources.base import SourceError
 from spyderresp.service.sources.file import Positions
+from spyderresp.service.trusted_files import untrusted_policies
 
 if TYPE_CHECKING:
     from spyderresp.journal import Journal
@@ -66,11 +59,11 @@ def assemble(
     guard = guard_of(settings)
     spans = _spans() if settings.spans else None
     context = ServiceContext(engine, executors, guard, journal, observer, settings.form, counts, spans)
-    intake = Intake(settings.max_events, settings.max_bytes)
+    intake = Intake(settings.limits.events, settings.limits.bytes)
     watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
     factory = SourceFactory(settings, _positions(settings), observer, counts, watch)
     sources = factory.sources()
-    live = not all(map(is_finite, settings.sources))
+    live = not all(map(is_finite, settings.events))
     monitor = None if settings.monitor is None else factory.monitor(settings.monitor)
     tasks: list[PeriodicTask] = [_reload(settings, engine, executors, observer, counts, journal, live=live)]
     poller = None if journal is None else OutcomePoller(context, journal)
@@ -91,20 +84,17 @@ def assemble(
 
 
 def _spans() -> Spans:
-    try:
-        with needs_extra("otel", "`spans`"):
-            from spyderresp.service.tracing import Spans
-    except ImportError as error:
-        raise ConfigurationError((diagnosed("SR608", f"spans: {error}"),)) from None
+    with reported("spans"), needs_extra("otel", "`spans`"):
+        from spyderresp.service.tracing import Spans
     return Spans()
 
 
 def _positions(settings: Settings) -> Positions:
-    positions = Positions(settings.kept_positions)
+    positions = Positions(settings.positions_path)
     try:
         positions.load()
     except (OSError, ValueError) as error:
-        raise SourceError(f"{settings.kept_positions}: {getattr(error, 'strerror', None) or error}") from None
+        raise SourceError(f"{settings.positions_path}: {getattr(error, 'strerror', None) or error}") from None
     return positions
 
 

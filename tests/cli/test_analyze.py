@@ -35,7 +35,7 @@ def test_answers_have_a_place_and_an_event(run) -> None:
 
 def test_nothing_to_say(run) -> None:
     result = run("analyze", "good.yaml")
-    assert (result.code, result.out) == (0, "analyzed 1 policy: nothing to say\n")
+    assert (result.code, result.out) == (0, "analyzed 1 policy: nothing to report\n")
 
 
 def test_what_can_be_reached(run) -> None:
@@ -47,7 +47,7 @@ def test_what_can_be_reached(run) -> None:
     assert [(item["kind"], item["policy"]) for item in said["answers"]] == [("reaches", "production")]
     assert said["answers"][0]["event"]["pod"] == {"labels": {"app": "payments"}}
     none = run("analyze", "policies", "--reach", "pod.labels.app=web", "--action", "agentKillPod")
-    assert (none.code, none.out) == (0, "analyzed 4 policies: no action can touch such an event\n")
+    assert (none.code, none.out) == (0, "analyzed 4 policies: no action can fire for such an event\n")
 
 
 def test_two_are_compared(run) -> None:

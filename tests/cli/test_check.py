@@ -68,7 +68,7 @@ def test_fixing_a_file(run, policy):
     assert result.out.splitlines()[-3:] == [
         "fixed 3 findings in 1 file",
         "checked 1 policy: 1 warning",
-        "`--unsafe-fixes` mends 1 of them, changing what flags say",
+        "`--unsafe-fixes` corrects 1 of them and changes the texts of flags",
     ]
     assert result.code == 1
     run("check", "--fix", "mended.yaml")

@@ -178,7 +178,7 @@ def test_dead_letters_and_jumps_are_told(tmp_path, run, caplog):
         spyderresp.execute(plan, bad, Guard(kill_switch=None), journal)
     out = run("journal", "show", str(path)).out
     assert "the wall clock jumped by +100.0 s" in out
-    assert "`bad` will never take flag" in out
+    assert "`bad` rejected flag" in out
     assert "\\x1b[31mno" in out
     assert "\x1b" not in out + caplog.text
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from junitparser import JUnitXml
 
-from spyderresp.cli.options import look, watched
+from spyderresp.cli.options import file_states, watched
 
 HEAD = "apiVersion: spyderresp/v1\nkind: ResponseTest\nname: s\npolicies: ../policies\n"
 GOOD = (
@@ -62,7 +62,7 @@ def test_exit_codes(run, tests):
 def test_nothing_to_run(run, tests):
     tests(good=GOOD)
     assert run("test", "policies").err == (
-        "spyderresp test: error: no test found in `policies`: no document says `kind: ResponseTest`\n"
+        "spyderresp test: error: no test found in `policies`: no document has `kind: ResponseTest`\n"
     )
     assert run("test", "policies", "tests").code == 3
     result = run("test", "tests", "-k", "flogged", "-k", "x\x1b")
@@ -109,7 +109,7 @@ def test_too_little_covered(run, tests):
     assert run("test", "tests", "--min-coverage", "1").code == 0
     result = run("test", "tests", "--min-coverage", "90%")
     assert result.code == 1
-    assert result.err == "spyderresp test: 22.2 % is covered, less than the 90 % asked for\n"
+    assert result.err == "spyderresp test: 22.2 % is covered, less than the 90 % of `--min-coverage`\n"
     assert "policies/trial.yaml:1: never in scope: trial\n" in result.out
     assert "asleep" not in result.out
 
@@ -226,7 +226,7 @@ def test_what_changes_while_the_work_is_done_is_seen(place):
         raise AssertionError("waited")
 
     assert next(watched(act, sleep=sleep)) == "a.yaml"
-    assert look(["gone"]) == {"gone": None}
+    assert file_states(["gone"]) == {"gone": None}
 
 
 def test_watch_ends_at_ctrl_c(start, tests):

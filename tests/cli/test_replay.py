@@ -139,9 +139,9 @@ def test_text(run, recorded):
     said = result.out.splitlines()
     assert said[0] == "20 events decided, 20 with an action"
     assert any(line.startswith("  production, actions[1] agentKillPod ") for line in said)
-    assert "  pods                   3   and 0 more, were no policy in audit mode" in said
+    assert "  pods                   3   and 0 more if no policy were in audit mode" in said
     assert "  pod pay-0 in shop: 7 executed, 0 audited" in said
-    assert "  0 kills refused, 40 let through" in said
+    assert "  0 kills refused, 40 allowed" in said
     assert said[-1].startswith("  2026-11-24T01:19:00Z          1        2 kills  #")
 
 

@@ -15,7 +15,6 @@ import yaml
 
 import spyderresp
 from spyderresp.policies.diagnostics import Source
-from spyderresp.service.config.executor_settings import Installed
 from spyderresp.service.config.load import settings_of
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -34,7 +33,7 @@ def environment() -> dict[str, str]:
 
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.parent.name)
 def test_a_configuration_reads(path: Path) -> None:
-    settings = settings_of(Source(str(path), path.read_text()), Installed())
+    settings = settings_of(Source(str(path), path.read_text()))
     assert settings.journal
     assert settings.executors
 
@@ -43,7 +42,7 @@ def test_the_configurations_in_manifests_read() -> None:
     held = [document for document in manifests() if document["kind"] == "ConfigMap"]
     assert len(held) == 2
     for document in held:
-        settings = settings_of(Source(document["metadata"]["name"], document["data"]["run.yaml"]), Installed())
+        settings = settings_of(Source(document["metadata"]["name"], document["data"]["run.yaml"]))
         assert settings.journal
         mounted = {
             mount["mountPath"]

@@ -7,7 +7,8 @@ from typing import Any
 
 from spyderresp.executors import Recording
 from spyderresp.service.config.build import SourceFactory
-from spyderresp.service.config.settings import BrokerSource, Settings
+from spyderresp.service.config.settings import SenderLimits, Settings
+from spyderresp.service.config.source_settings import KafkaSource, NatsSource
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Watch
@@ -18,10 +19,10 @@ from spyderresp.service.sources.file import Positions
 class Brokered:
     """Runs from when it is made."""
 
-    def __init__(self, said: BrokerSource, context: ServiceContext, **more: Any) -> None:
+    def __init__(self, said: KafkaSource | NatsSource, context: ServiceContext, **limits: Any) -> None:
         self.context = context
-        settings = Settings(sources=(said,), **more)
-        intake = Intake(settings.max_events, settings.max_bytes)
+        settings = Settings(events=(said,), limits=SenderLimits(**limits))
+        intake = Intake(settings.limits.events, settings.limits.bytes)
         watch = Watch(context.engine, context.guard, intake)
         self.sources = SourceFactory(settings, Positions(None), context.observer, context.counts, watch).sources()
         self.service = Service(self.sources, intake, context)

@@ -6,6 +6,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -13,14 +14,16 @@ from service.conftest import Heard, line
 
 import spyderresp
 from spyderresp.guards import Guard
-from spyderresp.service.config.build import SourceFactory, librdkafka
+from spyderresp.service.config.build import SourceFactory
 from spyderresp.service.config.load import ConfigurationError
-from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, Secret, Settings
+from spyderresp.service.config.settings import Settings
+from spyderresp.service.config.source_settings import BrokerTls, KafkaSource, NatsSource, Secret
 from spyderresp.service.intake import BadRecord, Delivery, DeliveryResult, Intake
 from spyderresp.service.loop import ServiceContext, carry_out, decide
 from spyderresp.service.metrics import Watch
 from spyderresp.service.sources.acknowledgement import ProblemReports, fault_of
 from spyderresp.service.sources.file import Positions
+from spyderresp.service.sources.kafka import librdkafka
 
 LOCAL = ("--executor", "local-host", "--set", "local-host.machine=m")
 SOURCES = {"kafka": "kafka:127.0.0.1:9/events", "nats": "nats:127.0.0.1:9/events"}
@@ -64,18 +67,22 @@ def test_a_service_that_kills_believes_no_open_broker(start, kind, source):
     assert program.end() == 0, program.err
 
 
-def making(source: BrokerSource, context: ServiceContext) -> SourceFactory:
+def broker(kind: str, **more: Any) -> KafkaSource | NatsSource:
+    return KafkaSource(("a:1",), ("t",), **more) if kind == "kafka" else NatsSource(("a:1",), "t", **more)
+
+
+def making(source: KafkaSource | NatsSource, context: ServiceContext) -> SourceFactory:
     watch = Watch(context.engine, context.guard, Intake())
-    return SourceFactory(Settings(sources=(source,)), Positions(None), context.observer, context.counts, watch)
+    return SourceFactory(Settings(events=(source,)), Positions(None), context.observer, context.counts, watch)
 
 
 def test_who_connects_to_kafka_and_how(context, tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA_PASSWORD", "correct-horse")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    login = Login("u", Secret(env="KAFKA_PASSWORD"))
+    login = {"user": "u", "password": Secret(env="KAFKA_PASSWORD")}
     tls = BrokerTls(str(tmp_path / "ca.pem"))
-    said = BrokerSource("kafka", ("a:1", "b:2"), ("t",), "d", login=login, tls=tls)
+    said = KafkaSource(("a:1", "b:2"), ("t",), **login, tls=tls)
     assert librdkafka(said) == {
         "bootstrap.servers": "a:1,b:2",
         "security.protocol": "SASL_SSL",
@@ -84,24 +91,26 @@ def test_who_connects_to_kafka_and_how(context, tmp_path, monkeypatch):
         "sasl.password": "correct-horse",
         "ssl.ca.location": str(tmp_path / "ca.pem"),
     }
-    for one, other, protocol in ((None, None, "PLAINTEXT"), (None, tls, "SSL"), (login, None, "SASL_PLAINTEXT")):
-        assert librdkafka(replace(said, login=one, tls=other))["security.protocol"] == protocol
+    for user, other, protocol in ((None, None, "PLAINTEXT"), (None, tls, "SSL"), ("u", None, "SASL_PLAINTEXT")):
+        assert librdkafka(replace(said, user=user, tls=other))["security.protocol"] == protocol
     # The client knows these settings, and looks at the files.
     (source,) = making(said, context).sources()
     source.open()
 
 
-@pytest.mark.parametrize("kind", ["kafka", "nats"])
-@pytest.mark.parametrize("more", [{"tls": BrokerTls("gone")}, {"login": Login(credentials="gone")}])
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("kafka", {"tls": BrokerTls("gone")}), ("nats", {"tls": BrokerTls("gone")}), ("nats", {"credentials": "gone"})],
+)
 def test_a_file_that_is_not_there(context, kind, more):
-    said = BrokerSource(kind, ("a:1",), ("t",), "d", **more)
+    said = broker(kind, **more)
     with pytest.raises(ConfigurationError, match=rf"{kind} a:1: error\[SR612\]: gone: no such file"):
         making(said, context).sources()
 
 
 @pytest.mark.parametrize("kind", ["kafka", "nats"])
 def test_a_password_that_is_not_there(context, kind):
-    said = BrokerSource(kind, ("a:1",), ("t",), "d", login=Login("u", Secret(env="NOT_SET")))
+    said = broker(kind, user="u", password=Secret(env="NOT_SET"))
     with pytest.raises(ConfigurationError, match=rf"{kind} a:1: error\[SR612\]: the variable `NOT_SET` is not set"):
         making(said, context).sources()
 

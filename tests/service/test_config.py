@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -11,19 +12,18 @@ import pytest
 from spyderresp.cli.terminal import Paint, diagnostic_text
 from spyderresp.guards import Limits, Protection, Silence
 from spyderresp.policies.diagnostics import Source
-from spyderresp.service.config.executor_settings import Installed
 from spyderresp.service.config.load import ConfigurationError, read_configuration, settings_of
-from spyderresp.service.config.settings import (
-    BrokerSource,
+from spyderresp.service.config.settings import GuardSettings, SenderLimits, Settings
+from spyderresp.service.config.source_settings import (
+    Address,
     BrokerTls,
     FileSource,
-    GuardSettings,
-    Login,
-    Monitor,
-    NetworkSource,
+    HttpSource,
+    KafkaSource,
+    NatsSource,
     Secret,
-    Settings,
     StdinSource,
+    TcpSource,
     Tls,
     UnixSource,
 )
@@ -38,7 +38,7 @@ def here(monkeypatch):
 
 
 def test_everything_that_can_be_said(here):
-    settings = read_configuration("everything.yaml", Installed())
+    settings = read_configuration("everything.yaml")
     assert [(said.name, said.settings) for said in settings.executors] == [
         ("dry-run", {}),
         ("jsonlines", {"path": "/var/log/flags.jsonl", "fsync": True}),
@@ -50,61 +50,54 @@ def test_everything_that_can_be_said(here):
         not_in="documented",
         mode="audit",
         form="falco",
-        sources=(
+        events=(
             StdinSource(),
             FileSource("one.jsonl"),
             FileSource("two.jsonl", True, "end"),
             UnixSource("/run/events.sock", frozenset({0, 1000}), 0o660),
-            NetworkSource("tcp", "localhost", 7000),
-            NetworkSource("http", "::1", 8080, Secret("token")),
-            NetworkSource("http", "0.0.0.0", 8443, None, Tls("chain.pem", "key.pem", "authorities.pem")),
-            NetworkSource("http", "10.0.0.1", 80, Secret(env="TOKEN"), plain=True),
-            BrokerSource("kafka", ("localhost:9092",), ("deviations",), "deviations.dead-letters"),
-            BrokerSource(
-                "kafka",
+            TcpSource(Address("localhost", 7000)),
+            HttpSource(Address("::1", 8080), Secret("token")),
+            HttpSource(Address("0.0.0.0", 8443), None, Tls("chain.pem", "key.pem", "authorities.pem")),
+            HttpSource(Address("10.0.0.1", 80), Secret(env="TOKEN"), plain=True),
+            KafkaSource(("localhost:9092",), ("deviations",)),
+            KafkaSource(
                 ("broker-1.example.net:9092", "broker-2.example.net:9093", "[::1]:9094"),
                 ("a.b", "c-d_e"),
-                "dead",
                 "response",
+                "dead",
                 "end",
                 10.0,
-                login=Login("spyderresp", Secret(env="KAFKA_PASSWORD"), "PLAIN"),
+                "spyderresp",
+                Secret(env="KAFKA_PASSWORD"),
+                "PLAIN",
                 tls=BrokerTls("ca.pem", "chain.pem", "key.pem"),
             ),
-            BrokerSource("kafka", ("10.0.0.2:9092",), ("a",), "a.dead-letters", plain=True),
-            BrokerSource("kafka", ("10.0.0.2:9092",), ("a",), "a.dead-letters", tls=BrokerTls()),
-            BrokerSource(
-                "nats",
+            KafkaSource(("10.0.0.2:9092",), ("a",), plain=True),
+            KafkaSource(("10.0.0.2:9092",), ("a",), tls=BrokerTls()),
+            NatsSource(
                 ("nats-1.example.net:4222",),
-                ("deviations",),
-                "dead.response",
+                "deviations",
+                "deviations.*.prod.>",
                 "response",
+                "dead.response",
                 "end",
                 60.0,
-                "deviations.*.prod.>",
-                Login(token=Secret(env="NATS_TOKEN")),
-                BrokerTls(),
+                token=Secret(env="NATS_TOKEN"),
+                tls=BrokerTls(),
             ),
-            BrokerSource(
-                "nats",
-                ("localhost:4222", "localhost:4223"),
-                ("deviations",),
-                "dead-letters.deviations",
-                patience=30.0,
-                login=Login(credentials="nats.creds"),
-            ),
+            NatsSource(("localhost:4222", "localhost:4223"), "deviations", credentials="nats.creds"),
         ),
         guard=GuardSettings(
+            300.0,
+            None,
+            3600.0,
+            Limits(1, 2, 3, 30.0, 0, 0.0),
             Protection().including(
                 executables=("/opt/db",),
                 cgroups=("/a.slice",),
                 users=frozenset({"postgres", 33}),
                 namespaces=frozenset({"payments"}),
             ),
-            Limits(1, 2, 3, 30.0, 0, 0.0),
-            300.0,
-            None,
-            3600.0,
             (
                 Silence(
                     {"policy": ("a", "b"), "namespace.name": ("dev-*",)},
@@ -117,25 +110,19 @@ def test_everything_that_can_be_said(here):
         journal="/var/lib/j.sqlite",
         positions="p.json",
         watch=False,
-        monitor=Monitor("127.0.0.1", 9090),
-        max_events=100,
-        max_bytes=1 << 20,
-        max_body=65536,
-        max_line=4096,
-        max_connections=7,
-        patience=1.5,
+        monitor=Address("127.0.0.1", 9090),
+        limits=SenderLimits(100, 1 << 20, 65536, 4096, 7, 1.5),
         drain=120.0,
-        path="everything.yaml",
     )
 
 
 def test_relative_paths_start_at_the_file(tmp_path):
     (tmp_path / "run.yaml").write_text("policies: p\njournal: /j\nevents: [{http: 1, token: {file: t}}, e.jsonl]\n")
-    settings = read_configuration(str(tmp_path / "run.yaml"), Installed())
+    settings = read_configuration(str(tmp_path / "run.yaml"))
     assert settings.policies == (str(tmp_path / "p"),)
     assert settings.journal == "/j"
-    assert settings.sources == (
-        NetworkSource("http", "127.0.0.1", 1, Secret(str(tmp_path / "t"))),
+    assert settings.events == (
+        HttpSource(Address("127.0.0.1", 1), Secret(str(tmp_path / "t"))),
         FileSource(str(tmp_path / "e.jsonl")),
     )
 
@@ -143,7 +130,7 @@ def test_relative_paths_start_at_the_file(tmp_path):
 @pytest.mark.parametrize("name", WRONG)
 def test_every_fault_in_one_pass(here, name):
     with pytest.raises(ConfigurationError) as caught:
-        read_configuration(name, Installed())
+        read_configuration(name)
     text = "\n".join(diagnostic_text(item, Paint(enabled=False)) for item in caught.value.diagnostics) + "\n"
     expected = CONFIGS / f"{Path(name).stem}.txt"
     if os.environ.get("SPYDERRESP_UPDATE_EXPECTED"):
@@ -154,12 +141,12 @@ def test_every_fault_in_one_pass(here, name):
 
 def test_a_file_that_is_not_there():
     with pytest.raises(ConfigurationError, match=r"gone.yaml: error\[SR001\]: no such file or directory"):
-        read_configuration("gone.yaml", Installed())
+        read_configuration("gone.yaml")
 
 
 def executor(folder: Path, text: str) -> dict[str, object]:
     (folder / "run.yaml").write_text(f"executors:\n- {text}\n")
-    (settings,) = read_configuration(str(folder / "run.yaml"), Installed()).executors
+    (settings,) = read_configuration(str(folder / "run.yaml")).executors
     return dict(settings.settings)
 
 
@@ -237,10 +224,10 @@ def test_faults_of_executors_have_a_place(tmp_path, text, fault):
         ("drain: 1m30s", "drain", 90.0),
         ("drain: 1_0", "drain", 10.0),
         ("drain: 1e1", "drain", 10.0),
-        ("limits: {bytes: 10MB}", "max_bytes", 10_000_000),
-        ("limits: {bytes: 1 MiB}", "max_bytes", 1 << 20),
-        ("limits: {events: 010}", "max_events", 10),
-        ("limits: {events: 1_000}", "max_events", 1000),
+        ("limits: {bytes: 10MB}", "limits.bytes", 10_000_000),
+        ("limits: {bytes: 1 MiB}", "limits.bytes", 1 << 20),
+        ("limits: {events: 010}", "limits.events", 10),
+        ("limits: {events: 1_000}", "limits.events", 1000),
         ("watch: 'NO'", "watch", False),
         ("watch: Off", "watch", False),
         ("policies: no", "policies", ("no",)),
@@ -248,10 +235,10 @@ def test_faults_of_executors_have_a_place(tmp_path, text, fault):
     ],
 )
 def test_the_schema_decides_what_a_text_means(text, name, value):
-    assert getattr(settings_of(Source("run.yaml", text), Installed()), name) == value
+    assert attrgetter(name)(settings_of(Source("run.yaml", text))) == value
 
 
 def test_keys_of_another_kind_of_broker_change_nothing():
     text = "events: [{nats: localhost, stream: a, topics: b}]"
     with pytest.raises(ConfigurationError, match=r"^run.yaml:1:39: error\[SR601\]: unknown key `topics`[^\n]*$"):
-        settings_of(Source("run.yaml", text), Installed())
+        settings_of(Source("run.yaml", text))

@@ -16,7 +16,8 @@ import pytest
 from service.conftest import line
 
 from spyderresp.service.config.build import SourceFactory
-from spyderresp.service.config.settings import NetworkSource, Secret, Settings
+from spyderresp.service.config.settings import SenderLimits, Settings
+from spyderresp.service.config.source_settings import Address, HttpSource, NetworkSource, Secret
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import serve
 from spyderresp.service.metrics import Counts, Watch
@@ -31,11 +32,11 @@ class Served:
     """A listener and, unless ``idle``, the rounds behind it."""
 
     def __init__(self, context: Any, source: NetworkSource, settings: Settings, *, idle: bool = False) -> None:
-        self.intake = Intake(settings.max_events, settings.max_bytes)
+        self.intake = Intake(settings.limits.events, settings.limits.bytes)
         self.counts = Counts()
         watch = Watch(context.engine, context.guard, self.intake, ready=lambda: True)
         making = SourceFactory(
-            replace(settings, sources=(source,)), Positions(None), context.observer, self.counts, watch
+            replace(settings, events=(source,)), Positions(None), context.observer, self.counts, watch
         )
         (listener,) = making.sources()
         assert isinstance(listener, Listener)
@@ -91,9 +92,9 @@ def served(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     monkeypatch.setenv("TOKEN", TOKEN)
     started: list[Served] = []
 
-    def served(*, token: bool = False, idle: bool = False, **settings: Any) -> Served:
-        source = NetworkSource("http", "127.0.0.1", 0, token=Secret(env="TOKEN") if token else None)
-        started.append(Served(context, source, replace(Settings(), **settings), idle=idle))
+    def served(*, token: bool = False, idle: bool = False, **limits: Any) -> Served:
+        source = HttpSource(Address("127.0.0.1", 0), Secret(env="TOKEN") if token else None)
+        started.append(Served(context, source, Settings(limits=SenderLimits(**limits)), idle=idle))
         return started[-1]
 
     yield served
@@ -194,7 +195,7 @@ def test_metrics(served, context):
 
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_body_beyond_the_limit(served, recording, chunked):
-    server = served(max_body=1000)
+    server = served(body=1000)
     body = line(1) * 20
     if chunked:
         sent = b"Transfer-Encoding: chunked\r\n\r\n" + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
@@ -257,7 +258,7 @@ def test_one_byte_at_a_time_is_too_slow(served):
 
 
 def test_more_connections_than_there_may_be(served, until):
-    server = served(max_connections=2)
+    server = served(connections=2)
     held = [socket.create_connection(("127.0.0.1", server.listener.port)) for _ in range(2)]
     until(lambda: len(server.listener._connections) == 2)
     third = socket.create_connection(("127.0.0.1", server.listener.port), timeout=240)
@@ -271,7 +272,7 @@ def test_more_connections_than_there_may_be(served, until):
 
 
 def test_overload_is_429_and_nothing_of_it_is_taken(served, until, recording):
-    server = served(idle=True, max_events=3)
+    server = served(idle=True, events=3)
     answers: list[int] = []
     waiting = threading.Thread(target=lambda: answers.append(server.post(line(1) + line(2))[0]))
     waiting.start()
@@ -306,7 +307,7 @@ def test_two_requests_at_once_on_one_connection(served, recording):
 
 
 def test_expect_100(served):
-    server = served(max_body=1000)
+    server = served(body=1000)
     with socket.create_connection(("127.0.0.1", server.listener.port), timeout=240) as connection:
         connection.sendall(
             b"POST /v1/events HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(line(1))

@@ -17,7 +17,7 @@ from service.conftest import line
 
 from spyderresp.execution.backoff import Backoff
 from spyderresp.executors import Recording
-from spyderresp.service.config.settings import BrokerSource
+from spyderresp.service.config.source_settings import KafkaSource
 from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.kafka import KafkaMessage, PartitionProgress, letter_headers
@@ -42,7 +42,7 @@ def member(context: ServiceContext) -> Iterator[Callable[..., Brokered]]:
     def member(
         kafka: Cluster, topic: str, context: ServiceContext = context, *, session: float = 6.0, **more: Any
     ) -> Brokered:
-        said = BrokerSource("kafka", (kafka.server,), (topic,), f"{topic}.dead-letters", patience=session)
+        said = KafkaSource((kafka.server,), (topic,), session=session)
         started.append(Brokered(said, context, **more))
         return started[-1]
 
@@ -96,7 +96,7 @@ def test_what_cannot_be_decided_goes_to_the_dead_letters(kafka, member, context,
     for number, value in enumerate(POISON):
         kafka.send(topic, value, partition=0, key=b"k%d" % number, headers=[("trace", b"%d" % number)])
     kafka.send(topic, None, line(2), partition=0)
-    member(kafka, topic, max_body=4096)
+    member(kafka, topic, body=4096)
     until(lambda: kafka.committed(topic).get(0) == len(POISON) + 3)
     letters = kafka.read(f"{topic}.dead-letters")
     letters.sort(key=lambda letter: int(dict(letter.headers())["spyderresp-offset"]))
@@ -251,7 +251,7 @@ def test_no_more_is_read_than_there_is_room_for(mock, member, context, until):
     topic = mock.topic()
     mock.send(topic, *(line(n) for n in range(5000)))
     slow = Slow(240.0)
-    running = member(mock, topic, replace(context, executors=(slow,)), max_events=50)
+    running = member(mock, topic, replace(context, executors=(slow,)), events=50)
     (source,) = running.sources
     until(lambda: slow.attempted and len(source._pending) >= 50)
     time.sleep(1.5)

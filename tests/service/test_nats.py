@@ -21,7 +21,8 @@ from service.conftest import line
 
 from spyderresp.executors import Recording
 from spyderresp.service.config.load import ConfigurationError
-from spyderresp.service.config.settings import BrokerSource, BrokerTls, Login, Secret
+from spyderresp.service.config.settings import SenderLimits
+from spyderresp.service.config.source_settings import BrokerTls, NatsSource, Secret
 from spyderresp.service.loop import ServiceContext
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.nats import Nats, covers
@@ -44,7 +45,7 @@ def reader(context: ServiceContext) -> Iterator[Callable[..., Brokered]]:
     def reader(
         nats: Server, context: ServiceContext = context, source: dict[str, Any] | None = None, **more: Any
     ) -> Brokered:
-        said = BrokerSource("nats", (nats.address,), ("events",), "dead-letters.events", patience=30.0)
+        said = NatsSource((nats.address,), "events")
         started.append(Brokered(replace(said, **(source or {})), context, **more))
         return started[-1]
 
@@ -97,7 +98,7 @@ def test_what_cannot_be_decided_goes_to_the_dead_letters(nats, reader, context, 
     nats.send("events.a", line(1))
     nats.send("events.a", *POISON, headers={"Trace": "t", "Nats-Expected-Stream": "events"})
     nats.send("events.a", line(2))
-    reader(nats, max_body=4096)
+    reader(nats, body=4096)
     until(lambda: nats.left("events") == 0)
     letters = nats.read("dead")
     assert [letter.data or b"" for letter in letters] == list(POISON)
@@ -118,7 +119,7 @@ def test_a_dead_letter_that_comes_again_is_one(nats, reader, until):
     nats.send("events.a", b"{")
     reader(nats)
     until(lambda: nats.left("events") == 0)
-    reader(nats, source={"group": "another"})
+    reader(nats, source={"consumer": "another"})
     until(lambda: nats.left("events", "another") == 0)
     assert len(nats.read("dead")) == 1
 
@@ -158,7 +159,7 @@ def test_a_message_larger_than_the_server_takes_back_says_where_it_stands(tmp_pa
 def test_a_server_that_dies_and_returns(nats, reader, heard, recording, until):
     nats.send("events.a", *(line(n) for n in range(50)))
     # What it did not hear of before it died it delivers again, after this time.
-    reader(nats, source={"patience": 3.0})
+    reader(nats, source={"ack_wait": 3.0})
     until(lambda: len(flagged(recording)) == 50)
     nats.kill()
     until(lambda: any("cannot be read" in said for _, said in heard.said))
@@ -200,7 +201,7 @@ def test_what_takes_longer_than_the_server_waits_is_not_done_twice(nats, reader,
     slow = Slow()
     # Three times as long as between two words that it is under way: only a machine that stands still for four seconds
     # says too late that it is.
-    reader(nats, replace(context, executors=(slow,)), source={"patience": 6.0})
+    reader(nats, replace(context, executors=(slow,)), source={"ack_wait": 6.0})
     until(lambda: slow.attempted)
 
     async def under_way(jetstream: Any) -> int:
@@ -219,7 +220,7 @@ def test_what_takes_longer_than_the_server_waits_is_not_done_twice(nats, reader,
 def test_what_is_done_while_the_server_is_away_is_acknowledged_later(nats, reader, context, until):
     nats.send("events.a", *(line(n) for n in range(20)))
     slow = Slow()
-    reader(nats, replace(context, executors=(slow,)), source={"patience": 6.0})
+    reader(nats, replace(context, executors=(slow,)), source={"ack_wait": 6.0})
     until(lambda: slow.attempted)
     nats.kill()
     slow.let.set()
@@ -236,7 +237,7 @@ def test_what_is_done_while_the_server_is_away_is_acknowledged_later(nats, reade
 def test_no_more_is_read_than_there_is_room_for(nats, reader, context, until):
     nats.send("events.a", *(line(n) for n in range(1000)))
     slow = Slow()
-    running = reader(nats, replace(context, executors=(slow,)), max_events=50)
+    running = reader(nats, replace(context, executors=(slow,)), events=50)
     until(lambda: slow.attempted and len(running.sources[0]._pending) >= 50)
     time.sleep(1.0)
     assert len(running.sources[0]._pending) <= 52
@@ -251,7 +252,7 @@ def test_what_was_not_handed_in_is_given_back_at_the_end(nats, reader, context, 
     nats.send("events.a", *(b"".join(line(20 * n + m) for m in range(20)) for n in range(100)))
     slow = Slow()
     slowed = replace(context, executors=(slow,), counts=Counts())
-    running = reader(nats, slowed, max_events=30, source={"patience": 3600.0})
+    running = reader(nats, slowed, events=30, source={"ack_wait": 3600.0})
     (source,) = running.sources
     until(lambda: slow.attempted and len(source._pending) >= 30 and source._backlog)
     running.service.stop(15)
@@ -291,7 +292,7 @@ def test_dead_letters_that_would_be_read_again(nats, reader):
 
 @NEEDED
 def test_a_stream_that_is_not_there_yet(nats, reader, heard, recording, until):
-    reader(nats, source={"names": ("later",)})
+    reader(nats, source={"stream": "later"})
     until(lambda: any("cannot be read: stream not found; trying again" in said for _, said in heard.said))
     nats.stream("later", "later")
     nats.send("later", line(1))
@@ -310,8 +311,8 @@ def test_a_login(tmp_path, reader, heard, recording, until, shown, monkeypatch):
         reader(nats)
         until(lambda: any("cannot be read: authorization" in said for _, said in heard.said))
         secret = Secret(env="NATS_SECRET")
-        login = Login(token=secret) if shown == "token" else Login("u", secret)
-        reader(nats, source={"login": login})
+        login = {"token": secret} if shown == "token" else {"user": "u", "password": secret}
+        reader(nats, source=login)
         until(lambda: flagged(recording) == ["e1"])
 
 
@@ -324,7 +325,7 @@ def test_tls_and_a_server_without_it(tmp_path, nats, reader, heard, recording, u
     issued.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
     for number, blob in enumerate(issued.cert_chain_pems):
         blob.write_to_path(str(tmp_path / "chain.pem"), append=number > 0)
-    told = {"login": Login(token=Secret(env="NATS_SECRET")), "tls": BrokerTls(str(tmp_path / "ca.pem"))}
+    told = {"token": Secret(env="NATS_SECRET"), "tls": BrokerTls(str(tmp_path / "ca.pem"))}
     # This one speaks none: it is not shown the token, in the clear.
     reader(nats, source=told)
     until(lambda: any("the server does not speak TLS" in said for _, said in heard.said))
@@ -338,7 +339,7 @@ def test_tls_and_a_server_without_it(tmp_path, nats, reader, heard, recording, u
         until(lambda: flagged(recording) == ["e1"])
         # An authority that did not sign it.
         trustme.CA().cert_pem.write_to_path(str(tmp_path / "other.pem"))
-        reader(other, source={**told, "group": "x", "tls": BrokerTls(str(tmp_path / "other.pem"))})
+        reader(other, source={**told, "consumer": "x", "tls": BrokerTls(str(tmp_path / "other.pem"))})
         until(lambda: any("certificate verify failed" in said for _, said in heard.said))
 
 
@@ -371,10 +372,7 @@ def test_what_a_pattern_covers(pattern, subject, expected):
 
 def test_a_stream_that_was_made_anew_holds_other_messages(heard) -> None:
     first = datetime(2026, 11, 24, tzinfo=timezone.utc)
-    source = Nats(
-        "n", "s", {}, heard, Counts(), consumer="c", subject=None, start="beginning", dead_letters="d", wait=30.0,
-        max_size=1000, max_events=10, max_bytes=10_000,
-    )  # fmt: skip
+    source = Nats(NatsSource(("localhost:4222",), "s"), heard, Counts(), SenderLimits())
     for reply, moment, data in (("r1", first, b"1"), ("r2", first, b"1"), ("r3", first + timedelta(seconds=1), b"2")):
         about = SimpleNamespace(sequence=SimpleNamespace(stream=1), timestamp=moment)
         message = SimpleNamespace(metadata=about, headers=None, reply=reply, subject="a", data=data)

@@ -7,11 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from spyderresp.service.config import settings as models
-from spyderresp.service.config.executor_settings import Installed
 from spyderresp.service.config.load import read_configuration
-from spyderresp.service.config.settings import KEYS, LIMITS, FileSource, Monitor, NetworkSource
-from spyderresp.service.config.source_settings import SOURCES
+from spyderresp.service.config.settings import (
+    GuardLimits,
+    GuardSettings,
+    Protect,
+    SenderLimits,
+    Settings,
+    SilenceKeys,
+)
+from spyderresp.service.config.source_settings import SOURCES, Address, FileSource, HttpSource
+from spyderresp.service.config.values import keys_of
 from spyderresp.service.intake import Intake
 from spyderresp.service.metrics import Counts, Watch
 from spyderresp.service.prometheus import exposition
@@ -22,14 +28,10 @@ PAGE = (Path(__file__).parents[2] / "docs" / "RUN.md").read_text("utf-8")
 @pytest.mark.parametrize(
     "key",
     [
-        *KEYS,
-        *(f".{key}" for key in LIMITS),
-        *SOURCES,
-        *(key for keys in SOURCES.values() for key in keys),
-        *models.GUARD,
-        *models.GUARD_LIMITS,
-        *models.PROTECT,
-        *models.SILENCE,
+        *keys_of(Settings),
+        *(f".{key}" for key in keys_of(SenderLimits)),
+        *(key for model in (*SOURCES.values(), GuardSettings) for key in keys_of(model)),
+        *(key for model in (GuardLimits, Protect, SilenceKeys) for key in keys_of(model)),
     ],
 )
 def test_every_key_is_documented(key):
@@ -41,10 +43,10 @@ def test_the_configuration_shown_is_one(tmp_path):
     shown = re.search(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert shown is not None
     (tmp_path / "run.yaml").write_text(shown[1])
-    settings = read_configuration(str(tmp_path / "run.yaml"), Installed())
-    assert [type(source) for source in settings.sources] == [FileSource, NetworkSource]
+    settings = read_configuration(str(tmp_path / "run.yaml"))
+    assert [type(source) for source in settings.events] == [FileSource, HttpSource]
     assert [said.name for said in settings.executors] == ["jsonlines", "dry-run"]
-    assert settings.monitor == Monitor("127.0.0.1", 9090)
+    assert settings.monitor == Address("127.0.0.1", 9090)
 
 
 def test_every_figure_is_documented(context):

@@ -13,7 +13,8 @@ from service.conftest import Heard, line
 
 from spyderresp.executors import Recording
 from spyderresp.service.config.build import SourceFactory
-from spyderresp.service.config.settings import NetworkSource, Settings
+from spyderresp.service.config.settings import Settings
+from spyderresp.service.config.source_settings import SOURCES, Address
 from spyderresp.service.intake import ClosedError, Delivery, Intake
 from spyderresp.service.metrics import Watch
 from spyderresp.service.service import Service
@@ -137,7 +138,7 @@ def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(context, un
             raise BrokenPipeError
 
     context, intake = replace(context, observer=Gone()), Intake()
-    settings = Settings(sources=(NetworkSource(kind, "127.0.0.1", 0),))
+    settings = Settings(events=(SOURCES[kind](Address("127.0.0.1", 0)),))
     watch = Watch(context.engine, context.guard, intake)
     sources = SourceFactory(settings, Positions(None), context.observer, context.counts, watch).sources()
     service = Service(sources, intake, context)

@@ -18,7 +18,8 @@ import trustme
 from service.conftest import line
 from service.test_http import TOKEN, Served
 
-from spyderresp.service.config.settings import NetworkSource, Secret, Settings, Tls, UnixSource
+from spyderresp.service.config.settings import SenderLimits, Settings
+from spyderresp.service.config.source_settings import Address, HttpSource, Secret, TcpSource, Tls, UnixSource
 from spyderresp.service.sources.base import SourceError
 from spyderresp.service.sources.sockets import UnixPlace
 
@@ -28,8 +29,8 @@ def served(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     monkeypatch.setenv("TOKEN", TOKEN)
     started: list[Served] = []
 
-    def served(source: Any, *, idle: bool = False, **settings: Any) -> Served:
-        started.append(Served(context, source, replace(Settings(), **settings), idle=idle))
+    def served(source: Any, *, idle: bool = False, **limits: Any) -> Served:
+        started.append(Served(context, source, Settings(limits=SenderLimits(**limits)), idle=idle))
         return started[-1]
 
     yield served
@@ -37,8 +38,8 @@ def served(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         each.end()
 
 
-def tcp(**more: Any) -> NetworkSource:
-    return NetworkSource("tcp", "127.0.0.1", 0, **more)
+def tcp(**more: Any) -> TcpSource:
+    return TcpSource(Address("127.0.0.1", 0), **more)
 
 
 def told(connection: socket.socket, *parts: bytes) -> Any:
@@ -142,7 +143,7 @@ def test_a_token_that_does_not_come(served):
 
 
 def test_a_line_beyond_the_limit(served):
-    server = served(tcp(), max_line=1000)
+    server = served(tcp(), line=1000)
     connection = socket.create_connection(("127.0.0.1", server.listener.port))
     said = told(connection, line(1), b"x" * 300_000 + b"\n", line(2))
     assert (said["accepted"], said["errors"][0]["line"]) == (2, 2)
@@ -150,7 +151,7 @@ def test_a_line_beyond_the_limit(served):
 
 
 def test_a_sender_is_held_up_and_nothing_is_lost(served, until, recording):
-    server = served(tcp(), idle=True, max_events=50)
+    server = served(tcp(), idle=True, events=50)
     count = 20_000
     connection = socket.create_connection(("127.0.0.1", server.listener.port))
     connection.settimeout(0.5)
@@ -180,7 +181,7 @@ def test_the_end_says_what_was_accepted(served, until):
 def test_a_port_that_is_taken(served, context):
     server = served(tcp())
     with pytest.raises(SourceError, match="address already in use"):
-        Served(context, replace(tcp(), port=server.listener.port), Settings())
+        Served(context, replace(tcp(), address=Address("127.0.0.1", server.listener.port)), Settings())
 
 
 @pytest.fixture
@@ -207,7 +208,7 @@ def client(authority: trustme.CA, *, known: bool) -> ssl.SSLContext:
 
 @pytest.mark.parametrize("protocol", ["tcp", "http"])
 def test_client_certificates(served, authority, files, protocol, until, recording):
-    server = served(NetworkSource(protocol, "127.0.0.1", 0, tls=files))
+    server = served((HttpSource if protocol == "http" else TcpSource)(Address("127.0.0.1", 0), tls=files))
     sent = line(1)
     if protocol == "http":
         sent = (
@@ -232,6 +233,6 @@ def test_client_certificates(served, authority, files, protocol, until, recordin
 
 
 def test_a_certificate_that_cannot_be_read(context, tmp_path):
-    source = NetworkSource("http", "127.0.0.1", 0, tls=Tls(str(tmp_path / "no"), str(tmp_path / "no")))
+    source = HttpSource(Address("127.0.0.1", 0), tls=Tls(str(tmp_path / "no"), str(tmp_path / "no")))
     with pytest.raises(SourceError, match="no such file"):
         Served(context, source, Settings())

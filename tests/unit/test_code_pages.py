@@ -22,8 +22,7 @@ from spyderresp.policies import document_limits, loader, yaml_reader
 from spyderresp.policies.codes import CODES, code_pages
 from spyderresp.policies.diagnostics import Source
 from spyderresp.service import trusted_files
-from spyderresp.service.config import build, executor_settings
-from spyderresp.service.config.executor_settings import Installed
+from spyderresp.service.config import build
 from spyderresp.service.config.load import ConfigurationError, read_configuration
 
 # What `check` looks for and loading does not.
@@ -49,7 +48,7 @@ def configured(text: str, folder: Path) -> list[tuple[str, int]]:
     """Return the codes and lines of what is wrong with a configuration."""
     (folder / "run.yaml").write_text(text)
     try:
-        read_configuration(str(folder / "run.yaml"), Installed())
+        read_configuration(str(folder / "run.yaml"))
     except ConfigurationError as error:
         return [(item.code, item.location.line) for item in error.diagnostics]
     return []
@@ -180,8 +179,7 @@ def test_what_only_making_a_service_can_show(tmp_path: Path, monkeypatch: Any) -
     }
     policy.chmod(0o666)
     monkeypatch.setattr(trusted_files, "privileged", lambda: True)
-    monkeypatch.setattr(build, "privileged", lambda: True)
-    monkeypatch.setattr(executor_settings.Installed, "make", lambda *_: Recording())
+    monkeypatch.setattr(build, "make_executor", lambda *_: Recording())
     found["SR613"] = refused(["--policies", "policy.yaml", "--executor", "dry-run"], monkeypatch)
     assert found == {code: {code} for code in FOUND_LATE}
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from spyderresp.errors import Diagnostic, SpyderrespError
+from spyderresp.errors import Location as LineLocation
+from spyderresp.policies.codes import CODES
 from spyderresp.policies.diagnostics import Findings, Source, TooManyFindingsError
 from spyderresp.policies.document_limits import DocumentError
 from spyderresp.policies.document_reader import Node
 from spyderresp.policies.loader import read_source, trees
-from spyderresp.service.config.executor_settings import Installed, Origin
+from spyderresp.service.config.executor_settings import Origin
 from spyderresp.service.config.settings import SETTINGS, Settings
 from spyderresp.service.config.values import Location, SettingError
 
@@ -31,19 +33,16 @@ class ConfigurationError(SpyderrespError):
         self.diagnostics = diagnostics
 
 
-@dataclass(frozen=True, slots=True)
-class _Context:
-    """What validation needs besides the values."""
-
-    folder: str
-    installed: Installed
+def diagnosed(code: str, where: str, message: str, hint: str = "") -> Diagnostic:
+    """Return a diagnostic about something that has a name but no text, such as a source."""
+    return Diagnostic(code, CODES[code].level, message, LineLocation(where, 0, 0), hint)
 
 
-def read_configuration(path: str, installed: Installed) -> Settings:
+def read_configuration(path: str) -> Settings:
     """Return the settings in a file.
 
     Raises:
-        ConfigurationError: anything is wrong with it.
+        ConfigurationError: the file cannot be read, or anything in it is wrong.
     """
     findings = Findings()
     source = None
@@ -53,60 +52,59 @@ def read_configuration(path: str, installed: Installed) -> Settings:
         findings.about_path("SR001", "no such file or directory", path)
     if source is None:
         raise ConfigurationError(tuple(findings.items))
-    return replace(settings_of(source, installed), path=path)
+    return settings_of(source)
 
 
-def settings_of(source: Source, installed: Installed) -> Settings:
+def settings_of(source: Source) -> Settings:
     """Return the settings in a text, YAML or JSON.
 
     Raises:
-        ConfigurationError: anything is wrong with it.
+        ConfigurationError: anything in it is wrong.
     """
-    root = _root(source)
+    values, root = _document(source)
 
     def origin(loc: Location, at_key: bool) -> Origin:
         node = _node_at(root, loc, at_key=at_key)
         return Origin(source, node.start, node.end)
 
-    return _validated(_plain(root), origin, _Context(os.path.dirname(source.path), installed))
+    return _validated(values, origin, os.path.dirname(source.path))
 
 
-def settings_of_flags(values: Mapping[str, Any], flags: Mapping[Location, str], installed: Installed) -> Settings:
+def settings_of_flags(values: Mapping[str, Any], flags: Mapping[Location, str]) -> Settings:
     """Return the settings that the flags of a command line give.
 
     Args:
-        values: what a configuration would hold, each scalar as a text.
-        flags: the flag that gave a value, by its place in ``values``; one given for a place is that of all below it.
-        installed: the executors.
+        values: what a configuration would hold; each scalar is a text.
+        flags: the flag that gave a value, by the place of the value in ``values``. It stands for all places below too.
 
     Raises:
         ConfigurationError: anything is wrong with them.
     """
 
-    def origin(loc: Location, at_key: bool) -> Origin:  # noqa: ARG001 - of both kinds
+    def origin(loc: Location, at_key: bool) -> Origin:  # noqa: ARG001 - a flag has no key
         flag = next((flags[loc[:end]] for end in range(len(loc), 0, -1) if loc[:end] in flags), "command line")
         return Origin(Source(flag, ""))
 
-    return _validated(dict(values), origin, _Context("", installed))
+    return _validated(dict(values), origin, "")
 
 
 def value_of_flag(flag: str, written: str) -> Any:
-    """Return the value of a setting that a flag gives: a text, or a list or mapping in YAML's flow style.
+    """Return the value that a flag gives to a setting: a text, or a list or mapping in YAML's flow style.
 
     Raises:
-        ConfigurationError: it begins like one, and is none.
+        ConfigurationError: the value begins like a list, a mapping or a quoted text, and is not valid YAML.
     """
-    return _plain(_root(Source(flag, written))) if written[:1] in ("[", "{", "'", '"') else written
+    return _document(Source(flag, written))[0] if written[:1] in ("[", "{", "'", '"') else written
 
 
-def _validated(values: Any, origin: Any, context: _Context) -> Settings:
+def _validated(values: Any, origin: Callable[[Location, bool], Origin], folder: str) -> Settings:
     findings = Findings()
     try:
-        settings = SETTINGS.validate_python(values, context=context)
+        settings: Settings = SETTINGS.validate_python(values, context=folder)
     except ValidationError as error:
         try:
-            for details in error.errors(include_url=False):
-                _add(findings, details, origin)
+            for item in error.errors():
+                _add(findings, item["loc"], item["ctx"]["error"], origin)
         except TooManyFindingsError:
             pass
         findings.sort_since(0)
@@ -118,25 +116,17 @@ def _validated(values: Any, origin: Any, context: _Context) -> Settings:
     return replace(settings, executors=tuple(executors))
 
 
-def _add(findings: Findings, details: Any, origin: Any) -> None:
-    """Record an error of pydantic as a diagnostic."""
-    loc: Location = details["loc"]
-    fault = details.get("ctx", {}).get("error")
-    if not isinstance(fault, SettingError):
-        fault = SettingError("SR605", f"`{{key}}`: {details['msg']}")
-    else:
-        loc += fault.loc
-    named = loc[:-1] if fault.at_key else loc
-    name = next((part for part in reversed(named) if isinstance(part, str)), "")
+def _add(findings: Findings, loc: Location, fault: SettingError, origin: Callable[[Location, bool], Origin]) -> None:
+    loc += fault.loc
+    parents = loc[:-1] if fault.at_key else loc
+    key = next((part for part in reversed(parents) if isinstance(part, str)), "")
     at = origin(loc, fault.at_key)
-    message, help_ = (part.replace("{key}", name) for part in (fault.message, fault.help))
-    findings.add(fault.code, message, at.source, at.start, at.end, help_)
+    message, hint = (part.replace("{key}", key) for part in (fault.message, fault.help))
+    findings.add(fault.code, message, at.source, at.start, at.end, hint)
 
 
-# Nodes of a document: each a value with its place.
-
-
-def _root(source: Source) -> Node:
+def _document(source: Source) -> tuple[Any, Node]:
+    """Return the values of a document, in which each scalar is a text, and its nodes, which have the places."""
     findings = Findings()
     try:
         documents = [tree for tree in trees(source) if not tree.empty]
@@ -144,21 +134,14 @@ def _root(source: Source) -> Node:
         findings.unreadable(error, source)
         raise ConfigurationError(tuple(findings.items)) from None
     if len(documents) == 1:
-        return Node(*documents[0].nodes())
-    if not documents:
-        findings.add("SR614", "a configuration must contain one YAML document; this file contains none", source)
-    else:
+        return documents[0].plain(), Node(*documents[0].nodes())
+    message = f"a configuration must contain one YAML document; this file contains {len(documents) or 'none'}"
+    if documents:
         second = Node(*documents[1].nodes())
-        message = f"a configuration must contain one YAML document; this file contains {len(documents)}"
         findings.add("SR614", message, source, second.start, second.end, "delete the others")
+    else:
+        findings.add("SR614", message, source)
     raise ConfigurationError(tuple(findings.items))
-
-
-def _plain(node: Node) -> Any:
-    """Return the value of a node without places: mappings, lists, texts and None."""
-    if isinstance(node.value, dict):
-        return {key: _plain(Node(*value)) for key, (_, value) in node.value.items()}
-    return [_plain(Node(*item)) for item in node.value] if isinstance(node.value, list) else node.value
 
 
 def _node_at(node: Node, loc: Location, *, at_key: bool) -> Node:

@@ -1,6 +1,6 @@
-"""Types of settings. The reader of each takes a value as written, a text, and returns it typed or raises SettingError.
+"""The types of settings. Each reads a value as it was written: a text, a list or a mapping.
 
-The schema decides what a text means, never YAML: `no` is a boolean where a boolean belongs, and a name elsewhere.
+The key decides what a text stands for, not YAML: ``no`` is false for a boolean setting, and a word for any other.
 """
 
 from __future__ import annotations
@@ -8,125 +8,169 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields, is_dataclass
 from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator, PlainValidator, ValidationError, ValidationInfo
-from pydantic_core import InitErrorDetails
+from pydantic import (
+    BeforeValidator,
+    GetCoreSchemaHandler,
+    PlainValidator,
+    TypeAdapter,
+    ValidationError,
+    ValidationInfo,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, core_schema
 
 from spyderresp.errors import SpyderrespError
 from spyderresp.policies.diagnostics import quoted, suggestion
 from spyderresp.policies.document_reader import shape
 from spyderresp.policies.vocabulary import FALSE, TRUE
 
-_NUMBER: Final = r"[+-]?\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d+)?"
-_SINGLE: Final = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)", re.ASCII)
+_NUMBER: Final = re.compile(r"([+-]?\d+(?:_\d+)*(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)", re.ASCII)
 _INTEGER: Final = re.compile(r"[+-]?\d+(_\d+)*", re.ASCII)
-_COMPOUND: Final = re.compile(r"(\d+(?:\.\d+)?)([dhms])", re.ASCII)
-_MOST_DIGITS: Final = 40
+# A duration of several parts, such as `1m30s`.
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)([dhms])", re.ASCII)
+_MAX_DIGITS: Final = 40
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _BINARY: Final = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 _BYTES: Final = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, **_BINARY}
+_NO_VALUE: Final = ("SR110", "`{key}` needs a value", "write one, or leave the key out")
 Location = tuple[str | int, ...]
 
 
 class SettingError(SpyderrespError, ValueError):
-    """What is wrong with a value.
+    """A value is wrong.
 
     Attributes:
-        code: of the diagnostic.
-        message: `{key}` in it stands for the name of the setting.
-        help: what to do.
-        loc: where it is, below the value that was read.
-        at_key: whether it is about the key at that place, and not its value.
+        code: the code of the diagnostic.
+        message: what is wrong; ``{key}`` in it stands for the name of the setting.
+        help: how to correct it.
+        loc: where it is wrong, below the value that was read.
+        at_key: whether the diagnostic points to the key at that place, and not to its value.
     """
 
-    def __init__(self, code: str, message: str, help: str = "", *, loc: Location = (), at_key: bool = False) -> None:
+    def __init__(self, code: str, message: str, help: str = "", loc: Location = (), *, at_key: bool = False) -> None:
         super().__init__(message)
         self.code, self.message, self.help, self.loc, self.at_key = code, message, help, loc, at_key
 
 
 def raise_all(faults: Iterable[SettingError], error: ValidationError | None = None) -> None:
-    """Raise the errors of pydantic and further faults as one error; return where there is none."""
-    details = [
-        InitErrorDetails(type="value_error", loc=item["loc"], input=None, ctx=item["ctx"])
-        for item in (() if error is None else error.errors())
-        if item["type"] == "value_error"
-    ]
-    for fault in faults:
-        details.append(InitErrorDetails(type="value_error", loc=fault.loc, input=None, ctx={"error": fault}))
-        fault.loc = ()
-    if details:
-        raise ValidationError.from_exception_data("settings", details)
+    """Raise faults as one ValidationError, with those of ``error``, which lie below this value; return without any."""
+    located: list[tuple[Location, SettingError]] = [((), fault) for fault in faults]
     if error is not None:
-        raise error
+        located += [(item["loc"], item["ctx"]["error"]) for item in error.errors() if item["type"] == "value_error"]
+    if located:
+        details = [
+            InitErrorDetails(type="value_error", loc=loc, input=None, ctx={"error": fault}) for loc, fault in located
+        ]
+        raise ValidationError.from_exception_data("settings", details)
 
 
 def of_kind(value: Any, kind: type, word: str, where: str = "`{key}`") -> Any:
-    """Return a value that is a `str`, `list` or `dict`, as it is."""
+    """Return a value unchanged if it is of the kind that a setting needs: ``str``, ``list`` or ``dict``."""
     if isinstance(value, kind):
         return value
     if value is None:
-        raise SettingError("SR110", f"{where} needs a value", "write one, or leave the key out")
+        code, message, help = _NO_VALUE  # noqa: A001 - the field's name
+        raise SettingError(code, message.replace("`{key}`", where), help)
     code = {"mapping": "SR111", "list": "SR112"}.get(word, "SR113")
     raise SettingError(code, f"{where} must be a {word}, not {shape(value)}")
 
 
+class Keys:
+    """Annotates a setting that is written as a mapping. All faults of the mapping are reported together.
+
+    Args:
+        model: a dataclass or TypedDict. Its fields are the keys. A model with a ``kind`` has the kind as its first key.
+            ``model.faults``, if it exists, yields what is wrong with the mapping as it was written.
+        where: what messages call the mapping.
+        make: makes the value of the setting from the items of a TypedDict; None: the value is a ``model``.
+    """
+
+    def __init__(self, model: type, where: str, make: Callable[..., Any] | None = None) -> None:
+        self._model, self._where, self._make = model, where, make
+
+    def adapter(self) -> TypeAdapter[Any]:
+        """Return a reader of such mappings."""
+        form: Any = Annotated[self._model, self]
+        return TypeAdapter(form)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_wrap_validator_function(self._read, handler.generate_schema(self._model))
+
+    def _read(self, value: Any, read: Callable[[Any], Any]) -> Any:
+        mapping = of_kind(value, dict, "mapping", self._where)
+        keys, kind = keys_of(self._model), getattr(self._model, "kind", "")
+        faults = [*unknown_keys(mapping, f"{self._where} of kind `{kind}`" if kind else self._where, keys)]
+        faults += [SettingError(*_NO_VALUE, (key,)) for key, item in mapping.items() if item is None and key in keys]
+        faults += getattr(self._model, "faults", lambda _: ())(mapping)
+        result: Any = None
+        error = None
+        try:
+            result = read({key: item for key, item in mapping.items() if item is not None})
+        except ValidationError as raised:
+            error = raised
+            missing = {item["loc"][-1] for item in error.errors() if item["type"] == "missing"} - mapping.keys()
+            faults += [SettingError("SR602", f"{self._where} has no `{key}`") for key in missing]
+        raise_all(faults, error)
+        return result if self._make is None else self._make(**result)
+
+
+def keys_of(model: type) -> tuple[str, ...]:
+    """Return the keys of a mapping that is read as a dataclass or TypedDict."""
+    names = [each.name for each in fields(model)] if is_dataclass(model) else list(model.__annotations__)
+    return (getattr(model, "kind", names[0]), *names[1:])
+
+
+def unknown_keys(mapping: Mapping[str, Any], where: str, valid: Sequence[str], *loc: str) -> Iterable[SettingError]:
+    """Yield a fault for each key of a mapping that is not valid; ``loc`` is the place of the mapping."""
+    for key in mapping:
+        if key not in valid:
+            message = f"unknown key {quoted(key)} in {where}"
+            yield SettingError("SR601", message, suggestion(key, valid), (*loc, key), at_key=True)
+
+
+# Each function below reads a value. It returns the value as the setting has it, or raises SettingError.
+
+
 def text(value: Any) -> str:
-    """Return a text."""
+    """Read a text."""
     return str(of_kind(value, str, "text"))
 
 
 def path(value: Any, info: ValidationInfo) -> str:
-    """Return a path; a relative one starts at the folder of the configuration."""
-    context: Any = info.context
-    return os.path.join(context.folder, text(value))
+    """Read a path; a relative one starts at the folder of the configuration, which is the context of validation."""
+    return os.path.join(str(info.context), text(value))
 
 
 def boolean(value: Any) -> bool:
-    """Return a boolean: `true`, `yes`, `on`, `false`, `no` or `off`, in any case."""
+    """Read a boolean: `true`, `yes`, `on`, `false`, `no` or `off`, in any case."""
     if isinstance(value, str) and value.lower() in TRUE | FALSE:
         return value.lower() in TRUE
-    raise SettingError("SR114", f"`{{key}}` must be true or false, not {_shown(value)}")
+    shown = quoted(value) if isinstance(value, str) else shape(value)
+    raise SettingError("SR114", f"`{{key}}` must be true or false, not {shown}")
 
 
-def number(units: Mapping[str, int], what: str, *, least: float | None) -> Callable[[Any], float]:
-    """Return the reader of a number with a unit, such as `64KiB`."""
-
-    def read(value: Any) -> float:
-        word = text(value)
-        match = _SINGLE.fullmatch(word)
-        if match is not None and match[2] in units and len(word) <= _MOST_DIGITS:
-            result = float(match[1]) * units[match[2]]
-        elif "m" in units and len(word) <= _MOST_DIGITS and re.fullmatch(rf"(?:{_COMPOUND.pattern})+", word):
-            result = sum(float(amount) * units[unit] for amount, unit in _COMPOUND.findall(word))
-        else:
-            raise SettingError("SR603", f"`{{key}}` must be {what}, not {quoted(word)}")
-        return _in_range(result, word, least)
-
-    return read
+def number(value: Any, units: Mapping[str, int], what: str, least: float | None) -> float:
+    """Read a number with a unit, such as `64KiB`, that is ``least`` or more."""
+    word = text(value)
+    match = _NUMBER.fullmatch(word)
+    if match is not None and match[2] in units and len(word) <= _MAX_DIGITS:
+        result = float(match[1]) * units[match[2]]
+    elif "m" in units and len(word) <= _MAX_DIGITS and re.fullmatch(rf"(?:{_DURATION.pattern})+", word):
+        result = sum(float(amount) * units[unit] for amount, unit in _DURATION.findall(word))
+    else:
+        raise SettingError("SR603", f"`{{key}}` must be {what}, not {quoted(word)}")
+    return _in_range(result, word, least)
 
 
-def integer(least: int | None) -> Callable[[Any], int]:
-    """Return the reader of an integer."""
-
-    def read(value: Any) -> int:
-        word = text(value)
-        if not _INTEGER.fullmatch(word) or len(word) > _MOST_DIGITS:
-            raise SettingError("SR603", f"`{{key}}` must be an integer, not {quoted(word)}")
-        _in_range(float(word), word, least)
-        return int(word)
-
-    return read
-
-
-def seconds(least: float | None = 0.0) -> Callable[[Any], float]:
-    """Return the reader of a duration: `30`, `0.5`, `30s`, `1m30s`, `2d`."""
-    return number(_SECONDS, "seconds, such as `30` or `5m`", least=least)
-
-
-def _size(value: Any) -> int:
-    return int(number(_BYTES, "bytes, such as `4096` or `8MiB`", least=1)(value))
+def integer(value: Any, least: int | None = None) -> int:
+    """Read an integer that is ``least`` or more."""
+    word = text(value)
+    if not _INTEGER.fullmatch(word) or len(word) > _MAX_DIGITS:
+        raise SettingError("SR603", f"`{{key}}` must be an integer, not {quoted(word)}")
+    _in_range(float(word), word, least)
+    return int(word)
 
 
 def _in_range(result: float, word: str, least: float | None) -> float:
@@ -137,73 +181,65 @@ def _in_range(result: float, word: str, least: float | None) -> float:
     return result
 
 
-def choice(valid: Sequence[str]) -> Callable[[Any], str]:
-    """Return the reader of one of several words."""
+def seconds(value: Any, least: float | None = None) -> float:
+    """Read a duration in seconds: `30`, `0.5`, `30s`, `1m30s`, `2d`."""
+    return number(value, _SECONDS, "seconds, such as `30` or `5m`", least)
 
-    def read(value: Any) -> str:
-        word = text(value)
-        if word not in valid:
-            raise SettingError("SR605", f"unknown value {quoted(word)} of `{{key}}`", suggestion(word, valid))
-        return word
 
-    return read
+def choice(value: Any, valid: Sequence[str]) -> str:
+    """Read one of several words."""
+    word = text(value)
+    if word not in valid:
+        raise SettingError("SR605", f"unknown value {quoted(word)} of `{{key}}`", suggestion(word, valid))
+    return word
 
 
 def listed(value: Any) -> list[Any]:
-    """Return a list; a text counts as a list of one."""
+    """Read a list; a text counts as a list of one."""
     return [value] if isinstance(value, str) else list(of_kind(value, list, "list"))
 
 
-def _shown(value: Any) -> str:
-    return quoted(value) if isinstance(value, str) else shape(value)
+# The types of settings.
 
 
-@dataclass(frozen=True)
-class Keys:
-    """Wraps the validation of a mapping: its keys, its values and how they fit together; all faults are one error.
+def one_of(*valid: str) -> PlainValidator:
+    """Return the type of a text that is one of several words."""
+    return PlainValidator(lambda value: choice(value, valid))
 
-    Attributes:
-        where: what messages call the mapping.
-        valid: the keys that it may have.
-        needed: those that it must have.
-        check: returns what is wrong with the mapping as a whole, given as it was written.
+
+def at_least(least: float) -> PlainValidator:
+    """Return the type of a duration of ``least`` seconds or more."""
+    return PlainValidator(lambda value: seconds(value, least))
+
+
+def checked(
+    valid: Callable[[str], Any], message: str, hint: str = "", *, code: str = "SR605", make: Callable[[str], Any] = str
+) -> PlainValidator:
+    """Return the type of a text for which ``valid`` returns a true value.
+
+    Args:
+        valid: checks the text.
+        message: what is wrong with another text; ``{text}`` stands for it.
+        hint: how to correct it.
+        code: the code of the diagnostic.
+        make: makes the value of the setting from the text.
     """
 
-    where: str
-    valid: Sequence[str]
-    needed: Sequence[str] = ()
-    check: Callable[[dict[str, Any]], Iterable[SettingError]] = field(default=lambda _: ())
+    def read(value: Any) -> Any:
+        word = text(value)
+        if not valid(word):
+            raise SettingError(code, message.replace("{text}", quoted(word)), hint)
+        return make(word)
 
-    def __call__(self, value: Any, handler: Callable[[Any], Any]) -> Any:
-        mapping = of_kind(value, dict, "mapping", self.where)
-        faults = list(unknown_keys(mapping, self.where, self.valid))
-        faults += [SettingError("SR602", f"{self.where} has no `{key}`") for key in self.needed if key not in mapping]
-        faults += self.check(mapping)
-        error = result = None
-        try:
-            result = handler({key: item for key, item in mapping.items() if key in self.valid})
-        except ValidationError as raised:
-            error = raised
-        raise_all(faults, error)
-        return result
-
-
-def unknown_keys(mapping: Mapping[str, Any], where: str, valid: Sequence[str], *loc: str) -> Iterable[SettingError]:
-    """Yield a fault for each key that a mapping may not have."""
-    for key in mapping:
-        if key not in valid:
-            message = f"unknown key {quoted(key)} in {where}"
-            yield SettingError("SR601", message, suggestion(key, valid), loc=(*loc, key), at_key=True)
+    return PlainValidator(read)
 
 
 Bool = Annotated[bool, PlainValidator(boolean)]
 Text = Annotated[str, PlainValidator(text)]
 Path = Annotated[str, PlainValidator(path)]
-OptionalText = Annotated[str | None, PlainValidator(text)]
-OptionalPath = Annotated[str | None, PlainValidator(path)]
-Seconds = Annotated[float, PlainValidator(seconds())]
-Size = Annotated[int, PlainValidator(_size)]
-Count = Annotated[int, PlainValidator(integer(0))]
-Several = Annotated[int, PlainValidator(integer(1))]
+Seconds = Annotated[float, at_least(0)]
+Size = Annotated[int, PlainValidator(lambda value: int(number(value, _BYTES, "bytes, such as `4096` or `8MiB`", 1)))]
+Count = Annotated[int, PlainValidator(lambda value: integer(value, 0))]
+Several = Annotated[int, PlainValidator(lambda value: integer(value, 1))]
 Listed = BeforeValidator(listed)
 Texts = Annotated[tuple[Text, ...], Listed]

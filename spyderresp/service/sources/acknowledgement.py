@@ -25,6 +25,7 @@ from hashlib import sha256
 from typing import ClassVar, Final, Generic, TypeVar
 
 from spyderresp.execution.backoff import Backoff
+from spyderresp.service.config.settings import SenderLimits
 from spyderresp.service.intake import Delivery, DeliveryResult, Intake
 from spyderresp.service.metrics import Counts, Level, ServiceObserver
 
@@ -116,29 +117,20 @@ class BrokerReader(ABC, Generic[M]):
         observer: receives reports of problems.
         counts: counts dead letters.
         dead_letters: the topic or subject that receives messages that cannot be decided.
-        max_size: the most bytes of a message.
-        max_events: the most pending messages.
-        max_bytes: the most bytes of pending messages.
+        limits: the most bytes of a message, and the most pending messages and their bytes.
     """
 
     kind: ClassVar[str]
 
     def __init__(
-        self,
-        name: str,
-        observer: ServiceObserver,
-        counts: Counts,
-        dead_letters: str,
-        max_size: int,
-        max_events: int,
-        max_bytes: int,
+        self, name: str, observer: ServiceObserver, counts: Counts, dead_letters: str, limits: SenderLimits
     ) -> None:
         self._name = name
         self._counts = counts
         self._dead_letters = dead_letters
-        self._max_size = max_size
-        self._max_events = max_events
-        self._max_bytes = max_bytes
+        self._max_size = limits.body
+        self._max_events = limits.events
+        self._max_bytes = limits.bytes
         self._problems = ProblemReports(name, observer)
         # run() replaces it.
         self._intake = Intake()

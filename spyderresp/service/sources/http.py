@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 import httptools
 
 from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
-from spyderresp.service.metrics import Counts
+from spyderresp.service.metrics import Counts, Watch
 from spyderresp.service.sources.sockets import Listener
 
 # The most bytes of a head.
@@ -33,6 +33,10 @@ _LINGER: Final = 2.0
 _MAX_ERRORS: Final = 100
 #: The path of events.
 EVENTS: Final = b"/v1/events"
+#: The path of metrics.
+METRICS: Final = b"/metrics"
+#: Returns the status, the media type and the body of a response.
+Page = Callable[[], tuple[int, str, bytes]]
 _encode: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
@@ -42,21 +46,20 @@ class HttpSettings:
 
     Attributes:
         counts: counts refused requests.
-        pages: the responses to GET, by path: functions that return status, media type and body.
+        pages: the responses to GET, by path.
         events: whether the listener accepts events.
-        token: the bearer token that senders of events must send; None: no token.
-        guarded: the pages that need the token too.
+        token: the bearer token that senders of events must send; None: no token. Where events are accepted, metrics
+            need it too.
         max_body: the most bytes of a body.
         patience: seconds that a request may take to arrive.
     """
 
     counts: Counts
-    pages: Mapping[bytes, Callable[[], tuple[int, str, bytes]]]
-    events: bool = True
-    token: bytes | None = None
-    guarded: frozenset[bytes] = frozenset()
-    max_body: int = 8 * 1024 * 1024
-    patience: float = 30.0
+    pages: Mapping[bytes, Page]
+    events: bool
+    token: bytes | None
+    max_body: int
+    patience: float
 
 
 class _Refusal(NamedTuple):
@@ -235,7 +238,8 @@ class HttpConnection(asyncio.Protocol):
         events = self._settings.events and path == EVENTS
         if not events and path not in self._settings.pages:
             return _Refusal(404, "there is no such page")
-        if (events or path in self._settings.guarded) and (refusal := self._unauthorized()) is not None:
+        metrics = self._settings.events and path == METRICS
+        if (events or metrics) and (refusal := self._unauthorized()) is not None:
             return refusal
         if events and method != b"POST":
             return _Refusal(405, "send events by POST", (("Allow", "POST"),))
@@ -359,6 +363,39 @@ class HttpConnection(asyncio.Protocol):
     def _send(self, data: bytes) -> None:
         if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
+
+
+def health_pages(counts: Counts, watch: Watch) -> dict[bytes, Page]:
+    """Return the pages for health and metrics, by path."""
+    try:
+        from spyderresp.service import prometheus
+    except ImportError:
+        exposition = None
+    else:
+        exposition = prometheus.exposition(counts, watch.state)
+
+    def alive() -> tuple[int, str, bytes]:
+        return 200, "application/json", b'{"alive":true}'
+
+    def ready() -> tuple[int, str, bytes]:
+        state = watch.state()
+        answer = {
+            "ready": state.ready and state.journal,
+            "accepting": state.ready,
+            "journal": state.journal,
+            "policies": state.policies,
+            "policy_set": state.digest,
+            "waiting": state.waiting,
+        }
+        return (200 if answer["ready"] else 503), "application/json", json.dumps(answer).encode()
+
+    def metrics() -> tuple[int, str, bytes]:
+        if exposition is None:
+            hint = b'{"error":"metrics need the extra `metrics`: pip install \'spyderresp[metrics]\'"}'
+            return 501, "application/json", hint
+        return 200, prometheus.CONTENT_TYPE, exposition()
+
+    return {b"/healthz": alive, b"/readyz": ready, METRICS: metrics}
 
 
 def result_json(result: DeliveryResult) -> dict[str, Any]:

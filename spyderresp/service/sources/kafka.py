@@ -15,6 +15,9 @@ from typing import Any, Final, cast
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
+from spyderresp.service.config.secrets import secret_text
+from spyderresp.service.config.settings import SenderLimits
+from spyderresp.service.config.source_settings import KafkaSource
 from spyderresp.service.intake import ClosedError, Intake
 from spyderresp.service.metrics import Counts, ServiceObserver
 from spyderresp.service.sources.acknowledgement import BATCH, ROOM_CHECK, BrokerReader, PendingMessage, letter_id
@@ -85,41 +88,20 @@ class KafkaMessage(PendingMessage):
 
 
 class Kafka(BrokerReader[KafkaMessage]):
-    """Reads topics until it is stopped. See ``BrokerReader`` for the other arguments.
+    """Reads topics until it is stopped. See ``BrokerReader`` for the arguments.
 
-    Args:
-        topics: their names.
-        connection: librdkafka's settings for servers and login.
-        group: the consumer group.
-        start: where to begin in a partition for which the group has no offset: ``earliest``, ``latest``.
-        session: seconds after which the group drops a silent member.
+    Raises:
+        SecretError: the password cannot be read.
     """
 
     kind = "kafka"
 
-    def __init__(
-        self,
-        name: str,
-        topics: Sequence[str],
-        connection: Mapping[str, Any],
-        observer: ServiceObserver,
-        counts: Counts,
-        *,
-        group: str,
-        start: str,
-        dead_letters: str,
-        session: float,
-        max_size: int,
-        max_events: int,
-        max_bytes: int,
-    ) -> None:
-        super().__init__(name, observer, counts, dead_letters, max_size, max_events, max_bytes)
-        self._topics = list(topics)
+    def __init__(self, source: KafkaSource, observer: ServiceObserver, counts: Counts, limits: SenderLimits) -> None:
+        name = f"kafka {','.join(source.servers)}/{','.join(source.topics)}"
+        super().__init__(name, observer, counts, source.dead_letter_name, limits)
+        self._source = source
         # At higher log levels librdkafka writes a line for each attempt to connect.
-        self._connection = {**connection, "client.id": "spyderresp", "log_level": 2, "error_cb": self._error}
-        self._group = group
-        self._start = start
-        self._session = session
+        self._connection = {**librdkafka(source), "client.id": "spyderresp", "log_level": 2, "error_cb": self._error}
         self._consumer: Any = None
         self._producer: Any = None
         self._assignment: dict[tuple[str, int], PartitionProgress] = {}
@@ -131,14 +113,14 @@ class Kafka(BrokerReader[KafkaMessage]):
             self._consumer = Consumer(
                 {
                     **self._connection,
-                    "group.id": self._group,
+                    "group.id": self._source.group,
                     "enable.auto.commit": False,
                     "enable.auto.offset.store": False,
-                    "auto.offset.reset": self._start,
+                    "auto.offset.reset": "earliest" if self._source.start == "beginning" else "latest",
                     # Partitions that stay with this member are read on while others are handed over.
                     "partition.assignment.strategy": "cooperative-sticky",
-                    "session.timeout.ms": int(self._session * 1000),
-                    "heartbeat.interval.ms": max(1, int(self._session * 1000 / 10)),
+                    "session.timeout.ms": int(self._source.session * 1000),
+                    "heartbeat.interval.ms": max(1, int(self._source.session * 1000 / 10)),
                     "queued.max.messages.kbytes": 16_384,
                     "on_commit": self._committed,
                 }
@@ -158,9 +140,8 @@ class Kafka(BrokerReader[KafkaMessage]):
     def run(self, intake: Intake, stop: Stop) -> None:
         self._intake = intake
         try:
-            self._consumer.subscribe(
-                self._topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
-            )
+            topics = list(self._source.topics)
+            self._consumer.subscribe(topics, on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost)
             while not stop.called:
                 self._process_results()
                 self._hand_in()
@@ -344,6 +325,28 @@ class Kafka(BrokerReader[KafkaMessage]):
             self._problems.report("down", f"cannot be reached: {reason_of(error)}; trying again")
         else:
             self._problems.report(str(code), f"{reason_of(error)}; trying again", "error")
+
+
+def librdkafka(source: KafkaSource) -> dict[str, Any]:
+    """Return librdkafka's settings of a connection.
+
+    Raises:
+        SecretError: the password cannot be read.
+    """
+    tls = source.tls
+    options: dict[str, Any] = {
+        "bootstrap.servers": ",".join(source.servers),
+        "security.protocol": f"{'SASL_' if source.logs_in else ''}{'SSL' if tls else 'PLAINTEXT'}",
+    }
+    if source.logs_in:
+        options["sasl.mechanism"] = source.mechanism
+        options["sasl.username"] = source.user
+        options["sasl.password"] = secret_text(source.password)
+    if tls is not None:
+        options["ssl.ca.location"] = tls.authorities
+        options["ssl.certificate.location"] = tls.certificate
+        options["ssl.key.location"] = tls.key
+    return {key: value for key, value in options.items() if value is not None}
 
 
 def letter_headers(message: KafkaMessage) -> list[tuple[str, bytes]]:

@@ -23,6 +23,9 @@ from nats.js import errors as stream_errors
 from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from spyderresp.execution.backoff import Backoff
+from spyderresp.service.config.secrets import SecretError, secret_text
+from spyderresp.service.config.settings import SenderLimits
+from spyderresp.service.config.source_settings import NatsSource
 from spyderresp.service.intake import ClosedError, Intake
 from spyderresp.service.metrics import Counts, ServiceObserver
 from spyderresp.service.sources.acknowledgement import BATCH, ROOM_CHECK, BrokerReader, PendingMessage, letter_id
@@ -56,45 +59,24 @@ class NatsMessage(PendingMessage):
 
 
 class Nats(BrokerReader[NatsMessage]):
-    """Reads a stream until it is stopped. See ``BrokerReader`` for the other arguments.
+    """Reads a stream until it is stopped. See ``BrokerReader`` for the arguments.
 
-    Args:
-        stream: its name.
-        connection: nats-py's options for servers and login.
-        consumer: the name of the durable consumer; it is created if it does not exist.
-        subject: which subjects of the stream a created consumer receives; None: all.
-        start: where a created consumer begins: ``beginning``, ``end``.
-        wait: seconds that the server waits for an acknowledgement to a created consumer.
+    Raises:
+        SecretError: a secret or a certificate cannot be read.
     """
 
     kind = "nats"
 
-    def __init__(
-        self,
-        name: str,
-        stream: str,
-        connection: Mapping[str, Any],
-        observer: ServiceObserver,
-        counts: Counts,
-        *,
-        consumer: str,
-        subject: str | None,
-        start: str,
-        dead_letters: str,
-        wait: float,
-        max_size: int,
-        max_events: int,
-        max_bytes: int,
-    ) -> None:
-        super().__init__(name, observer, counts, dead_letters, max_size, max_events, max_bytes)
-        self._stream = stream
-        self._connection = connection
-        self._consumer = consumer
-        self._subject = subject
-        self._start = start
-        self._wait = wait
+    def __init__(self, source: NatsSource, observer: ServiceObserver, counts: Counts, limits: SenderLimits) -> None:
+        name = f"nats {','.join(source.servers)}/{source.stream}"
+        super().__init__(name, observer, counts, source.dead_letter_name, limits)
+        self._source = source
+        self._stream = source.stream
+        self._connection = connection_options(source)
+        # Seconds that the server waits for an acknowledgement.
+        self._wait = source.ack_wait
         # The most pending messages that consumer and settings both allow.
-        self._most = max_events
+        self._most = limits.events
         self._client: Client | None = None
         self._connection_error: Exception | None = None
         self._unacknowledged: deque[NatsMessage] = deque()
@@ -179,27 +161,25 @@ class Nats(BrokerReader[NatsMessage]):
         Raises:
             SourceError: the consumer would lose events, or read its own dead letters.
         """
-        jetstream = client.jetstream(timeout=_ANSWER)
+        jetstream, consumer = client.jetstream(timeout=_ANSWER), self._source.consumer
         try:
-            info = await jetstream.consumer_info(self._stream, self._consumer)
+            info = await jetstream.consumer_info(self._stream, consumer)
         except stream_errors.NotFoundError:
             new = ConsumerConfig(
-                durable_name=self._consumer,
+                durable_name=consumer,
                 ack_policy=AckPolicy.EXPLICIT,
                 ack_wait=self._wait,
                 max_deliver=-1,
                 max_ack_pending=min(self._max_events, _MOST_PENDING),
-                deliver_policy=DeliverPolicy.ALL if self._start == "beginning" else DeliverPolicy.NEW,
-                filter_subject=self._subject,
+                deliver_policy=DeliverPolicy.ALL if self._source.start == "beginning" else DeliverPolicy.NEW,
+                filter_subject=self._source.subject,
             )
             info = await jetstream.add_consumer(self._stream, new)
         config = info.config
         if config.ack_policy != AckPolicy.EXPLICIT or config.deliver_subject:
-            raise SourceError(
-                f"{self._name}: the consumer `{self._consumer}` must be a pull consumer with explicit acks"
-            )
+            raise SourceError(f"{self._name}: the consumer `{consumer}` must be a pull consumer with explicit acks")
         if config.max_deliver is not None and config.max_deliver > 0:
-            problem = f"the consumer `{self._consumer}` gives a message up after {config.max_deliver} deliveries"
+            problem = f"the consumer `{consumer}` gives a message up after {config.max_deliver} deliveries"
             raise SourceError(f"{self._name}: {problem}; its `max_deliver` must be -1")
         self._wait = config.ack_wait or self._wait
         # The server stops delivering at `max_ack_pending`, which counts for all members of the consumer together.
@@ -214,7 +194,7 @@ class Nats(BrokerReader[NatsMessage]):
         except stream_errors.NotFoundError:
             problem = f"no stream takes `{self._dead_letters}`: messages that cannot be decided stay unacknowledged"
             self._problems.report("dead letters", problem)
-        return await jetstream.pull_subscribe_bind(consumer=self._consumer, stream=self._stream)
+        return await jetstream.pull_subscribe_bind(consumer=consumer, stream=self._stream)
 
     # Reading.
 
@@ -413,17 +393,30 @@ async def _shielded(call: Coroutine[Any, Any, T]) -> T | None:
     return None if task.cancelled() else task.result()
 
 
-def client_tls_context(authorities: str | None, certificate: str | None, key: str | None) -> ssl.SSLContext:
-    """Return the TLS settings of a connection.
+def connection_options(source: NatsSource) -> dict[str, Any]:
+    """Return nats-py's options for servers and login.
 
     Raises:
-        OSError: a certificate or key cannot be read, or they do not match.
+        SecretError: a secret or a certificate cannot be read.
     """
-    context = ssl.create_default_context(cafile=authorities)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if certificate is not None:
-        context.load_cert_chain(certificate, key)
-    return context
+    login = {
+        "user": source.user,
+        "password": secret_text(source.password),
+        "token": secret_text(source.token),
+        "user_credentials": source.credentials,
+    }
+    options: dict[str, Any] = {key: value for key, value in login.items() if value}
+    options["servers"] = [f"{'tls' if source.tls else 'nats'}://{server}" for server in source.servers]
+    if source.tls is not None:
+        try:
+            context = ssl.create_default_context(cafile=source.tls.authorities)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if source.tls.certificate is not None:
+                context.load_cert_chain(source.tls.certificate, source.tls.key)
+        except OSError as error:
+            raise SecretError(f"`tls`: {(error.strerror or str(error)).lower()}") from None
+        options["tls"] = context
+    return options
 
 
 def covers(pattern: str, subject: str) -> bool:

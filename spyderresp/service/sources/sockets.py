@@ -17,7 +17,8 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol, cast
 
 from spyderresp.events.records import LineChunk, LineSplitter
-from spyderresp.service.config.settings import Tls
+from spyderresp.service.config.settings import SenderLimits
+from spyderresp.service.config.source_settings import Address, Tls
 from spyderresp.service.intake import BadRecord, ClosedError, Delivery, DeliveryResult, Intake
 from spyderresp.service.metrics import Counts
 from spyderresp.service.sources.base import SourceError, Stop
@@ -64,9 +65,8 @@ class Listener:
         place: the address to listen on.
         connect: creates the protocol of a new connection.
         counts: counts refused connections.
+        limits: the most connections at the same time, and the time that a TLS handshake may take.
         tls: certificate and key; None: no TLS.
-        most: the most connections at the same time.
-        patience: seconds that a TLS handshake may take.
     """
 
     def __init__(
@@ -75,18 +75,15 @@ class Listener:
         place: ListenAddress,
         connect: Callable[[Listener, Intake], asyncio.Protocol],
         counts: Counts,
-        *,
+        limits: SenderLimits,
         tls: Tls | None = None,
-        most: int = 256,
-        patience: float = 30.0,
     ) -> None:
         self._name = name
         self._listen_address = place
         self._connect = connect
         self._counts = counts
+        self._limits = limits
         self._tls = tls
-        self._max_connections = most
-        self._patience = patience
         self._socket: socket.socket | None = None
         self._bound: Any = ""
         self._context: ssl.SSLContext | None = None
@@ -155,14 +152,14 @@ class Listener:
             raise SourceError(f"{self.name}: not open")
         if listening.family == socket.AF_UNIX:
             return await loop.create_unix_server(factory, sock=listening, backlog=_BACKLOG)
-        patience = self._patience if self._context is not None else None
+        patience = self._limits.patience if self._context is not None else None
         return await loop.create_server(
             factory, sock=listening, ssl=self._context, ssl_handshake_timeout=patience, backlog=_BACKLOG
         )
 
     def admit(self, connection: Connection) -> bool:
         """Add a connection and return True; return False if there are too many."""
-        if self.ending or len(self._connections) >= self._max_connections:
+        if self.ending or len(self._connections) >= self._limits.connections:
             self._counts.turn_away("connections")
             return False
         self._connections.add(connection)
@@ -176,14 +173,13 @@ class Listener:
 class NetworkPlace:
     """A host and a port to listen on."""
 
-    def __init__(self, host: str, port: int) -> None:
-        self._host = host
-        self._port = port
+    def __init__(self, address: Address) -> None:
+        self._address = address
 
     def bind(self) -> socket.socket:
         """Listen on the first address of the host."""
         family, kind, protocol, _, address = socket.getaddrinfo(
-            self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            *self._address, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         bound = socket.socket(family, kind, protocol)
         try:
@@ -284,27 +280,25 @@ class LinesConnection(asyncio.Protocol):
     """One connection that sends JSON lines.
 
     Args:
-        listener: the listener that accepted it.
-        intake: receives its lines.
         counts: counts refused connections.
         kind: ``unix`` or ``tcp``.
+        listener: the listener that accepted it.
+        intake: receives its lines.
         token: the first line must be ``Bearer TOKEN``; None: the first line is an event.
         uids: the users that may send over a Unix socket; None: root and the user of this service.
-        max_line: the most bytes of a line.
-        patience: seconds that the token may take to arrive.
+        limits: the most bytes of a line, and the time that the token may take to arrive.
     """
 
     def __init__(
         self,
-        listener: Listener,
-        intake: Intake,
         counts: Counts,
         kind: str,
+        listener: Listener,
+        intake: Intake,
         *,
         token: bytes | None = None,
         uids: frozenset[int] | None = None,
-        max_line: int = 1024 * 1024,
-        patience: float = 30.0,
+        limits: SenderLimits,
     ) -> None:
         self._listener = listener
         self._intake = intake
@@ -312,15 +306,14 @@ class LinesConnection(asyncio.Protocol):
         self._kind = kind
         self._token = token
         self._uids = frozenset({0, os.geteuid()}) if uids is None else uids
-        self._max_line = max_line
-        self._patience = patience
+        self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._source = kind
         # The bytes of the line with the token, until it is complete.
         self._token_line: bytes | None = b"" if token is not None else None
         self._timer: asyncio.TimerHandle | None = None
-        self._splitter = LineSplitter(max_line)
+        self._splitter = LineSplitter(limits.line)
         self._backlog: list[Delivery] = []
         self._open = 0
         self._ended = False
@@ -348,7 +341,7 @@ class LinesConnection(asyncio.Protocol):
             bound = transport.get_extra_info("socket")
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         if self._token_line is not None:
-            self._timer = self._loop.call_later(self._patience, self._refuse, "no token came")
+            self._timer = self._loop.call_later(self._limits.patience, self._refuse, "no token came")
 
     def _check_peer(self) -> None:
         """Check the user of the sender, which the kernel reports."""
@@ -443,7 +436,7 @@ class LinesConnection(asyncio.Protocol):
                 self._done,
                 chunk.first,
                 chunk.long,
-                self._max_line,
+                self._limits.line,
                 kind=self._kind,
             )
         )
