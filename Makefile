@@ -2,9 +2,9 @@
 build:
 	python setup.py build_ext --inplace
 test:
-	pytest -n auto
+	pytest -n 4
 test-all:
-	pytest -n auto --slow
+	pytest -n 4 --slow
 lint:
 	ruff check . && ruff format --check . && cython-lint spyderresp
 types:
