@@ -13,7 +13,7 @@ from spyderresp.decision.engine import Engine
 from spyderresp.events.json_decoder import decode_event
 from spyderresp.policies.vocabulary import FIELDS, LABEL_SCOPES, SCOPES
 
-#: The number of events that are decoded before they are decided: so many that the first ones have left the fastest caches
+#: The number of events that are decoded before they are decided: so many that the first ones leave the fastest caches
 #: of the processor, as in real use.
 ROUND: Final = 2_000
 _MIN_ROUNDS: Final = 3
