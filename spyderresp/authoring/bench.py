@@ -1,4 +1,4 @@
-"""How fast an engine decides given events: the measurements behind ``spyderresp bench``."""
+"""Measures how fast an engine decides given events: the measurements of ``spyderresp bench``."""
 
 from __future__ import annotations
 
@@ -13,22 +13,24 @@ from spyderresp.decision.engine import Engine
 from spyderresp.events.json_decoder import decode_event
 from spyderresp.policies.vocabulary import FIELDS, LABEL_SCOPES, SCOPES
 
-#: Events decoded at a time: so many that the first are out of the processor's nearest caches before they are decided.
+#: The number of events that are decoded before they are decided: so many that the first ones leave the fastest caches
+#: of the processor, as in real use.
 ROUND: Final = 2_000
-_LEAST_ROUNDS: Final = 3
-_PERCENT: Final = 0.99
+_MIN_ROUNDS: Final = 3
+_PERCENTILE: Final = 0.99
 _IDENTITY: Final = ("name", "uid", "kuid")
 _HITS: Final = "_hits"
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one event costs one way in.
+    """The cost of an event with one method of the engine.
 
     Attributes:
-        events: how many were decided for it.
-        cpu_ns: processor time an event, the median of the rounds.
-        median_ns: and ``p99_ns``: on the clock, event by event; None where events are not decided one by one.
+        events: the number of events that were measured.
+        cpu_ns: nanoseconds of processor time for an event: the median of the rounds.
+        median_ns: the median of the wall-clock times of single events, in nanoseconds; None: they were not measured.
+        p99_ns: the 99th percentile of these times.
     """
 
     events: int
@@ -39,13 +41,13 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What the events came to, decided once each.
+    """The plans of all events, in numbers.
 
     Attributes:
-        events: how many.
-        acted: those whose plan has an action.
-        actions: in all plans.
-        in_scope: policies in scope, over all events.
+        events: the number of events.
+        acted: the number of events with an action.
+        actions: the number of actions in all plans.
+        in_scope: the number of policies in scope, over all events.
     """
 
     events: int
@@ -55,14 +57,14 @@ class Answers:
 
 
 def answers(engine: Engine, texts: Sequence[bytes]) -> Answers:
-    """Decide every event once, so that memos know what there is to know, and count what came of it.
+    """Decide every event once, which fills the caches, and count the plans.
 
     Args:
-        engine: what decides.
-        texts: events in the normal form, as JSON.
+        engine: the engine.
+        texts: the events in the normal form, as JSON.
 
     Raises:
-        EventError: one of them is malformed.
+        EventError: an event cannot be decided.
     """
     acted = actions = in_scope = 0
     for text in texts:
@@ -74,31 +76,31 @@ def answers(engine: Engine, texts: Sequence[bytes]) -> Answers:
 
 
 def evaluate(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cost:
-    """Measure ``evaluate`` of mappings, every action of the plan looked at. Decoding is not in it."""
+    """Measure ``evaluate`` of mappings, and access to every action of the plan; without the decoding of JSON."""
     decide = engine.evaluate
 
     def run(events: list[Any]) -> None:
         for event in events:
             for action in decide(event):
-                action.disposition  # noqa: B018 - that is what is measured
+                action.disposition  # noqa: B018 - the access is measured too
 
     events, cpu = _rounds(texts, seconds, _decoded, run)
-    clocked: list[int] = []
+    times: list[int] = []
 
     def clock(events: list[Any]) -> None:
         for event in events:
-            begun = time.perf_counter_ns()
+            start = time.perf_counter_ns()
             for action in decide(event):
                 action.disposition  # noqa: B018
-            clocked.append(time.perf_counter_ns() - begun)
+            times.append(time.perf_counter_ns() - start)
 
     _rounds(texts, seconds / 2, _decoded, clock)
-    clocked.sort()
-    return Cost(events, cpu, clocked[len(clocked) // 2], clocked[int(len(clocked) * _PERCENT)])
+    times.sort()
+    return Cost(events, cpu, times[len(times) // 2], times[int(len(times) * _PERCENTILE)])
 
 
 def evaluate_json(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cost:
-    """Measure ``evaluate_json``: decoding is in it."""
+    """Measure ``evaluate_json``, including the decoding of JSON."""
     decide = engine.evaluate_json
 
     def run(texts: Sequence[bytes]) -> None:
@@ -109,7 +111,7 @@ def evaluate_json(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cos
 
 
 def evaluate_batch(engine: Engine, texts: Sequence[bytes], seconds: float) -> Cost | str:
-    """Measure ``evaluate_batch`` of plain texts up to its table of actions, or say why not."""
+    """Measure ``evaluate_batch`` with its table of actions; return the reason if that is not possible."""
     try:
         import pyarrow as pa
     except ImportError:
@@ -121,13 +123,13 @@ def evaluate_batch(engine: Engine, texts: Sequence[bytes], seconds: float) -> Co
 
     def run(tables: Any) -> None:
         for table in tables:
-            engine.evaluate_batch(table).table  # noqa: B018 - it is made when asked for
+            engine.evaluate_batch(table).table  # noqa: B018 - the access makes the table
 
     return Cost(*_rounds([table for table in tables if table.num_columns], seconds, lambda tables: tables, run, _rows))
 
 
 def hit_rates(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]:
-    """Return, from what ``Engine.stats`` said before and after, the share of decisions that each memo answered."""
+    """Return the share of decisions that each cache answered, from ``Engine.stats`` before and after."""
     decided = after["evaluated"] - before["evaluated"]
     return {
         key.removesuffix(_HITS): (after[key] - before[key]) / decided
@@ -137,7 +139,7 @@ def hit_rates(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]
 
 
 def resident() -> int | None:
-    """Return this process's resident memory in bytes, where the system says."""
+    """Return the resident memory of this process in bytes; None if the system does not report it."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -146,7 +148,7 @@ def resident() -> int | None:
 
 
 def _decoded(texts: Sequence[bytes]) -> list[Any]:
-    # Anew for each round: the hash of a text is worked out once, and a host's events are new.
+    # Decoded for each round: the hash of a text is computed once, and in real use every event is new.
     return [decode_event(text) for text in texts]
 
 
@@ -155,40 +157,48 @@ def _rows(tables: Sequence[Any]) -> int:
 
 
 def _rounds(
-    things: Sequence[Any],
+    items: Sequence[Any],
     seconds: float,
     prepare: Callable[[Sequence[Any]], Any],
     run: Callable[[Any], None],
     size: Callable[[Any], int] = len,
 ) -> tuple[int, float]:
-    """Run over the things, round by round, for so long; return how many there were and the median cost of one."""
+    """Process items in rounds for some seconds; return the number of events and the median cost of one.
+
+    Args:
+        items: the events, or tables of events.
+        seconds: how long to run.
+        prepare: prepares the items of a round; this is not measured.
+        run: processes the prepared items; this is measured.
+        size: returns the number of events in some items.
+    """
     costs: list[float] = []
     total = 0
     ends = time.monotonic() + seconds
-    collected = gc.isenabled()
-    # Its passes over the host's events are no part of a decision.
+    gc_was_enabled = gc.isenabled()
+    # Garbage collection is not part of a decision.
     gc.disable()
     try:
-        while len(costs) < _LEAST_ROUNDS or time.monotonic() < ends:
-            for chunk in _chunks(things):
-                held = prepare(chunk)
-                begun = time.process_time_ns()
-                run(held)
-                taken = time.process_time_ns() - begun
+        while len(costs) < _MIN_ROUNDS or time.monotonic() < ends:
+            for chunk in _chunks(items):
+                prepared = prepare(chunk)
+                start = time.process_time_ns()
+                run(prepared)
+                elapsed = time.process_time_ns() - start
                 total += size(chunk)
-                costs.append(taken / size(chunk))
-                if len(costs) >= _LEAST_ROUNDS and time.monotonic() >= ends:
+                costs.append(elapsed / size(chunk))
+                if len(costs) >= _MIN_ROUNDS and time.monotonic() >= ends:
                     break
     finally:
-        if collected:
+        if gc_was_enabled:
             gc.enable()
     costs.sort()
     return total, costs[len(costs) // 2]
 
 
-def _chunks(things: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(things), ROUND):
-        yield things[start : start + ROUND]
+def _chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), ROUND):
+        yield items[start : start + ROUND]
 
 
 def _table(arrow: Any, rows: list[dict[str, Any]]) -> Any:
@@ -197,13 +207,13 @@ def _table(arrow: Any, rows: list[dict[str, Any]]) -> Any:
 
 
 def _columns(event: dict[str, Any]) -> dict[str, Any]:
-    """Return what of an event a table needs: what policies may name, and what names the target."""
+    """Return the part of an event that a table needs: what policies can name, and what identifies the target."""
     kept: dict[str, Any] = {
         key: str(event[key]) for key in ("id", "policy_uid", "policy_name") if event.get(key) is not None
     }
     for scope in SCOPES:
-        held = event.get(scope)
-        if held is not None:
+        value = event.get(scope)
+        if value is not None:
             keys = {*FIELDS[scope], *_IDENTITY} | ({"labels"} if scope in LABEL_SCOPES else set())
-            kept[scope] = {key: value for key, value in held.items() if key in keys}
+            kept[scope] = {key: item for key, item in value.items() if key in keys}
     return kept

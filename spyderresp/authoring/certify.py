@@ -1,16 +1,15 @@
-"""A proof for one policy set: that its index means what its policies say. Not a sample, and no more than it says.
+"""Proves that the compiled index of one policy set decides as the specification does (``decision/reference.py``).
 
-1. *Values.* What an event gives for a field falls into finitely many classes that the policies can tell apart:
-   absent, each text they name, each combination of globs that some other text realises. For one value of each, the
-   index's verdict on every clause equals the specification's (``reference.holds``).
-2. *Policies.* For each policy, its own clauses cut every field into few classes. Every combination of these, objects
-   that are missing among them, is decided by the index as a whole and by the specification, by itself and attributed
-   to the policy; where they are too many, each is varied around an event that fires, one field at a time. And the plan
-   of an attributed event, which is the policy's own, is what the specification plans: actions, parameters,
-   dispositions.
-3. *Events.* Where the product of all classes of all fields is small enough, every whole event goes through both.
+1. *Values.* The policies divide the values of a field into a finite number of classes: absent, each text that they
+   name, and each combination of globs that other texts match. For one value of each class, the index and the
+   specification evaluate every clause equally.
+2. *Policies.* The clauses of one policy divide each field into few classes. The index and the specification decide
+   every combination of these classes, and of absent scopes, equally: as it is, and attributed to the policy. If there
+   are too many combinations, one field at a time is varied in an event that fires. For an attributed event, the
+   actions, parameters and dispositions of the plan are compared too.
+3. *Events.* If the product of all classes of all fields is small enough, both plan every combination equally.
 
-Beyond a budget a part is "not decided", and says so.
+A part that would take too long is "not decided".
 """
 
 from __future__ import annotations
@@ -28,61 +27,57 @@ from spyderresp.decision.compiler import Compiled
 from spyderresp.policies.policy_set import Clause, Entry, Policy, Selector
 from spyderresp.policies.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, TARGET_SCOPE
 
-# What the specification makes of the entries that a plan names: is it that plan?
-
 _Key = tuple[Any, ...]
 
 
-class Planned:
-    """The enabled entries of a policy set, as a plan's sources name them.
+class PlanCheck:
+    """Checks a plan: the specification must plan the same actions if exactly the sources of the plan fire.
 
     Attributes:
-        names: names that several policies bear; a plan does not tell these apart.
+        shared_names: the names that several policies have. In ``plan.policies`` these policies look equal.
     """
 
     def __init__(self, policies: Iterable[Policy], options: reference.Options) -> None:
         self._options = options
         self._entries: dict[_Key, tuple[int, Policy, Entry]] = {}
-        self._twice: set[_Key] = set()
-        self.names: set[str] = set()
+        # The keys that several entries have. In the sources of a plan these entries look equal.
+        self._ambiguous: set[_Key] = set()
+        self.shared_names: set[str] = set()
         seen: set[str] = set()
         for order, policy in enumerate(policies):
-            (self.names if policy.name in seen else seen).add(policy.name)
+            (self.shared_names if policy.name in seen else seen).add(policy.name)
             if policy.enabled:
                 for entry in policy.entries:
                     key = (policy.name, policy.uid, entry.section, entry.index, entry.location)
                     if key in self._entries:
-                        self._twice.add(key)
+                        self._ambiguous.add(key)
                     if entry.enabled:
                         self._entries[key] = (order, policy, entry)
 
     def agrees(self, plan: Any, event: Mapping[str, Any]) -> bool:
-        """Tell whether a plan is what the specification plans where exactly the plan's sources fire: no policy is read.
-
-        Where two policies cannot be told apart nothing is said against it.
-        """
+        """Return whether the specification plans the actions of a plan, or a source of the plan is ambiguous."""
         keys = [
             (source.policy, source.uid, source.section, source.index, source.location)
             for action in plan
             for source in action.sources
         ]
-        if any(key in self._twice for key in keys):
+        if any(key in self._ambiguous for key in keys):
             return True
         if any(key not in self._entries for key in keys):
             return False
-        found = [self._entries[key] for key in keys]
+        entries = [self._entries[key] for key in keys]
         overridden = set()
         if self._options.defaults == "unless-overridden":
-            overridden = {(order, entry.action) for order, _, entry in found if entry.section == "actions"}
+            overridden = {(order, entry.action) for order, _, entry in entries if entry.section == "actions"}
         fired = [
             reference.Fired(order, policy, entry, entry.section == "default" and (order, entry.action) in overridden)
-            for order, policy, entry in found
+            for order, policy, entry in entries
         ]
-        return said(plan) == reference.plan(fired, event, self._options)
+        return actions_json(plan) == reference.plan(fired, event, self._options)
 
 
-def said(plan: Any) -> list[dict[str, Any]]:
-    """Return what a plan says of its actions, as far as the specification says it."""
+def actions_json(plan: Any) -> list[dict[str, Any]]:
+    """Return the actions of a plan in the form that the specification uses."""
     return [
         {
             "action": action.name,
@@ -98,11 +93,11 @@ def said(plan: Any) -> list[dict[str, Any]]:
 
 Verdict = Literal["proven", "refuted", "not-decided"]
 Field = tuple[str, str]
-#: How many classes the globs of one field may make.
+#: The most classes of values of one field.
 MAX_CLASSES: Final = 2_000
-#: How many events each policy's own classes may make before they are varied one field at a time.
+#: The most combinations of the classes of one policy; with more, one field at a time is varied.
 MAX_POLICY_EVENTS: Final = 1_000
-#: How many events, times policies, the product of all classes may make.
+#: The most combinations of all classes, multiplied by the number of policies.
 MAX_WORK: Final = 2_000_000
 
 
@@ -112,10 +107,10 @@ class Statement:
 
     Attributes:
         about: ``values of SCOPE.FIELD``, ``policy NAME`` or ``events``.
-        verdict: ``proven``; ``refuted``: the index is wrong, and ``event`` shows it; ``not-decided``.
-        how: what was looked at, for people.
-        checked: how many verdicts or events were compared.
-        event: where it is refuted, an event that both decide differently.
+        verdict: ``proven``; ``refuted``: the index is wrong; ``not-decided``.
+        how: what was compared, for people.
+        checked: the number of comparisons.
+        event: if it is refuted, an event that the index and the specification decide differently.
     """
 
     about: str
@@ -125,7 +120,7 @@ class Statement:
     event: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data."""
+        """Return the statement as JSON data."""
         return {
             "about": self.about,
             "verdict": self.verdict,
@@ -136,36 +131,36 @@ class Statement:
 
 
 def certify(compiled: Compiled, options: reference.Options) -> Iterator[Statement]:
-    """Yield the parts of the proof that an index decides as the specification does, with these options."""
+    """Yield the parts of the proof that a compiled index decides as the specification does, with these options."""
     policies = list(compiled.policy_set)
     clauses = _clauses(policies)
     classes: dict[Field, tuple[str | None, ...]] = {}
-    given_up: dict[Field, str] = {}
+    undecided: dict[Field, str] = {}
     for field in compiled.attributes:
-        held = [clause for _, clause in clauses.get(field, ())]
+        own = [clause for _, clause in clauses.get(field, ())]
         try:
-            classes[field] = (None, *values_of(held))
+            classes[field] = (None, *values_of(own))
         except UndecidedError as error:
-            given_up[field] = str(error)
-            # Then at least every clause on what it can tell apart itself.
-            classes[field] = tuple(dict.fromkeys(value for clause in held for value in (None, *_values_alone(clause))))
-    yield from _values(compiled, options, clauses, classes, given_up)
-    planned = Planned(policies, options)
+            undecided[field] = str(error)
+            # Check each clause at least with its own classes.
+            classes[field] = tuple(dict.fromkeys(value for clause in own for value in (None, *_own_values(clause))))
+    yield from _values(compiled, options, clauses, classes, undecided)
+    check = PlanCheck(policies, options)
     for policy in policies:
         if policy.enabled:
-            yield _policy(compiled, options, policy, planned)
-    yield _events(compiled, options, classes, given_up)
+            yield _policy(compiled, options, policy, check)
+    yield _events(compiled, options, classes, undecided)
 
 
 def _clauses(policies: Iterable[Policy]) -> dict[Field, list[tuple[Selector, Clause]]]:
     """Return the clauses of enabled policies and entries, by field."""
-    found: dict[Field, list[tuple[Selector, Clause]]] = {}
+    clauses: dict[Field, list[tuple[Selector, Clause]]] = {}
     for policy in policies:
         if policy.enabled:
             for selector in _selectors(policy):
                 for clause in selector.clauses:
-                    found.setdefault((selector.scope, clause.key), []).append((selector, clause))
-    return found
+                    clauses.setdefault((selector.scope, clause.key), []).append((selector, clause))
+    return clauses
 
 
 def _selectors(policy: Policy) -> Iterator[Selector]:
@@ -176,38 +171,40 @@ def _selectors(policy: Policy) -> Iterator[Selector]:
 
 
 def values_of(clauses: Iterable[Clause]) -> list[str]:
-    """Return one text of each class that these clauses of one field can tell apart, absence left out.
+    """Return one text of each class into which these clauses divide the values of a field, without absence.
 
     Raises:
-        UndecidedError: they make more than ``MAX_CLASSES``, or a class could not be told to be empty.
+        UndecidedError: there are more than ``MAX_CLASSES``, or it is not decided whether a class is empty.
     """
     patterns = sorted({pattern for clause in clauses for pattern in clause.values})
     texts = {text for pattern in patterns if (text := _only_text(pattern)) is not None}
     globs = [pattern for pattern in patterns if _only_text(pattern) is None]
-    apart = frozenset(_exactly(text) for text in texts)
-    # Each class so far: the globs that take it, those that do not, and a text of it.
+    exact = frozenset(_escaped(text) for text in texts)
+    # Each class so far: the globs that match it, the globs that do not, and one of its texts.
     classes: list[tuple[tuple[str, ...], frozenset[str], str]] = []
-    first = find((), apart)
+    first = find((), exact)
     if first is not None:
-        classes.append(((), apart, first))
+        classes.append(((), exact, first))
     for glob in globs:
         split = []
-        for taken, refused, text in classes:
-            inside, outside = (*taken, glob), refused | {glob}
-            known = matches(text, glob)
-            other = find([frozenset({item}) for item in (taken if known else inside)], outside if known else refused)
-            if known or other is not None:
-                split.append((inside, refused, text if known else str(other)))
-            if not known or other is not None:
-                split.append((taken, outside, str(other) if known else text))
+        for matching, other_globs, text in classes:
+            # Divide the class by the glob. `text` is in one half; search for a text in the other half.
+            inside, outside = (*matching, glob), other_globs | {glob}
+            is_inside = matches(text, glob)
+            required = [frozenset({item}) for item in (matching if is_inside else inside)]
+            other = find(required, outside if is_inside else other_globs)
+            if is_inside or other is not None:
+                split.append((inside, other_globs, text if is_inside else str(other)))
+            if not is_inside or other is not None:
+                split.append((matching, outside, str(other) if is_inside else text))
         classes = split
         if len(classes) > MAX_CLASSES:
             raise UndecidedError(f"more than {MAX_CLASSES:,} combinations of {len(globs):,} globs")
     return [*sorted(texts), *(text for _, _, text in classes)]
 
 
-def _values_alone(clause: Clause) -> list[str]:
-    """Return one text of each class that a clause can tell apart; where these are too many, one of each pattern."""
+def _own_values(clause: Clause) -> list[str]:
+    """Return one text of each class of values of one clause; if they are too many, one text of each pattern."""
     try:
         return values_of([clause])
     except UndecidedError:
@@ -216,12 +213,13 @@ def _values_alone(clause: Clause) -> list[str]:
 
 
 def _only_text(pattern: str) -> str | None:
-    """Return the one text that a pattern takes, where it is certain that there is one only."""
+    """Return the only text that a pattern matches; None if it has wildcards or brackets."""
     plain = all(character not in pattern for character in "*?[")
     return pattern if plain else None
 
 
-def _exactly(text: str) -> str:
+def _escaped(text: str) -> str:
+    """Return the glob that matches exactly a text."""
     return "".join(f"[{character}]" if character in "*?[" else character for character in text)
 
 
@@ -230,7 +228,7 @@ def _values(
     options: reference.Options,
     clauses: Mapping[Field, Sequence[tuple[Selector, Clause]]],
     classes: Mapping[Field, Sequence[str | None]],
-    given_up: Mapping[Field, str],
+    undecided: Mapping[Field, str],
 ) -> Iterator[Statement]:
     try:
         numbers = _predicates(compiled)
@@ -244,7 +242,7 @@ def _values(
         for field in classes
     }
     for i in range(max(map(len, classes.values()), default=0)):
-        # One event asks about one value of every field: no clause looks at two fields.
+        # One event tests one value of every field, because no clause compares two fields.
         chosen = {field: values[i] for field, values in classes.items() if i < len(values)}
         event = event_of(chosen, {scope for scope, _ in classes})
         trace = compiled.index.trace(event)
@@ -258,39 +256,39 @@ def _values(
         how = f"{len(unique[field]):,} clauses on {len(values):,} classes of values"
         if field in wrong:
             yield Statement(name, "refuted", how, checked[field], wrong[field])
-        elif field in given_up:
-            how += f", those of each clause alone; all together not decided: {given_up[field]}"
+        elif field in undecided:
+            how += f", those of each clause alone; all together not decided: {undecided[field]}"
             yield Statement(name, "not-decided", how, checked[field])
         else:
             yield Statement(name, "proven", how, checked[field])
 
 
 def _predicates(compiled: Compiled) -> dict[int, int]:
-    """Return, by the identity of each clause, the number of the predicate that the index has for it."""
+    """Return the number of the index's predicate for each clause, by the ``id`` of the clause."""
     program = compiled.index.program
     numbers: dict[int, int] = {}
-    place = entry_place = 0
+    policy_index = entry_index = 0
     for policy in compiled.policy_set:
         if not policy.enabled:
             continue
         for i, selector in enumerate(policy.selectors):
-            held = program.policy_selector(place, i)
+            number = program.policy_selector(policy_index, i)
             numbers.update(
-                {id(clause): program.selector_predicate(held, j) for j, clause in enumerate(selector.clauses)}
+                {id(clause): program.selector_predicate(number, j) for j, clause in enumerate(selector.clauses)}
             )
-        place += 1
+        policy_index += 1
         for entry in policy.entries:
             if entry.enabled:
                 for i, selector in enumerate(entry.selectors):
-                    held = program.entry_selector(entry_place, i)
+                    number = program.entry_selector(entry_index, i)
                     numbers.update(
-                        {id(clause): program.selector_predicate(held, j) for j, clause in enumerate(selector.clauses)}
+                        {id(clause): program.selector_predicate(number, j) for j, clause in enumerate(selector.clauses)}
                     )
-                entry_place += 1
+                entry_index += 1
     return numbers
 
 
-def _policy(compiled: Compiled, options: reference.Options, policy: Policy, planned: Planned) -> Statement:
+def _policy(compiled: Compiled, options: reference.Options, policy: Policy, check: PlanCheck) -> Statement:
     name = f"policy {policy.name}"
     own: dict[Field, list[Clause]] = {}
     for selector in _selectors(policy):
@@ -302,7 +300,7 @@ def _policy(compiled: Compiled, options: reference.Options, policy: Policy, plan
         checked = 0
         for event in events:
             checked += 1
-            if not _agree(compiled, options, policy, event, planned):
+            if not _agree(compiled, options, policy, event, check):
                 return Statement(name, "refuted", how, checked, event)
     except UndecidedError as error:
         return Statement(name, "not-decided", str(error), 0)
@@ -312,23 +310,25 @@ def _policy(compiled: Compiled, options: reference.Options, policy: Policy, plan
 def _events_of(
     policy: Policy, classes: Mapping[Field, Sequence[str | None]], options: reference.Options
 ) -> tuple[Iterator[dict[str, Any]], str]:
-    """Return the events that prove a policy, and what they are."""
+    """Return the events that prove a policy, and a description of them."""
     targets = _targets([policy])
     attribution = {"policy_name": policy.name} if policy.uid is None else {"policy_uid": policy.uid}
-    # What others ask for is met where it is not attributed; there what the policy's actions act on is always at hand.
+    # Events that are not attributed always have the targets, because only which entries fire is compared for them.
     present: dict[str, Any] = {scope: {} for scope in targets}
     if product_size(classes, targets) <= MAX_POLICY_EVENTS:
-        free, bound = product(classes), product(classes, targets)
-        how = "every combination of the classes of values that its clauses tell apart"
+        unattributed, attributed = product(classes), product(classes, targets)
+        how = "every combination of the classes of values that its clauses distinguish"
     else:
-        free, bound = (_around(policy, classes, options, targets) for _ in range(2))
-        how = "each class of values of each of its fields, one at a time, around an event for which each entry fires"
-    events = itertools.chain(({**present, **event} for event in free), ({**attribution, **event} for event in bound))
-    return events, f"{how}, by itself and attributed to it"
+        unattributed, attributed = (_variations(policy, classes, options, targets) for _ in range(2))
+        how = "each class of values of each of its fields, one at a time, in an event for which each entry fires"
+    events = itertools.chain(
+        ({**present, **event} for event in unattributed), ({**attribution, **event} for event in attributed)
+    )
+    return events, f"{how}, as it is and attributed to the policy"
 
 
 def _targets(policies: Iterable[Policy]) -> frozenset[str]:
-    """Return the objects that enabled entries act on."""
+    """Return the scopes that enabled entries act on."""
     return frozenset(
         TARGET_SCOPE[entry.action]
         for policy in policies
@@ -338,75 +338,76 @@ def _targets(policies: Iterable[Policy]) -> frozenset[str]:
     )
 
 
-def _around(
+def _variations(
     policy: Policy,
     classes: Mapping[Field, Sequence[str | None]],
     options: reference.Options,
     targets: frozenset[str],
 ) -> Iterator[dict[str, Any]]:
+    """Yield an event for which each entry fires; the same without each scope; and with each class of each field."""
     absent = options.not_in == "kubernetes"
     scope = of_selectors(policy.selectors, not_in_takes_absent=absent)
     excused = of_selectors(policy.selectors, not_in_takes_absent=absent, excused=True)
     own = [of_selectors(entry.selectors, not_in_takes_absent=absent) for entry in policy.entries if entry.enabled]
-    # Of a policy with nothing in its scope an entry may fire for what is attributed to it.
-    boxes = [scope, *(scope & box for box in own), *(excused & box for box in own if (scope & box).empty)]
-    for box in boxes:
-        if box.empty:
+    # If no event is in the scope of the policy, an entry may still fire for an attributed event.
+    regions = [scope, *(scope & region for region in own)]
+    regions += [excused & region for region in own if (scope & region).empty]
+    for region in regions:
+        if region.empty:
             continue
-        base = box.example(targets)
+        base = region.example(targets)
         yield base
-        for lacking in base:
-            yield {key: value for key, value in base.items() if key != lacking}
+        for dropped in base:
+            yield {key: value for key, value in base.items() if key != dropped}
         for field, values in classes.items():
             yield from (_changed(base, field, value) for value in values)
 
 
 def _changed(event: Mapping[str, Any], field: Field, value: str | None) -> dict[str, Any]:
+    """Return an event with another value of a field; None: without the field."""
     scope, key = field
-    if scope not in LABEL_SCOPES:
-        held = {name: text for name, text in (event.get(scope) or {}).items() if name != key}
-        return {**event, scope: held if value is None else {**held, key: value}}
-    said = dict(event.get(scope) or {})
-    labels = {name: text for name, text in (said.get("labels") or {}).items() if name != key}
+    changed = dict(event.get(scope) or {})
     if scope == "namespace" and key == NAMESPACE_NAME_LABEL:
-        said.pop("name", None)
-    said["labels"] = labels if value is None else {**labels, key: value}
-    return {**event, scope: said}
+        changed.pop("name", None)
+    fields = changed if scope not in LABEL_SCOPES else dict(changed.get("labels") or {})
+    fields.pop(key, None)
+    if value is not None:
+        fields[key] = value
+    if scope in LABEL_SCOPES:
+        changed["labels"] = fields
+    return {**event, scope: changed}
 
 
 def _agree(
-    compiled: Compiled, options: reference.Options, policy: Policy, event: Mapping[str, Any], planned: Planned
+    compiled: Compiled, options: reference.Options, policy: Policy, event: Mapping[str, Any], check: PlanCheck
 ) -> bool:
-    """Tell whether index and specification agree on one policy: is it in scope, which entries fire, what is planned."""
+    """Return whether index and specification agree on one policy: whether it is in scope, and which entries fire."""
     plan = compiled.index.evaluate(event)
-    mine = reference.applies(policy, event, options)
-    fired = reference.fire(0, policy, event, options) if mine else []
-    expected = {(item.entry.section, item.entry.index) for item in fired}
-    found = {
+    applies = reference.applies(policy, event, options)
+    expected_fired = reference.fire(0, policy, event, options) if applies else []
+    expected = {(item.entry.section, item.entry.index) for item in expected_fired}
+    fired = {
         (source.section, source.index)
         for action in plan
         for source in action.sources
-        if (source.policy, source.uid) == (policy.name, policy.uid) and _within(source.location, policy)
+        if (source.policy, source.uid) == (policy.name, policy.uid)
+        and any(entry.location == source.location for entry in policy.entries)
     }
-    in_scope = policy.name in planned.names or (policy.name in plan.policies) == mine
-    # Of an attributed event the plan is the policy's own, and small; what others add is asked of whole events only.
-    bound = "policy_uid" in event or "policy_name" in event
-    return found == expected and in_scope and (not bound or planned.agrees(plan, event))
-
-
-def _within(location: Any, policy: Policy) -> bool:
-    return any(entry.location == location for entry in policy.entries)
+    scope_agrees = policy.name in check.shared_names or (policy.name in plan.policies) == applies
+    # The plan of an attributed event holds the actions of this policy only, so it can be compared too.
+    attributed = "policy_uid" in event or "policy_name" in event
+    return fired == expected and scope_agrees and (not attributed or check.agrees(plan, event))
 
 
 def _events(
     compiled: Compiled,
     options: reference.Options,
     classes: Mapping[Field, Sequence[str | None]],
-    given_up: Mapping[Field, str],
+    undecided: Mapping[Field, str],
 ) -> Statement:
     policies = list(compiled.policy_set)
-    if given_up:
-        how = f"not every class of {', '.join('.'.join(field) for field in given_up)} is known"
+    if undecided:
+        how = f"not every class of {', '.join('.'.join(field) for field in undecided)} is known"
         return Statement("events", "not-decided", how, 0)
     targets = _targets(policies)
     size = product_size(classes, targets)
@@ -414,12 +415,12 @@ def _events(
         how = f"the product of all classes is {_large(size)} events for {len(policies):,} policies"
         return Statement("events", "not-decided", how, 0)
     checked = 0
-    how = "every combination of the classes of values that the policies tell apart"
+    how = "every combination of the classes of values that the policies distinguish"
     for event in product(classes, targets):
         checked += 1
         plan = compiled.index.evaluate(event)
         expected = reference.evaluate(policies, event, options)
-        if (list(plan.policies), said(plan)) != (expected["policies"], expected["actions"]):
+        if (list(plan.policies), actions_json(plan)) != (expected["policies"], expected["actions"]):
             return Statement("events", "refuted", how, checked, event)
     return Statement("events", "proven", how, checked)
 
@@ -428,39 +429,34 @@ def _large(size: int) -> str:
     return f"{size:,}" if size < 10**12 else f"about 10^{math.floor(math.log10(size))}"
 
 
-def product_size(classes: Mapping[Field, Sequence[str | None]], scopes_too: Iterable[str] = ()) -> int:
-    """Return how many events ``product`` makes."""
-    scopes = dict.fromkeys(scopes_too, 1)
+def product_size(classes: Mapping[Field, Sequence[str | None]], more_scopes: Iterable[str] = ()) -> int:
+    """Return the number of events that ``product`` yields."""
+    scopes = dict.fromkeys(more_scopes, 1)
     for (scope, _), values in classes.items():
         scopes[scope] = scopes.get(scope, 1) * len(values)
     return math.prod(size + 1 for size in scopes.values())
 
 
-def product(classes: Mapping[Field, Sequence[str | None]], scopes_too: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
-    """Yield an event for every combination of classes, and of objects that are missing, ``scopes_too`` among them."""
-    by_scope: dict[str, dict[Field, Sequence[str | None]]] = {scope: {} for scope in scopes_too}
+def product(classes: Mapping[Field, Sequence[str | None]], more_scopes: Iterable[str] = ()) -> Iterator[dict[str, Any]]:
+    """Yield an event for every combination of classes and of absent scopes; ``more_scopes`` may be absent too."""
+    by_scope: dict[str, dict[Field, Sequence[str | None]]] = {scope: {} for scope in more_scopes}
     for field, values in classes.items():
         by_scope.setdefault(field[0], {})[field] = values
     choices: list[list[dict[Field, str | None] | None]] = []
     for fields in by_scope.values():
-        whole = (dict(zip(fields, chosen, strict=True)) for chosen in itertools.product(*fields.values()))
-        choices.append([None, *whole])
+        present_values = (dict(zip(fields, chosen, strict=True)) for chosen in itertools.product(*fields.values()))
+        choices.append([None, *present_values])
     for combination in itertools.product(*choices):
-        said = {name: value for held in combination if held is not None for name, value in held.items()}
-        present = {scope for scope, held in zip(by_scope, combination, strict=True) if held is not None}
-        yield event_of(said, present)
+        values_of_event = {field: value for part in combination if part is not None for field, value in part.items()}
+        present = {scope for scope, part in zip(by_scope, combination, strict=True) if part is not None}
+        yield event_of(values_of_event, present)
 
 
 def event_of(values: Mapping[Field, str | None], present: Iterable[str]) -> dict[str, Any]:
-    """Return the event with these objects and values."""
+    """Return the event with these scopes and values."""
     event: dict[str, Any] = {scope: {} for scope in sorted(present)}
     for (scope, key), value in values.items():
         if value is not None:
-            held = event[scope].setdefault("labels", {}) if scope in LABEL_SCOPES else event[scope]
-            held[key] = value
+            fields = event[scope].setdefault("labels", {}) if scope in LABEL_SCOPES else event[scope]
+            fields[key] = value
     return event
-
-
-# A proof for one policy set, that its index means what its policies say.
-
-__all__ = ["Statement", "certify"]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from spyderresp.authoring.diff import Comparison, Difference, Finding, Shown
 from spyderresp.authoring.diff.causes import Cause
 from spyderresp.authoring.diff.changes import Change
-from spyderresp.authoring.diff.semantic import ChangedDecision, DecisionPath, Options, SemanticDiff, compare_meanings
+from spyderresp.authoring.diff.semantic import ChangedEntry, EntryDifference, Options, SemanticDiff, compare_meanings
 from spyderresp.cli.event_input import KINDS, EventReader, selected_files
 from spyderresp.cli.options import add_deciding_options, engine_of, read_paths
 from spyderresp.cli.terminal import Paint, Streams, plural, safe
@@ -209,33 +209,33 @@ def meaning_dict(difference: SemanticDiff, *, old: PolicySet, new: PolicySet) ->
         "version": 1,
         "old": old.digest,
         "new": new.digest,
-        "different": len(difference.flipped),
-        "destructive": sum(flipped.destructive for flipped in difference.flipped),
+        "different": len(difference.changed),
+        "destructive": sum(changed.destructive for changed in difference.changed),
         "rewritten": difference.rewritten,
         "unchanged": difference.unchanged,
         "entries": [
             {
-                "kind": flipped.kind,
-                "destructive": flipped.destructive,
-                "policy": flipped.policy.name,
-                "uid": flipped.policy.uid,
-                "action": flipped.entry.action,
-                "section": flipped.entry.section,
-                "index": flipped.entry.index,
-                "old_location": None if flipped.old is None else str(flipped.old),
-                "new_location": None if flipped.new is None else str(flipped.new),
-                "ways": [_way(way) for way in flipped.ways],
+                "kind": changed.kind,
+                "destructive": changed.destructive,
+                "policy": changed.policy.name,
+                "uid": changed.policy.uid,
+                "action": changed.entry.action,
+                "section": changed.entry.section,
+                "index": changed.entry.index,
+                "old_location": None if changed.old is None else str(changed.old),
+                "new_location": None if changed.new is None else str(changed.new),
+                "ways": [_part(part) for part in changed.differences],
             }
-            for flipped in difference.flipped
+            for changed in difference.changed
         ],
     }
 
 
-def _way(way: DecisionPath) -> dict[str, Any]:
+def _part(part: EntryDifference) -> dict[str, Any]:
     return {
-        "does": "more" if way.side == "new" else "less",
-        "event": way.event,
-        "not_decided": way.note,
+        "does": "more" if part.side == "new" else "less",
+        "event": part.event,
+        "not_decided": part.note,
         "changes": [
             {
                 "kind": change.kind,
@@ -245,7 +245,7 @@ def _way(way: DecisionPath) -> dict[str, Any]:
                 "new": change.new,
                 "destructive": change.destructive,
             }
-            for change in way.changes
+            for change in part.changes
         ],
     }
 
@@ -253,55 +253,55 @@ def _way(way: DecisionPath) -> dict[str, Any]:
 def meaning_text(difference: SemanticDiff, paint: Paint) -> str:
     """Return the semantic differences as text."""
     lines: list[str] = []
-    for flipped in difference.flipped:
-        head = paint("bold", safe(f"{flipped.policy.name}: {_changed_entry(flipped)}"))
-        mark = paint("red", "  destructive") if flipped.destructive else ""
-        lines.append(f"{head}: {flipped.kind}{mark}")
-        lines.append(f"    {safe(_places(flipped))}")
-        for way in flipped.ways:
-            shown = "" if way.event is None else f", such as {json.dumps(way.event)}"
-            lines.append(f"  {paint(_SIDE_COLOUR[way.side], _SIDE[way.side])}{shown}")
+    for changed in difference.changed:
+        head = paint("bold", safe(f"{changed.policy.name}: {_changed_entry(changed)}"))
+        mark = paint("red", "  destructive") if changed.destructive else ""
+        lines.append(f"{head}: {changed.kind}{mark}")
+        lines.append(f"    {safe(_places(changed))}")
+        for part in changed.differences:
+            shown = "" if part.event is None else f", such as {json.dumps(part.event)}"
+            lines.append(f"  {paint(_SIDE_COLOUR[part.side], _SIDE[part.side])}{shown}")
             lines += [
                 f"      {change.kind} {safe(action_text(change))}: {dispositions_text(change)}"
-                for change in way.changes
+                for change in part.changes
             ]
-            if way.note is not None:
-                lines.append(f"      {safe(way.note)}")
+            if part.note is not None:
+                lines.append(f"      {safe(part.note)}")
         lines.append("")
-    lines.append(paint("yellow" if difference.flipped else "green", _total(difference)))
+    lines.append(paint("yellow" if difference.changed else "green", _total(difference)))
     return "\n".join(lines)
 
 
-def _changed_entry(flipped: ChangedDecision) -> str:
-    return f"{flipped.entry.section}[{flipped.entry.index}] {flipped.entry.action}"
+def _changed_entry(changed: ChangedEntry) -> str:
+    return f"{changed.entry.section}[{changed.entry.index}] {changed.entry.action}"
 
 
-def _places(flipped: ChangedDecision) -> str:
-    return " -> ".join("nowhere" if location is None else str(location) for location in (flipped.old, flipped.new))
+def _places(changed: ChangedEntry) -> str:
+    return " -> ".join("nowhere" if location is None else str(location) for location in (changed.old, changed.new))
 
 
 def _total(difference: SemanticDiff) -> str:
-    if not difference.flipped:
+    if not difference.changed:
         return "no event is decided differently"
-    count = sum(flipped.destructive for flipped in difference.flipped)
-    total = f"{plural(len(difference.flipped), 'difference')}, {count:,} destructive"
+    count = sum(changed.destructive for changed in difference.changed)
+    total = f"{plural(len(difference.changed), 'difference')}, {count:,} destructive"
     return total + (f"; {plural(difference.rewritten, 'other change')} without effect" if difference.rewritten else "")
 
 
 def meaning_markdown(difference: SemanticDiff) -> str:
     """Return the semantic differences in Markdown, for a pull request."""
     lines = ["### What these policies would do differently", "", f"{_total(difference)}.", ""]
-    if not difference.flipped:
+    if not difference.changed:
         return "\n".join(lines).rstrip("\n")
     lines += ["| | policy | entry | action | before | now | such as |", "|---|---|---|---|---|---|---|"]
-    for flipped in sorted(difference.flipped, key=lambda item: not item.destructive):
-        kind = f"**destructive**, {flipped.kind}" if flipped.destructive else flipped.kind
-        own = [kind, code(flipped.policy.name), code(f"{_changed_entry(flipped)}, {_places(flipped)}")]
-        for way in flipped.ways:
-            shown = "" if way.event is None else code(json.dumps(way.event))
-            if way.note is not None:
-                lines.append(f"| {' | '.join([*own, code(way.note), '', '', shown])} |")
-            for change in way.changes:
+    for changed in sorted(difference.changed, key=lambda item: not item.destructive):
+        kind = f"**destructive**, {changed.kind}" if changed.destructive else changed.kind
+        own = [kind, code(changed.policy.name), code(f"{_changed_entry(changed)}, {_places(changed)}")]
+        for part in changed.differences:
+            shown = "" if part.event is None else code(json.dumps(part.event))
+            if part.note is not None:
+                lines.append(f"| {' | '.join([*own, code(part.note), '', '', shown])} |")
+            for change in part.changes:
                 cells = [*own, code(action_text(change)), word(change.old), word(change.new), shown]
                 lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
@@ -398,8 +398,8 @@ def _any_event(args: argparse.Namespace, old: Engine, new: Engine, streams: Stre
     else:
         streams.write(meaning_text(difference, streams.paint()))
     if args.fail_on == "destructive":
-        return 1 if any(entry.destructive for entry in difference.flipped) else 0
-    return 1 if difference.flipped else 0
+        return 1 if any(entry.destructive for entry in difference.changed) else 0
+    return 1 if difference.changed else 0
 
 
 class _Comparing:

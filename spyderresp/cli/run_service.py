@@ -272,7 +272,7 @@ def _signals(service: Service) -> Iterator[None]:
         service.stop(number)
 
     def reload(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature of a handler
-        service.look()
+        service.run_tasks()
 
     handlers = {signal.SIGTERM: stop, signal.SIGINT: stop, signal.SIGHUP: reload}
     try:

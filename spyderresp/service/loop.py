@@ -218,7 +218,7 @@ def _carry_out(
         for alarm in report.alarms:
             context.observer.outcome(source, 0, alarm)
         outcomes += (*report.outcomes, *report.alarms)
-    context.counts.took((outcome.action, outcome.status) for outcome in outcomes)
+    context.counts.count_steps((outcome.action, outcome.status) for outcome in outcomes)
     return outcomes
 
 
@@ -249,8 +249,8 @@ def _answer(deliveries: Sequence[Delivery], replies: Sequence[_Reply], digest: s
         reply.bad.sort(key=lambda bad: bad.line)
         for bad in reply.bad:
             context.observer.bad(delivery.source, bad)
-        context.counts.answered(delivery.kind, reply.events, len(reply.bad))
-        context.counts.waited(max(0.0, time.time() - delivery.arrived))
+        context.counts.count_events(delivery.kind, reply.events, len(reply.bad))
+        context.counts.count_latency(max(0.0, time.time() - delivery.arrived))
     # Flush the log before answering senders, so that a sender that has its answer can find its lines in the log.
     context.observer.flush()
     for delivery, reply in zip(deliveries, replies, strict=True):

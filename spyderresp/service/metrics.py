@@ -49,7 +49,7 @@ class Counts:
     seconds: float = 0.0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def answered(self, source: str, good: int, bad: int) -> None:
+    def count_events(self, source: str, good: int, bad: int) -> None:
         """Count the events of a delivery: decided ones and bad ones."""
         with self.lock:
             self.accepted[source] += good + bad
@@ -57,28 +57,28 @@ class Counts:
             if bad:
                 self.bad[source] += bad
 
-    def took(self, steps: Iterable[tuple[str, str]]) -> None:
+    def count_steps(self, steps: Iterable[tuple[str, str]]) -> None:
         """Count steps, each as its action and outcome."""
         with self.lock:
             self.steps.update(steps)
 
-    def waited(self, seconds: float) -> None:
+    def count_latency(self, seconds: float) -> None:
         """Count the time of a delivery, from its arrival to its result."""
         with self.lock:
             self.latency[bisect.bisect_left(BUCKETS, seconds)] += 1
             self.seconds += seconds
 
-    def turn_away(self, reason: str) -> None:
+    def count_refusal(self, reason: str) -> None:
         """Count a request or a connection that was refused."""
         with self.lock:
             self.turned_away[reason] += 1
 
-    def dead_letter(self, source: str) -> None:
+    def count_dead_letter(self, source: str) -> None:
         """Count a dead letter that was written."""
         with self.lock:
             self.dead_letters[source] += 1
 
-    def reloaded(self, result: str) -> None:
+    def count_load(self, result: str) -> None:
         """Count a load of policies."""
         with self.lock:
             self.reloads[result] += 1
@@ -110,7 +110,7 @@ class State:
 
 
 @dataclass
-class Watch:
+class StateReader:
     """Reads the state of a service from its parts.
 
     Attributes:

@@ -44,7 +44,7 @@ class Reload:
         strict: as for ``load``.
         watch: whether to watch the files; if not, only SIGHUP loads again.
         record: writes a load, or its failure, to the journal before the set is in force; raises ``JournalError``.
-        refused: returns the reasons why the files must not be trusted, such as that another user may write them.
+        untrusted: returns why the files must not be trusted, such as that another user may write them.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Reload:
         strict: bool = False,
         watch: bool = True,
         record: Callable[[PolicySet | None, str], None] | None = None,
-        refused: Callable[[], Sequence[str]] = tuple,
+        untrusted: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._paths = tuple(paths)
         self._strict = strict
@@ -66,7 +66,7 @@ class Reload:
         self._counts = counts
         self._watch = watch
         self._record = record
-        self._refused = refused
+        self._untrusted = untrusted
         self._loaded = self._file_states() if watch else ()
         self._last_seen = self._loaded
         self._next = 0.0
@@ -95,7 +95,7 @@ class Reload:
             self._failed(f"the load cannot be recorded: {error}")
 
     def _load(self) -> None:
-        if reasons := self._refused():
+        if reasons := self._untrusted():
             self._failed("\n".join(reasons))
             return
         policies = load(*self._paths, strict=self._strict)
@@ -105,11 +105,11 @@ class Reload:
         # Replace the set also when the digest is the same: line numbers may have changed.
         self._engine.replace(policies)
         same = policies.digest == before
-        self._counts.reloaded("unchanged" if same else "ok")
+        self._counts.count_load("unchanged" if same else "ok")
         self._observer.say("info", f"policies loaded: {len(policies):,}, {'unchanged' if same else policies.digest}")
 
     def _failed(self, reason: str) -> None:
-        self._counts.reloaded("failed")
+        self._counts.count_load("failed")
         self._observer.say("error", f"policies cannot be loaded; the previous policies stay in force:\n{reason}")
         # If the journal fails, the message above says so already, or the next step reports it.
         with contextlib.suppress(JournalError):
@@ -176,7 +176,7 @@ class OutcomePoller:
         self._failing = False
         for outcome in ended:
             self._context.observer.outcome("", 0, outcome)
-        self._context.counts.took((outcome.action, outcome.status) for outcome in ended)
+        self._context.counts.count_steps((outcome.action, outcome.status) for outcome in ended)
 
     def end(self, seconds: float) -> None:
         """Wait for a poll that is running, ``seconds`` at most."""

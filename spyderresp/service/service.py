@@ -44,7 +44,7 @@ class Ending:
     undecided: int = 0
 
 
-_MessageKind = Literal["stop", "look", "failed", "ended", "broken"]
+_MessageKind = Literal["stop", "tasks", "failed", "ended", "broken"]
 
 
 class Service:
@@ -54,10 +54,10 @@ class Service:
         sources: the sources of events.
         intake: the queue between the sources and the loop.
         context: the engine, executors, guard, journal and observer.
-        chores: the periodic tasks.
+        tasks: the periodic tasks.
         drain: seconds that accepted events may take after ``stop``.
         monitor: serves health and metrics until the end. The service does not wait for it.
-        announced: whether to log the names of the sources.
+        log_sources: whether to log the names of the sources.
     """
 
     def __init__(
@@ -66,17 +66,17 @@ class Service:
         intake: Intake,
         context: ServiceContext,
         *,
-        chores: Sequence[PeriodicTask] = (),
+        tasks: Sequence[PeriodicTask] = (),
         drain: float = DRAIN,
         monitor: Source | None = None,
-        announced: bool = False,
+        log_sources: bool = False,
     ) -> None:
         self._sources = tuple(sources)
         self._monitor = monitor
-        self._announced = announced
+        self._log_sources = log_sources
         self._intake = intake
         self._context = context
-        self._tasks = tuple(chores)
+        self._tasks = tuple(tasks)
         self._drain = drain
         # SimpleQueue.put is reentrant: a signal handler may call it while this thread is in it.
         self._messages: queue.SimpleQueue[tuple[_MessageKind, object]] = queue.SimpleQueue()
@@ -91,9 +91,9 @@ class Service:
             self._stopped, self._signal = time.monotonic(), signal
         self._messages.put(("stop", None))
 
-    def look(self) -> None:
+    def run_tasks(self) -> None:
         """Run the periodic tasks now. A signal handler may call this."""
-        self._messages.put(("look", None))
+        self._messages.put(("tasks", None))
 
     def run(self) -> Ending:
         """Run until the end; return how the service ended.
@@ -111,7 +111,7 @@ class Service:
                 opened.append(source)
             if self._monitor is not None:
                 monitoring.append(self._thread(self._run_monitor, self._monitor, last))
-            if self._announced:
+            if self._log_sources:
                 self._context.observer.say("info", f"events from {', '.join(source.name for source in opened)}")
             return self._run(stop)
         finally:
@@ -158,7 +158,7 @@ class Service:
                 return None
             if kind == "broken" and isinstance(value, BaseException):
                 return value
-            if kind == "look":
+            if kind == "tasks":
                 for task in self._tasks:
                     task.run_now()
             elif kind == "failed":

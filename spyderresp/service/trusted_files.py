@@ -1,4 +1,4 @@
-"""Which files a service that can kill may trust: files that only root and its own user can change."""
+"""Checks a service that can kill: only root and its own user can change its files, and all senders authenticate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from spyderresp.service.config.source_settings import (
 )
 
 _MAX_LINKS: Final = 40
-# The bit of CAP_KILL in CapEff of /proc/self/status: it allows to signal every process.
+# The bit of CAP_KILL in CapEff of /proc/self/status. With it, a process may send signals to every process.
 _CAP_KILL: Final = 1 << 5
 # Paths of inherited file descriptors.
 _INHERITED: Final = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
@@ -73,14 +73,14 @@ def _reasons(path: str) -> Iterator[str]:
     while True:
         status = os.lstat(current)
         if status.st_uid not in ours:
-            yield f"{path}: {_named(current, path)} belongs to user {status.st_uid}"
+            yield f"{path}: {_name(current, path)} belongs to user {status.st_uid}"
         link = stat.S_ISLNK(status.st_mode)
-        loose = not link and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
-        # Only the owner of an entry can replace it in a sticky directory; the next turn checks that owner.
-        sticky = loose and stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX) and bool(left)
-        if loose and not sticky and not os.statvfs(current).f_flag & os.ST_RDONLY:
+        writable = not link and bool(status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+        # In a sticky directory, only the owner of an entry can replace it; the next iteration checks that owner.
+        sticky = stat.S_ISDIR(status.st_mode) and bool(status.st_mode & stat.S_ISVTX) and bool(left)
+        if writable and not sticky and not os.statvfs(current).f_flag & os.ST_RDONLY:
             writers = "everybody" if status.st_mode & stat.S_IWOTH else f"group {status.st_gid}"
-            yield f"{path}: {_named(current, path)} may be written by {writers}"
+            yield f"{path}: {_name(current, path)} may be written by {writers}"
         if link:
             links += 1
             if links > _MAX_LINKS:
@@ -95,7 +95,7 @@ def _reasons(path: str) -> Iterator[str]:
         current = os.path.dirname(current) if part == ".." else os.path.join(current, part)
 
 
-def _named(current: str, path: str) -> str:
+def _name(current: str, path: str) -> str:
     return "it" if current == os.path.abspath(path) else current
 
 
@@ -103,7 +103,7 @@ def _named(current: str, path: str) -> str:
 
 
 def untrusted_policies(settings: Settings) -> Iterator[str]:
-    """Yield why policies must not be trusted; nothing if this process may not kill processes of other users."""
+    """Yield why the policies must not be trusted; nothing if this process may not signal processes of other users."""
     if privileged():
         for path in settings.policies:
             yield from untrusted_files(path)
@@ -113,18 +113,17 @@ def require_trusted_files(settings: Settings, configuration: str | None) -> None
     """Check a service that can kill: only root and this user can change its files, and all senders authenticate.
 
     Args:
-        settings: of the service.
-        configuration: the path of its configuration; None: there is none.
+        settings: the settings of the service.
+        configuration: the path of its configuration; None: it has none.
 
     Raises:
-        ConfigurationError: others can change a file, or an unauthenticated sender could cause a kill.
+        ConfigurationError: other users can change a file, or a sender need not authenticate.
     """
     if not privileged():
         return
     files = [configuration, settings.journal, settings.positions_path]
     for source in settings.events:
-        # An inherited descriptor is trusted like standard input.
-        files += [path for path in _files_of(source) if not path.startswith(_INHERITED)]
+        files += _files_of(source)
     hint = "make root or this user its owner, and `chmod go-w` it"
     found = []
     for reason in (*untrusted_policies(settings), *filter(None, (_untrusted_place(path) for path in files if path))):
@@ -153,7 +152,10 @@ def _files_of(source: SourceSettings) -> Iterator[str]:
             yield from filter(None, astuple(value))
         elif isinstance(value, Secret):
             yield from filter(None, [value.file])
-        elif each.name in ("path", "credentials") and value is not None:
+        elif each.name == "credentials" and value is not None:
+            yield value
+        elif each.name == "path" and not value.startswith(_INHERITED):
+            # An inherited descriptor is trusted like standard input.
             yield value
 
 

@@ -15,7 +15,7 @@ from spyderresp.service.config.build import SourceFactory, guard_of, has_real_ag
 from spyderresp.service.config.settings import Settings
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import ServiceContext
-from spyderresp.service.metrics import Counts, ServiceObserver, Watch
+from spyderresp.service.metrics import Counts, ServiceObserver, StateReader
 from spyderresp.service.reload import OutcomePoller, Reload
 from spyderresp.service.service import PeriodicTask, Service
 from spyderresp.service.sources.base import SourceError
@@ -60,7 +60,7 @@ def assemble(
     spans = _spans() if settings.spans else None
     context = ServiceContext(engine, executors, guard, journal, observer, settings.form, counts, spans)
     intake = Intake(settings.limits.events, settings.limits.bytes)
-    watch = Watch(engine, guard, intake, None if journal is None else journal.owed)
+    watch = StateReader(engine, guard, intake, None if journal is None else journal.owed)
     factory = SourceFactory(settings, _positions(settings), observer, counts, watch)
     sources = factory.sources()
     live = not all(map(is_finite, settings.events))
@@ -69,8 +69,8 @@ def assemble(
     poller = None if journal is None else OutcomePoller(context, journal)
     if journal is not None and poller is not None:
         tasks.append(poller)
-        _begin(context, journal, policies, settings)
-    service = Service(sources, intake, context, chores=tasks, drain=settings.drain, monitor=monitor, announced=live)
+        _open_journal(context, journal, policies, settings)
+    service = Service(sources, intake, context, tasks=tasks, drain=settings.drain, monitor=monitor, log_sources=live)
     watch.ready = lambda: service.ready
     try:
         yield service, counts
@@ -121,11 +121,11 @@ def _reload(
         strict=settings.strict,
         watch=settings.watch and live,
         record=record,
-        refused=(lambda: tuple(untrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
+        untrusted=(lambda: tuple(untrusted_policies(settings))) if has_real_agent_actions(executors) else tuple,
     )
 
 
-def _begin(context: ServiceContext, journal: Journal, policies: PolicySet, settings: Settings) -> None:
+def _open_journal(context: ServiceContext, journal: Journal, policies: PolicySet, settings: Settings) -> None:
     """Record the policies in force, and end the steps that an earlier process left open."""
     journal.record_policies(policies.digest, settings.policies, policies=len(policies))
     ended = reconcile(context.executors, journal, context.guard)
@@ -133,4 +133,4 @@ def _begin(context: ServiceContext, journal: Journal, policies: PolicySet, setti
         context.observer.say("warning", f"{len(ended):,} steps were left open by an earlier process; each is ended now")
     for outcome in ended:
         context.observer.outcome("", 0, outcome)
-    context.counts.took((outcome.action, outcome.status) for outcome in ended)
+    context.counts.count_steps((outcome.action, outcome.status) for outcome in ended)

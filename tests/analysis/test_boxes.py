@@ -121,7 +121,7 @@ def test_questions_about_boxes_agree_with_trying_every_event(
         assert box.empty == (not any(members))
         if not box.empty:
             assert holds(held, box.example(), not_in)
-            assert holds(held, box.example(having=("process", "service")), not_in)
+            assert holds(held, box.example(with_scopes=("process", "service")), not_in)
     both = boxes[0] & boxes[1]
     assert both.empty == (not any(a and b for a, b in zip(*held_by[:2], strict=True)))
     outside = boxes[0].within(boxes[1:])
@@ -138,7 +138,7 @@ def test_questions_in_words() -> None:
     assert of_text("namespace.name=kube-*").example() == {"namespace": {"name": "kube-"}}
     assert of_text("pod.labels.app=db").example() == {"pod": {"labels": {"app": "db"}}}
     assert of_text("pod").example() == {"pod": {}}
-    assert of_text("process.exe").scope("process").having
+    assert of_text("process.exe").scope("process").present
     for wrong in ("pod.app=db", "colour=red", "namespace=x", "process=x"):
         with pytest.raises(ValueError, match="unknown"):
             of_text(wrong)

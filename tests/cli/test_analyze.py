@@ -60,7 +60,10 @@ def test_two_are_compared(run) -> None:
     )
     same = run("analyze", "policies", "--compare", "production", "production")
     assert same.code == 1
-    assert "equivalent: production\n  it asks for the same of the same events as production\n  shown by {" in same.out
+    assert (
+        "equivalent: production\n  it plans the same actions for the same events as production\n  shown by {"
+        in same.out
+    )
     assert run("analyze", "policies", "--compare", "production", "production", "--reach", "pod").code == 3
 
 

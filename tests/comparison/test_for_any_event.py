@@ -107,13 +107,13 @@ def test_no_difference_is_missed_and_none_made_up(
     old, new = (spyderresp.from_documents(held) for held in case)
     found = meant(case, **options)
     meaning = reference.Options(**options)
-    for flipped in found.flipped:
-        for way in flipped.ways:
+    for flipped in found.changed:
+        for way in flipped.differences:
             if way.event is not None:
                 before, after = (bag(reference.evaluate(held, way.event, meaning)) for held in (old, new))
                 assert (before != after) == bool(way.changes)
             assert way.changes or way.note
-    if not found.flipped:
+    if not found.changed:
         for event in every_event():
             assert bag(reference.evaluate(old, event, meaning)) == bag(reference.evaluate(new, event, meaning)), event
 
@@ -138,7 +138,7 @@ def test_what_is_rewritten_and_means_the_same_is_no_difference() -> None:
     kill = {"agentKillPod": {"namespaceSelector": {"matchLabels": {"env": ["a", "b"]}}}}
     halves = [{"agentKillPod": {"namespaceSelector": {"matchLabels": {"env": value}}}} for value in "ab"]
     found = meant((one(response={"actions": [kill]}), one(response={"actions": halves})))
-    assert (found.flipped, found.unchanged) == ((), 0)
+    assert (found.changed, found.unchanged) == ((), 0)
     assert found.rewritten == 2
 
 
@@ -146,11 +146,11 @@ def test_a_wider_kill_is_destructive_and_shown() -> None:
     narrow, wide = (
         one(response={"actions": [{"agentKillProcess": {"processSelector": {"name": glob}}}]}) for glob in ("sh", "*sh")
     )
-    (flipped,) = meant((narrow, wide)).flipped
-    (way,) = flipped.ways
+    (flipped,) = meant((narrow, wide)).changed
+    (way,) = flipped.differences
     assert (flipped.kind, flipped.destructive, way.side) == ("changed", True, "new")
     assert way.event is not None
     assert way.event["process"]["name"] != "sh"
     assert way.event["process"]["name"].endswith("sh")
-    (back,) = meant((wide, narrow)).flipped
-    assert (back.destructive, back.ways[0].side, back.ways[0].event) == (False, "old", way.event)
+    (back,) = meant((wide, narrow)).changed
+    assert (back.destructive, back.differences[0].side, back.differences[0].event) == (False, "old", way.event)

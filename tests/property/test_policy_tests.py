@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import spyderresp
 from spyderresp.authoring.testing.checks import check, missing_names
 from spyderresp.authoring.testing.coverage import Recorder
-from spyderresp.authoring.testing.expectations import differences, laid_out
+from spyderresp.authoring.testing.expectations import differences, paired
 from spyderresp.authoring.testing.suite import ExpectedAction
 from spyderresp.authoring.testing.suite_files import read
 from spyderresp.errors import Location
@@ -117,9 +117,9 @@ full = st.fixed_dictionaries(
 
 
 @given(st.lists(bodies, max_size=4), st.lists(full, max_size=5), st.sampled_from(("exactly", "contains")))
-def test_laid_out_against_every_way(said: list[Any], actions: list[Any], how: Any) -> None:
+def test_paired_against_every_way(said: list[Any], actions: list[Any], how: Any) -> None:
     expected = [ExpectedAction(item, NOWHERE) for item in said]
-    pairs = laid_out(how, expected, actions)
+    pairs = paired(how, expected, actions)
     assert sorted(pair.expected for pair in pairs if pair.expected is not None) == list(range(len(expected)))
     assert sorted(pair.got for pair in pairs if pair.got is not None) == list(range(len(actions)))
     for pair in pairs:
@@ -142,12 +142,12 @@ def test_coverage_is_what_plans_and_explanations_say(case: Case) -> None:
     policies = spyderresp.from_documents(documents)
     engine = spyderresp.Engine(policies)
     recorder = Recorder()
-    recorder.expect(policies)
-    recorder.expect(policies)
+    recorder.add_policies(policies)
+    recorder.add_policies(policies)
     fired, held = set(), {True: set(), False: set()}
     for event in events:
         said = engine.explain(copy.deepcopy(event))
-        recorder.see(said, policies)
+        recorder.record(said, policies)
         fired |= {source.location for action in said.plan for source in action.sources}
         fired |= {policy.location for policy in said.policies if policy.in_scope}
         for policy in said.policies:

@@ -11,7 +11,7 @@ from spyderresp.service.config.settings import SenderLimits, Settings
 from spyderresp.service.config.source_settings import KafkaSource, NatsSource
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import ServiceContext
-from spyderresp.service.metrics import Watch
+from spyderresp.service.metrics import StateReader
 from spyderresp.service.service import Ending, Service
 from spyderresp.service.sources.file import Positions
 
@@ -23,7 +23,7 @@ class Brokered:
         self.context = context
         settings = Settings(events=(said,), limits=SenderLimits(**limits))
         intake = Intake(settings.limits.events, settings.limits.bytes)
-        watch = Watch(context.engine, context.guard, intake)
+        watch = StateReader(context.engine, context.guard, intake)
         self.sources = SourceFactory(settings, Positions(None), context.observer, context.counts, watch).sources()
         self.service = Service(self.sources, intake, context)
         self.ending: list[Ending] = []

@@ -20,7 +20,7 @@ from spyderresp.service.config.settings import Settings
 from spyderresp.service.config.source_settings import BrokerTls, KafkaSource, NatsSource, Secret
 from spyderresp.service.intake import BadRecord, Delivery, DeliveryResult, Intake
 from spyderresp.service.loop import ServiceContext, carry_out, decide
-from spyderresp.service.metrics import Watch
+from spyderresp.service.metrics import StateReader
 from spyderresp.service.sources.acknowledgement import ProblemReports, fault_of
 from spyderresp.service.sources.file import Positions
 from spyderresp.service.sources.kafka import librdkafka
@@ -72,7 +72,7 @@ def broker(kind: str, **more: Any) -> KafkaSource | NatsSource:
 
 
 def making(source: KafkaSource | NatsSource, context: ServiceContext) -> SourceFactory:
-    watch = Watch(context.engine, context.guard, Intake())
+    watch = StateReader(context.engine, context.guard, Intake())
     return SourceFactory(Settings(events=(source,)), Positions(None), context.observer, context.counts, watch)
 
 

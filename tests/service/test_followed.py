@@ -32,7 +32,7 @@ class Following:
         self.thread.start()
         self.held: list[tuple[int, str]] = []
 
-    def lines(self, count: int, *, answered: bool = True) -> list[tuple[int, str]]:
+    def lines(self, count: int, *, count_events: bool = True) -> list[tuple[int, str]]:
         """Return the next lines with their numbers, as soon as there are so many."""
         while len(self.held) < count:
             deliveries = self.intake.take(100_000, timeout=240)
@@ -41,7 +41,7 @@ class Following:
                 self.held += [(number, "long") for number in delivery.long]
                 texts = delivery.data.decode().split("\n")
                 self.held += [(n, text) for n, text in enumerate(texts, delivery.first) if text]
-                if answered and delivery.done is not None:
+                if count_events and delivery.done is not None:
                     delivery.done(ANSWER)
         taken, self.held = self.held[:count], self.held[count:]
         return taken
@@ -195,7 +195,7 @@ def test_what_was_not_answered_comes_again(path, follow):
     first = follow()
     first.lines(2)
     add(path, "c")
-    assert first.lines(1, answered=False) == [(3, "c")]
+    assert first.lines(1, count_events=False) == [(3, "c")]
     first.end()
     second = follow()
     assert second.lines(1) == [(3, "c")]

@@ -20,7 +20,7 @@ from spyderresp.service.config.settings import SenderLimits, Settings
 from spyderresp.service.config.source_settings import Address, HttpSource, NetworkSource, Secret
 from spyderresp.service.intake import Intake
 from spyderresp.service.loop import serve
-from spyderresp.service.metrics import Counts, Watch
+from spyderresp.service.metrics import Counts, StateReader
 from spyderresp.service.sources.base import Stop
 from spyderresp.service.sources.file import Positions
 from spyderresp.service.sources.sockets import Listener
@@ -34,7 +34,7 @@ class Served:
     def __init__(self, context: Any, source: NetworkSource, settings: Settings, *, idle: bool = False) -> None:
         self.intake = Intake(settings.limits.events, settings.limits.bytes)
         self.counts = Counts()
-        watch = Watch(context.engine, context.guard, self.intake, ready=lambda: True)
+        watch = StateReader(context.engine, context.guard, self.intake, ready=lambda: True)
         making = SourceFactory(
             replace(settings, events=(source,)), Positions(None), context.observer, self.counts, watch
         )
@@ -137,8 +137,8 @@ def test_the_token(served):
         {"Authorization": f"Basic {TOKEN}"},
         {"Authorization": "Bearer t\xf6ken"},
     ):
-        status, said, answered = server.post(line(1), **headers)
-        assert (status, answered["WWW-Authenticate"]) == (401, "Bearer")
+        status, said, count_events = server.post(line(1), **headers)
+        assert (status, count_events["WWW-Authenticate"]) == (401, "Bearer")
         assert TOKEN not in said["error"]
         assert server.ask("GET", "/metrics", **headers)[0] == 401
     assert server.post(line(1), Authorization=f"bearer {TOKEN}")[0] == 200

@@ -142,7 +142,7 @@ def test_sigterm_amid_a_flood_decides_what_was_accepted(start, tmp_path, until):
     )
     until(lambda: any("events from" in said for said in program.err))
     port = int(re.search(r"events from http [\d.]+:(\d+)", "\n".join(program.err))[1])
-    answered: list[int] = []
+    count_events: list[int] = []
     refused: list[int] = []
 
     def send(sender: int) -> None:
@@ -162,7 +162,7 @@ def test_sigterm_amid_a_flood_decides_what_was_accepted(start, tmp_path, until):
                 connection.close()
                 return
             if answer.status == 200:
-                answered.extend(n for n in numbers if n % 10 == 0)
+                count_events.extend(n for n in numbers if n % 10 == 0)
             else:
                 refused.append(answer.status)
                 return
@@ -170,14 +170,14 @@ def test_sigterm_amid_a_flood_decides_what_was_accepted(start, tmp_path, until):
     senders = [threading.Thread(target=send, args=(n,)) for n in range(1, 5)]
     for sender in senders:
         sender.start()
-    until(lambda: len(answered) > 200)
+    until(lambda: len(count_events) > 200)
     program.process.send_signal(signal.SIGTERM)
     assert program.end() == 0
     for sender in senders:
         sender.join(240)
     assert len(refused) == 4
     done = rows(tmp_path / "journal.sqlite", "SELECT count(*) FROM keys WHERE status = 'done'")[0][0]
-    assert done == len(set(flags(tmp_path))) >= len(answered)
+    assert done == len(set(flags(tmp_path))) >= len(count_events)
     assert rows(tmp_path / "journal.sqlite", "SELECT count(*) FROM keys WHERE ended IS NULL") == [(0,)]
 
 

@@ -16,7 +16,7 @@ from service.conftest import line, put
 from spyderresp.journal import JournalError
 from spyderresp.service.intake import Delivery, Intake
 from spyderresp.service.loop import carry_out, decide
-from spyderresp.service.metrics import Counts, Watch
+from spyderresp.service.metrics import Counts, StateReader
 from spyderresp.service.prometheus import exposition
 from spyderresp.service.tracing import Spans
 
@@ -65,7 +65,7 @@ def test_a_monitor_of_its_own(start, tmp_path, until):
 
 def test_open_breakers_are_told(context):
     counts, intake = Counts(), Intake()
-    watch = Watch(context.engine, context.guard, intake)
+    watch = StateReader(context.engine, context.guard, intake)
     # More kills than the first minute allows.
     carry_out(decide([Delivery("s", b"".join(line(n) for n in range(9)), time.time())], context), context)
     text = exposition(counts, watch.state)().decode()
@@ -78,7 +78,7 @@ def test_a_journal_that_cannot_be_read(context):
     def owed() -> dict[str, int]:
         raise JournalError("j", "it is gone")
 
-    state = Watch(context.engine, context.guard, Intake(), owed, ready=lambda: True).state()
+    state = StateReader(context.engine, context.guard, Intake(), owed, ready=lambda: True).state()
     assert (state.ready, state.journal, state.owed) == (True, False, {})
 
 

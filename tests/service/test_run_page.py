@@ -19,7 +19,7 @@ from spyderresp.service.config.settings import (
 from spyderresp.service.config.source_settings import SOURCES, Address, FileSource, HttpSource
 from spyderresp.service.config.values import keys_of
 from spyderresp.service.intake import Intake
-from spyderresp.service.metrics import Counts, Watch
+from spyderresp.service.metrics import Counts, StateReader
 from spyderresp.service.prometheus import exposition
 
 PAGE = (Path(__file__).parents[2] / "docs" / "RUN.md").read_text("utf-8")
@@ -51,11 +51,11 @@ def test_the_configuration_shown_is_one(tmp_path):
 
 def test_every_figure_is_documented(context):
     counts = Counts()
-    counts.turn_away("overload")
-    counts.reloaded("ok")
-    counts.answered("file", 1, 1)
-    counts.took([("makeRedFlag", "done")])
-    text = exposition(counts, Watch(context.engine, context.guard, Intake(), lambda: {"s": 1}).state)().decode()
+    counts.count_refusal("overload")
+    counts.count_load("ok")
+    counts.count_events("file", 1, 1)
+    counts.count_steps([("makeRedFlag", "done")])
+    text = exposition(counts, StateReader(context.engine, context.guard, Intake(), lambda: {"s": 1}).state)().decode()
     names = set(re.findall(r"^# TYPE (spyderresp_\S+)", text, re.MULTILINE))
     assert len(names) > 12
     for name in names:

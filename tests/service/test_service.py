@@ -16,7 +16,7 @@ from spyderresp.service.config.build import SourceFactory
 from spyderresp.service.config.settings import Settings
 from spyderresp.service.config.source_settings import SOURCES, Address
 from spyderresp.service.intake import ClosedError, Delivery, Intake
-from spyderresp.service.metrics import Watch
+from spyderresp.service.metrics import StateReader
 from spyderresp.service.service import Service
 from spyderresp.service.sources.base import SourceError, Stop
 from spyderresp.service.sources.file import Positions
@@ -139,7 +139,7 @@ def test_what_ends_the_rounds_ends_a_service_that_a_sender_waits_for(context, un
 
     context, intake = replace(context, observer=Gone()), Intake()
     settings = Settings(events=(SOURCES[kind](Address("127.0.0.1", 0)),))
-    watch = Watch(context.engine, context.guard, intake)
+    watch = StateReader(context.engine, context.guard, intake)
     sources = SourceFactory(settings, Positions(None), context.observer, context.counts, watch).sources()
     service = Service(sources, intake, context)
     ended: list[BaseException] = []
@@ -172,11 +172,11 @@ def test_periodic_tasks_run_when_due_and_on_request(context, until):
             self.requested += 1
 
     task = Task()
-    service = Service([Given("a", waits=True)], Intake(), context, chores=[task])
+    service = Service([Given("a", waits=True)], Intake(), context, tasks=[task])
     running = threading.Thread(target=service.run)
     running.start()
     until(lambda: task.due >= 2)
-    service.look()
+    service.run_tasks()
     until(lambda: task.requested == 1)
     assert service.ready
     service.stop()

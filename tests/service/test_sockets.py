@@ -21,7 +21,7 @@ from service.test_http import TOKEN, Served
 from spyderresp.service.config.settings import SenderLimits, Settings
 from spyderresp.service.config.source_settings import Address, HttpSource, Secret, TcpSource, Tls, UnixSource
 from spyderresp.service.sources.base import SourceError
-from spyderresp.service.sources.sockets import UnixPlace
+from spyderresp.service.sources.sockets import UnixSocket
 
 
 @pytest.fixture
@@ -104,20 +104,20 @@ def test_a_peer_that_is_another_user(served, tmp_path, recording):
 
 def test_what_stands_at_the_path(tmp_path):
     path = tmp_path / "events.sock"
-    place = UnixPlace(str(path), 0o660)
+    place = UnixSocket(str(path), 0o660)
     first = place.bind()
     with pytest.raises(OSError, match="another process listens there"):
-        UnixPlace(str(path), 0o660).bind()
+        UnixSocket(str(path), 0o660).bind()
     first.close()
     # Left by one that was killed.
-    second = UnixPlace(str(path), 0o660).bind()
-    place.leave()
+    second = UnixSocket(str(path), 0o660).bind()
+    place.remove()
     assert path.exists(), "what is there now is somebody else's"
     second.close()
     path.unlink()
     path.write_text("mine")
     with pytest.raises(OSError, match="a file that is not a socket"):
-        UnixPlace(str(path), 0o660).bind()
+        UnixSocket(str(path), 0o660).bind()
     assert path.read_text() == "mine"
 
 

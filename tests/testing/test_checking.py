@@ -42,7 +42,7 @@ def test_what_holds(tested, expect):
         ("{plan: contains, actions: [makeRedFlag, makeRedFlag]}",
          [("actions", "2 actions expected: 1 as expected, 1 missing")]),
         ("{none_of: [{policy: production-cluster, section: actions}]}",
-         [("none_of", "`agentKillProcessTree` is planned, and was not to be")]),
+         [("none_of", "`agentKillProcessTree` must not be planned, and is planned")]),
         ("{policies: []}", [("policies", "in scope are `production-cluster`, not none")]),
         ("{version: yes}", [("plan", "`version` is not as expected")]),
         ("{version: true}", [("plan", "`version` is not as expected")]),
@@ -86,7 +86,7 @@ def test_an_event_of_a_policy_that_is_not_here(tested):
     assert kind == "name"
     assert message == (
         "the event names policy_name `web-container`, and no policy here has it; did you mean `web-containers`?"
-        " (`attribution: unknown` says that this is meant)"
+        " (expect `attribution: unknown` if this is intended)"
     )
     meant = text.replace("expect: []", "expect: {actions: [], attribution: unknown}")
     assert messages(tested(meant)) == []
@@ -101,12 +101,13 @@ def test_errors(tested):
     assert messages(tested(f"{event}{{error: process.exe}}")) == []
     assert messages(tested(f"{event}{{error: {{reason: text or null}}}}")) == []
     assert messages(tested(f"{event}{{error: process.name}}")) == [
-        ("error", "an error at `process.name` was expected, and it is: process.exe: must be a text or null")
+        ("error", "an error at `process.name` was expected, and the error is: process.exe: must be a text or null")
     ]
     assert messages(tested(f"{event}{{error: {{path: process.exe, reason: number}}}}")) == [
         (
             "error",
-            "an error at `process.exe` that says `number` was expected, and it is: process.exe: must be a text or null",
+            "an error at `process.exe` with the reason `number` was expected, "
+            "and the error is: process.exe: must be a text or null",
         )
     ]
 
@@ -124,7 +125,7 @@ def test_why_an_action_is_missing(tested):
 def test_each_event_of_several_is_told_of(tested):
     text = "tests:\n- name: a\n  events: [{}, {cluster: {name: prod-east}}]\n  expect: []\n"
     (result,) = tested(text).results
-    assert [problem.given.label for problem in result.problems] == ["events[1]"]
+    assert [problem.event.label for problem in result.problems] == ["events[1]"]
 
 
 def test_options_of_the_engine(tested):

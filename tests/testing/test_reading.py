@@ -67,18 +67,24 @@ def test_every_fault_in_one_pass(tmp_path, monkeypatch):
         (13, 60, "SR703", "`index` must be an integer, not `x`", ""),
         (14, 59, "SR703", "`priority` must be an integer, not `low`", ""),
         (14, 64, "SR701", "unknown key `severty` in `parameters`", "did you mean `severity`?"),
-        (15, 7, "SR709", "any action is this one", "name its `action`, or what else it has"),
-        (16, 9, "SR708", "a test named `one` stands above", "rename one of the two"),
-        (18, 3, "SR706", "a test has one of `event`, `events`, `file`; here are 2", ""),
+        (15, 7, "SR709", "every action matches this one", "give its `action`, or another key"),
+        (16, 9, "SR708", "an earlier test is also named `one`", "rename one of the two"),
+        (18, 3, "SR706", "a test has one of `event`, `events`, `file`; this one has 2", ""),
         (19, 11, "SR709", "nothing is expected, so this cannot fail", "`actions: []` expects an empty plan"),
         (20, 3, "SR702", "a test has no `name`", ""),
         (20, 3, "SR702", "the test has no `expect`", ""),
-        (20, 9, "SR707", "there is no file `gone.jsonl`", "no file of events is in `.`"),
+        (20, 9, "SR707", "there is no file `gone.jsonl`", "there is no file of events in `.`"),
         (22, 3, "SR701", "unknown key `expects` in a test", "did you mean `expect`?"),
-        (25, 28, "SR709", "every plan contains no actions", "`plan: exactly` expects none"),
-        (27, 21, "SR111", "`with` must be a mapping: what this row has in place of the test's event", ""),
-        (28, 12, "SR708", "a test named `a` stands above", "rename one of the two"),
-        (31, 22, "SR709", "an event with an error has no plan", "leave one of the two out"),
+        (
+            25,
+            28,
+            "SR709",
+            "every plan contains an empty list of actions",
+            "`plan: exactly` expects a plan without actions",
+        ),
+        (27, 21, "SR111", "`with` must be a mapping: the changes of this row to the event of the test", ""),
+        (28, 12, "SR708", "an earlier test is also named `a`", "rename one of the two"),
+        (31, 22, "SR709", "an event with an error has no plan", "delete one of the two"),
         (32, 3, "SR111", "a test must be a mapping, not a text", ""),
     ]
 
@@ -110,7 +116,7 @@ def test_each_fault_alone(text, code):
 def test_a_document_that_nearly_is_one_is_not_passed_over():
     assert found("apiVersion: spyderresp/v1\nkind: ResponseTests\n")[0][2:] == (
         "SR710",
-        "`kind` of a policy test is `ResponseTest`, not `ResponseTests`",
+        "`kind` of a policy test must be `ResponseTest`, not `ResponseTests`",
         "write `ResponseTest`",
     )
     assert found("apiVersion: spyderbat/v1\nkind: ResponseTest\n")[0][:3] == (1, 13, "SR710")
@@ -183,7 +189,7 @@ tests:
     assert said[3][0][2].startswith("not valid JSON")
     Path("tests/t.yaml").write_text(HEAD + "tests: [{name: line, file: e.jsonl, line: 1, expect: []}]\n")
     assert [str(item) for item in find(["tests"]).diagnostics] == [
-        "tests/t.yaml:4:43: error[SR707]: line 1 of `tests/e.jsonl` holds no event"
+        "tests/t.yaml:4:43: error[SR707]: there is no event in line 1 of `tests/e.jsonl`"
     ]
 
 

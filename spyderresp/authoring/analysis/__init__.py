@@ -1,7 +1,7 @@
-"""What can be said of a policy set for certain: each answer with its entries and, where there is one, a showing event.
+"""Exact answers about a policy set, each with its entries and, if there is one, an example event.
 
-Answers are about events that are not attributed to a policy, except where they say so: for an attributed event only its
-own policy counts, and what the policy's own selectors name may be missing.
+An answer concerns events that are not attributed to a policy, unless it says otherwise. For an attributed event only
+its own policy counts, and the event may lack the scopes that the policy selects by.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 from spyderresp.authoring.analysis.automata import UndecidedError, is_literal
-from spyderresp.authoring.analysis.regions import EntryLocation, EventRegion, Scope, places, texts_of
+from spyderresp.authoring.analysis.regions import EntryRegions, EventRegion, Scope, entries_of, texts_of
 from spyderresp.errors import Location
 from spyderresp.policies.diagnostics import quoted, suggestion
 from spyderresp.policies.policy_set import PolicySet
@@ -34,29 +34,30 @@ Kind = Literal[
     "disjoint",
     "not-decided",
 ]
-#: How many other entries one may be held against before the answer is "not decided".
+#: The most entries to compare one entry with; with more, the answer is "not decided".
 MAX_CANDIDATES: Final = 2_000
-#: How many pairs of one policy's entries may be looked at for contradictions.
+#: The most pairs of entries of one policy to check for contradictions.
 MAX_PAIRS: Final = 50_000
+# A scope, a field or label of it, and a text that it must have.
 _Need = tuple[str, str, str]
-_SAME_PROCESS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree"})
-_WIDER: Final = frozenset({"agentKillProcessGroup", "agentKillProcessTree"})
+_KILLS_OF_PROCESSES: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree"})
+_SUPERSEDING: Final = frozenset({"agentKillProcessGroup", "agentKillProcessTree"})
 _RENICE: Final = "agentReniceProcess"
-_PROCESS: Final = EventRegion({"process": Scope(False, True)})
+_WITH_PROCESS: Final = EventRegion({"process": Scope(False, True)})
 
 
 @dataclass(frozen=True)
 class Answer:
-    """One thing that is certain, or that could not be decided.
+    """One answer: a fact, or a question that could not be decided.
 
     Attributes:
-        kind: what is said.
-        message: for people.
-        policy: the policy that it is about.
-        subject: the entry, such as ``actions[0] agentKillPod``; empty for the policy as a whole.
-        location: where that stands.
-        others: the entries or policies that it is said with.
-        event: an event that shows it, or None where there can be none.
+        kind: the kind of fact.
+        message: the fact, for people.
+        policy: the name of the policy that it is about.
+        subject: the entry, such as ``actions[0] agentKillPod``; empty: the whole policy.
+        location: the location of the entry or policy.
+        others: the other entries or policies that the fact concerns.
+        event: an example event; None: there is none.
     """
 
     kind: Kind
@@ -68,7 +69,7 @@ class Answer:
     event: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data."""
+        """Return the answer as JSON data."""
         return {
             "kind": self.kind,
             "message": self.message,
@@ -80,85 +81,88 @@ class Answer:
         }
 
 
-class AnswerBuffer:
-    """Entries, and which need a text exactly: as sets of bits, so that those that could meet are found at once."""
+class EntryIndex:
+    """Finds the entries that may fire for an event or a region, by the texts that entries require exactly.
+
+    Each set of entries is an int; bit ``i`` stands for entry ``i``.
+    """
 
     def __init__(self) -> None:
-        self.places: list[EntryLocation] = []
-        self._needing: dict[_Need, int] = {}
-        self._choosy: dict[tuple[str, str], int] = {}
+        self.entries: list[EntryRegions] = []
+        # The entries that require a text; the entries that require any text of a field.
+        self._requiring: dict[_Need, int] = {}
+        self._requiring_field: dict[tuple[str, str], int] = {}
 
-    def sort(self) -> None:
-        """Make it ready, when every entry is in it."""
-        for i, place in enumerate(self.places):
-            for field, texts in _needs(place.box).items():
-                self._choosy[field] = self._choosy.get(field, 0) | 1 << i
+    def build(self) -> None:
+        """Build the index; all entries have been added."""
+        for i, entry in enumerate(self.entries):
+            for field, texts in _required_texts(entry.region).items():
+                self._requiring_field[field] = self._requiring_field.get(field, 0) | 1 << i
                 for text in texts:
                     need = (*field, text)
-                    self._needing[need] = self._needing.get(need, 0) | 1 << i
+                    self._requiring[need] = self._requiring.get(need, 0) | 1 << i
 
-    def fired_by(self, event: Mapping[str, Any]) -> Iterator[EntryLocation]:
-        """Yield the entries that an event fires, in order."""
+    def fired_by(self, event: Mapping[str, Any]) -> Iterator[EntryRegions]:
+        """Yield the entries that fire for an event, in order."""
         texts = {(scope, key): text for scope, key, text in texts_of(event)}
-        fields = {field: (texts[field],) if field in texts else () for field in self._choosy}
-        yield from (place for place in self._among(fields) if place.box.holds(event))
+        fields = {field: (texts[field],) if field in texts else () for field in self._requiring_field}
+        yield from (entry for entry in self._satisfied_by(fields) if entry.region.contains(event))
 
-    def meeting(self, box: EventRegion) -> Iterator[EntryLocation]:
-        """Yield every entry that may fire for an event of a box, in order."""
-        return self._among(_needs(box))
+    def meeting(self, region: EventRegion) -> Iterator[EntryRegions]:
+        """Yield every entry that may fire for an event of a region, in order."""
+        return self._satisfied_by(_required_texts(region))
 
-    def _among(self, fields: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[EntryLocation]:
-        """Yield the entries that need none but these texts of these fields, if they need any of them."""
-        left = (1 << len(self.places)) - 1
+    def _satisfied_by(self, fields: Mapping[tuple[str, str], Iterable[str]]) -> Iterator[EntryRegions]:
+        """Yield the entries that require no other texts of these fields than the given ones."""
+        left = (1 << len(self.entries)) - 1
         for field, texts in fields.items():
-            choosy = self._choosy.get(field, 0)
-            fitting = 0
+            satisfied = 0
             for text in texts:
-                fitting |= self._needing.get((*field, text), 0)
-            left &= ~choosy | fitting
+                satisfied |= self._requiring.get((*field, text), 0)
+            left &= ~self._requiring_field.get(field, 0) | satisfied
         while left:
             lowest = left & -left
-            yield self.places[lowest.bit_length() - 1]
+            yield self.entries[lowest.bit_length() - 1]
             left ^= lowest
 
 
-def _needs(box: EventRegion) -> dict[tuple[str, str], frozenset[str]]:
-    """Return the fields that must have one of a few texts, and which: the fewest that are asked for."""
-    needs: dict[tuple[str, str], frozenset[str]] = {}
-    for name, scope in box.scopes.items():
-        if scope.lacking:
+def _required_texts(region: EventRegion) -> dict[tuple[str, str], frozenset[str]]:
+    """Return the fields that must have one of a few texts, each with these texts."""
+    required: dict[tuple[str, str], frozenset[str]] = {}
+    for name, scope in region.scopes.items():
+        if scope.absent:
             continue
         for key, values in scope.fields.items():
             exact = [group for group in values.any_of if all(map(is_literal, group))]
             if exact and not values.absent:
-                needs[name, key] = min(exact, key=lambda group: (len(group), sorted(group)))
-    return needs
+                required[name, key] = min(exact, key=lambda group: (len(group), sorted(group)))
+    return required
 
 
-def at_odds(places: Sequence[EntryLocation]) -> Iterator[tuple[EntryLocation, EntryLocation]]:
-    """Yield pairs of one policy's entries, in order, that may meet in one process and do not go together there.
+def conflicting_pairs(entries: Sequence[EntryRegions]) -> Iterator[tuple[EntryRegions, EntryRegions]]:
+    """Yield the pairs of one policy's entries, in order, that conflict and may fire for the same process.
 
-    A renice does not go with a kill, nor with a renice to another priority.
+    A renice conflicts with a kill, and with a renice to another priority.
 
     Raises:
-        UndecidedError: there are more than ``MAX_PAIRS``.
+        UndecidedError: there are more than ``MAX_PAIRS`` pairs.
     """
-    shelf = AnswerBuffer()
-    shelf.places = [place for place in places if place.entry.action == _RENICE or place.entry.action in _SAME_PROCESS]
-    if not any(place.entry.action == _RENICE for place in shelf.places):
+    index = EntryIndex()
+    index.entries = [entry for entry in entries if entry.action == _RENICE or entry.action in _KILLS_OF_PROCESSES]
+    if not any(entry.action == _RENICE for entry in index.entries):
         return
-    shelf.sort()
-    order = {id(place): i for i, place in enumerate(shelf.places)}
-    seen = 0
-    for i, place in enumerate(shelf.places):
-        for other in shelf.meeting(place.box):
-            seen += 1
-            if seen > MAX_PAIRS:
+    index.build()
+    order = {id(entry): i for i, entry in enumerate(index.entries)}
+    checked = 0
+    for i, entry in enumerate(index.entries):
+        for other in index.meeting(entry.region):
+            checked += 1
+            if checked > MAX_PAIRS:
                 raise UndecidedError(f"more than {MAX_PAIRS:,} pairs of entries")
-            pair = {place.entry.action, other.entry.action}
-            same = pair == {_RENICE} and place.entry.parameters == other.entry.parameters
-            if order[id(other)] > i and _RENICE in pair and not same:
-                yield place, other
+            actions = {entry.action, other.action}
+            same = actions == {_RENICE} and entry.entry.parameters == other.entry.parameters
+            if order[id(other)] > i and _RENICE in actions and not same:
+                yield entry, other
 
 
 class Analysis:
@@ -171,197 +175,197 @@ class Analysis:
 
     def __init__(self, policies: PolicySet, *, not_in: Literal["kubernetes", "documented"] = "kubernetes") -> None:
         self._policies = policies
-        self._places = list(places(policies, not_in_takes_absent=not_in == "kubernetes"))
-        self._shelves: dict[tuple[str, Any], AnswerBuffer] = defaultdict(AnswerBuffer)
-        for place in self._places:
-            self._shelves[self._pile(place)].places.append(place)
-        for shelf in self._shelves.values():
-            shelf.sort()
-
-    @staticmethod
-    def _pile(place: EntryLocation) -> tuple[str, Any]:
-        """Return what entries must share for one to make another needless."""
-        return place.entry.action, place.entry.parameters
+        self._entries = list(entries_of(policies, not_in_takes_absent=not_in == "kubernetes"))
+        # The entries that plan the same action with the same parameters.
+        self._indexes: dict[tuple[str, Any], EntryIndex] = defaultdict(EntryIndex)
+        for entry in self._entries:
+            self._indexes[_planned(entry)].entries.append(entry)
+        for index in self._indexes.values():
+            index.build()
 
     def answers(self) -> Iterator[Answer]:
-        """Yield everything that is certain about the set, policy by policy."""
-        yield from self._policies_that_are_equal()
-        dead: set[int] = set()
-        yield from self._idle(dead)
-        yield from self._contradictions([place for place in self._places if id(place) not in dead])
+        """Yield all answers about the set."""
+        yield from self._equivalent_policies()
+        silent: set[int] = set()
+        yield from self._useless(silent)
+        yield from self._contradictions([entry for entry in self._entries if id(entry) not in silent])
 
-    def idle(self) -> Iterator[Answer]:
-        """Yield the entries that never fire, and those that others make needless."""
-        return self._idle(set())
+    def useless(self) -> Iterator[Answer]:
+        """Yield the entries that never fire, and those that other entries make redundant."""
+        return self._useless(set())
 
-    def _idle(self, dead: set[int]) -> Iterator[Answer]:
-        """Yield them, and put those that never fire among the dead."""
-        for place in self._places:
+    def _useless(self, silent: set[int]) -> Iterator[Answer]:
+        """Yield these entries; add the ``id`` of each entry that never fires to ``silent``."""
+        for entry in self._entries:
             try:
-                answer = self._fires(place)
+                answer = self._never_fires(entry)
             except UndecidedError as error:
-                yield _undecided(place, "whether it can fire", error)
-                dead.add(id(place))
+                yield _undecided(entry, "whether it can fire", error)
+                silent.add(id(entry))
                 continue
             if answer is not None:
-                dead.add(id(place))
+                silent.add(id(entry))
                 yield answer
-        live = [place for place in self._places if id(place) not in dead]
-        for place in live:
-            yield from self._needless(place, dead)
+        for entry in [entry for entry in self._entries if id(entry) not in silent]:
+            yield from self._redundant(entry, silent)
 
-    def _fires(self, place: EntryLocation) -> Answer | None:
-        if not place.box.empty:
+    def _never_fires(self, entry: EntryRegions) -> Answer | None:
+        if not entry.region.empty:
             return None
-        if not place.attributed.empty:
-            # Only where the policy's own selectors contradict each other: an entry's own need what they name.
+        if not entry.attributed.empty:
+            # The policy's own selectors contradict each other. An attributed event that lacks their scopes passes them.
             message = (
-                "the policy's own selectors contradict each other: it fires only for events attributed to the policy "
-                "that lack what these name"
+                "the policy's own selectors contradict each other: it fires only for events that are attributed to the "
+                "policy and lack what these selectors name"
             )
-            event = {**place.attribution(), **place.attributed.example(place.needs)}
-            return _answer("attributed-only", message, place, event=event)
-        if place.scope.empty:
+            event = {**entry.attribution(), **entry.attributed.example(entry.target_scopes)}
+            return _answer("attributed-only", message, entry, event=event)
+        if entry.scope.empty:
             message = "no event can match it: the policy's own selectors contradict each other"
-            return _answer("never-in-scope", message, place)
-        return _answer("never-fires", "no event can match both its selectors and the policy's", place)
+            return _answer("never-in-scope", message, entry)
+        return _answer("never-fires", "no event can match both its selectors and the policy's", entry)
 
-    def _needless(self, place: EntryLocation, dead: set[int]) -> Iterator[Answer]:
-        """Yield what makes an entry needless: entries that do the same, or more, whenever it fires."""
-        yield from self._covered(place, dead)
-        if place.entry.action == "agentKillProcess":
+    def _redundant(self, entry: EntryRegions, silent: set[int]) -> Iterator[Answer]:
+        """Yield why an entry is redundant: whenever it fires, other entries plan the same action, or supersede it."""
+        yield from self._covered(entry, silent)
+        if entry.action == "agentKillProcess":
             try:
-                yield from self._superseded(place, dead)
+                yield from self._superseded(entry, silent)
             except UndecidedError as error:
-                yield _undecided(place, "whether it is always superseded", error)
+                yield _undecided(entry, "whether it is always superseded", error)
 
-    def _covered(self, place: EntryLocation, dead: set[int]) -> Iterator[Answer]:
-        flag = place.entry.action.startswith("make")
+    def _covered(self, entry: EntryRegions, silent: set[int]) -> Iterator[Answer]:
+        is_flag = entry.action.startswith("make")
         later: set[int] = set()
 
-        def counts(other: EntryLocation) -> bool:
+        def eligible(other: EntryRegions) -> bool:
             return (
-                other is not place
+                other is not entry
                 and id(other) not in later
-                and id(other) not in dead
-                # Flags merge within one policy only, so another policy's does not stand for this one.
-                and (other.policy is place.policy or not flag)
-                and (other.live == "execute" or place.live == "audit")
+                and id(other) not in silent
+                # Flags merge within one policy only, so a flag of another policy does not replace this one.
+                and (other.policy is entry.policy or not is_flag)
+                and (other.enforced or not entry.enforced)
             )
 
-        shelf = self._shelves[self._pile(place)]
-        used = self._covering(place, [shelf], counts, "whether others cover it")
-        behind = self._behind(used, place)
-        if behind is not None:
-            # Of two that cover each other the later is the needless one; what covers both may stand behind it.
-            later |= {id(behind), *(id(other) for other in shelf.meeting(place.box) if other.box == place.box)}
-            used = self._covering(place, [shelf], counts, "whether others cover it")
-            if self._behind(used, place) is not None:
+        index = self._indexes[_planned(entry)]
+        covering = self._covering(entry, [index], eligible, "whether others cover it")
+        equal = self._later_equal(covering, entry)
+        if equal is not None:
+            # Of two entries that cover each other, the later one is redundant. Search again without the later ones:
+            # another entry may cover both.
+            later |= {id(equal), *(id(other) for other in index.meeting(entry.region) if other.region == entry.region)}
+            covering = self._covering(entry, [index], eligible, "whether others cover it")
+            if self._later_equal(covering, entry) is not None:
                 return
-        if isinstance(used, Answer):
-            yield used
-        elif used:
-            names = tuple(other.name for other in used)
-            message = f"whenever it fires, so does {_listed(names)}, which asks for the same"
-            yield _answer("covered", message, place, others=names, event=place.box.example(place.needs))
+        if isinstance(covering, Answer):
+            yield covering
+        elif covering:
+            names = tuple(other.name for other in covering)
+            message = f"whenever it fires, {_listed(names)} fires too and plans the same action"
+            yield _answer("covered", message, entry, others=names, event=entry.region.example(entry.target_scopes))
 
     @staticmethod
-    def _behind(used: list[EntryLocation] | Answer, place: EntryLocation) -> EntryLocation | None:
-        """Return the one that covers a place, if it stands behind it and is covered by it in turn."""
-        if isinstance(used, Answer) or len(used) != 1 or _order(used[0]) < _order(place):
+    def _later_equal(covering: list[EntryRegions] | Answer, entry: EntryRegions) -> EntryRegions | None:
+        """Return the one entry that covers ``entry``, if it comes later and ``entry`` covers it too."""
+        if isinstance(covering, Answer) or len(covering) != 1 or _order(covering[0]) < _order(entry):
             return None
-        return used[0] if used[0].box.within([place.box]) is None else None
+        return covering[0] if covering[0].region.within([entry.region]) is None else None
 
-    def _superseded(self, place: EntryLocation, dead: set[int]) -> Iterator[Answer]:
-        # Without a process neither applies, and nothing is superseded.
-        held = replace(place, box=place.box & _PROCESS)
-        if held.box.empty:
+    def _superseded(self, entry: EntryRegions, silent: set[int]) -> Iterator[Answer]:
+        # Without a process, none of these actions applies and nothing is superseded.
+        entry_with_process = replace(entry, region=entry.region & _WITH_PROCESS)
+        region = entry_with_process.region
+        if region.empty:
             return
-        wider = [self._shelves[action, ()] for action in sorted(_WIDER) if (action, ()) in self._shelves]
-        event = held.box.example(place.needs)
-        if not any(True for shelf in wider for _ in shelf.fired_by(event)):
+        indexes = [self._indexes[action, ()] for action in sorted(_SUPERSEDING) if (action, ()) in self._indexes]
+        event = region.example(entry.target_scopes)
+        if not any(True for index in indexes for _ in index.fired_by(event)):
             return
-        mine = self._shelves[self._pile(place)]
-        enforced = place.live == "execute" or any(
-            other.live == "execute" and id(other) not in dead and not (other.box & held.box).empty
-            for other in mine.meeting(held.box)
+        # Equal actions merge into one, which is executed if one of its entries is enforced.
+        executed = entry.enforced or any(
+            other.enforced and id(other) not in silent and not (other.region & region).empty
+            for other in self._indexes[_planned(entry)].meeting(region)
         )
 
-        def counts(other: EntryLocation) -> bool:
-            # An audit action never supersedes one that is executed, and equal actions merge into one.
-            return id(other) not in dead and (other.live == "execute" or not enforced)
+        def eligible(other: EntryRegions) -> bool:
+            # An audited action never supersedes an executed one.
+            return id(other) not in silent and (other.enforced or not executed)
 
-        used = self._covering(held, wider, counts, "whether it is always superseded")
-        if isinstance(used, Answer):
-            yield used
-        elif used:
-            names = tuple(other.name for other in used)
-            message = f"whenever it fires for a process, {_listed(names)} kills that too and supersedes it"
-            yield _answer("always-superseded", message, place, others=names, event=event)
+        covering = self._covering(entry_with_process, indexes, eligible, "whether it is always superseded")
+        if isinstance(covering, Answer):
+            yield covering
+        elif covering:
+            names = tuple(other.name for other in covering)
+            message = f"whenever it fires for a process, {_listed(names)} kills the process too and supersedes it"
+            yield _answer("always-superseded", message, entry, others=names, event=event)
 
     def _covering(
         self,
-        place: EntryLocation,
-        shelves: Sequence[AnswerBuffer],
-        counts: Callable[[EntryLocation], bool],
+        entry: EntryRegions,
+        indexes: Sequence[EntryIndex],
+        eligible: Callable[[EntryRegions], bool],
         question: str,
-    ) -> list[EntryLocation] | Answer:
-        """Return few entries of which one fires whenever the place does; none where there are no such entries."""
+    ) -> list[EntryRegions] | Answer:
+        """Return a few eligible entries of which one fires whenever ``entry`` does; an empty list if there are none.
+
+        Return an answer of the kind ``not-decided`` if the question takes too long.
+        """
         try:
-            # Most are shown not to be covered by the first event that comes to mind.
-            event = place.box.example(place.needs)
-            firing = [other for shelf in shelves for other in shelf.fired_by(event) if counts(other)]
-            # Where there is an answer it most often is one that holds it all.
+            # For most entries, the first example shows that nothing covers them.
+            event = entry.region.example(entry.target_scopes)
+            firing = [other for index in indexes for other in index.fired_by(event) if eligible(other)]
+            # For most others, one entry alone covers them.
             for other in firing:
-                if place.box.within([other.box]) is None:
+                if entry.region.within([other.region]) is None:
                     return [other]
             if not firing:
                 return []
-            candidates = [other for shelf in shelves for other in shelf.meeting(place.box) if counts(other)]
+            candidates = [other for index in indexes for other in index.meeting(entry.region) if eligible(other)]
             if len(candidates) > MAX_CANDIDATES:
-                raise UndecidedError(f"{len(candidates):,} entries to hold it against")
-            candidates = [other for other in candidates if not (other.box & place.box).empty]
-            if place.box.within([other.box for other in candidates]) is not None:
+                raise UndecidedError(f"{len(candidates):,} entries to compare it with")
+            candidates = [other for other in candidates if not (other.region & entry.region).empty]
+            if entry.region.within([other.region for other in candidates]) is not None:
                 return []
-            return _needed_of(place, candidates)
+            return _necessary(entry, candidates)
         except UndecidedError as error:
-            return _undecided(place, question, error)
+            return _undecided(entry, question, error)
 
-    def _contradictions(self, live: list[EntryLocation]) -> Iterator[Answer]:
-        """Yield pairs of one policy that ask for a renice and a kill, or for two priorities, of one process."""
-        by_policy: dict[int, list[EntryLocation]] = defaultdict(list)
-        for place in live:
-            by_policy[place.order].append(place)
+    def _contradictions(self, entries: list[EntryRegions]) -> Iterator[Answer]:
+        """Yield the pairs of one policy that plan a renice and a kill, or two priorities, for one process."""
+        by_policy: dict[int, list[EntryRegions]] = defaultdict(list)
+        for entry in entries:
+            by_policy[entry.order].append(entry)
         for group in by_policy.values():
             yield from self._contradictions_of(group)
 
-    def _contradictions_of(self, group: list[EntryLocation]) -> Iterator[Answer]:
+    def _contradictions_of(self, group: list[EntryRegions]) -> Iterator[Answer]:
         try:
-            for place, other in at_odds(group):
-                yield from self._contradiction(place, other)
+            for entry, other in conflicting_pairs(group):
+                yield from self._contradiction(entry, other)
         except UndecidedError as error:
             yield _undecided(group[0], "what else of its policy contradicts", error)
 
     @staticmethod
-    def _contradiction(place: EntryLocation, other: EntryLocation) -> Iterator[Answer]:
+    def _contradiction(entry: EntryRegions, other: EntryRegions) -> Iterator[Answer]:
         try:
-            both = place.box & other.box
+            both = entry.region & other.region
             if both.empty:
                 return
         except UndecidedError as error:
-            yield _undecided(other, f"whether it can fire together with {place.name}", error)
+            yield _undecided(other, f"whether it can fire together with {entry.name}", error)
             return
-        what = "two priorities" if place.entry.action == other.entry.action else "a renice and a kill"
-        message = f"together with {place.name} it asks for {what} of the same process"
-        yield _answer("contradictory", message, other, others=(place.name,), event=both.example(("process",)))
+        what = "two priorities" if entry.action == other.action else "a renice and a kill"
+        message = f"together with {entry.name} it plans {what} for the same process"
+        yield _answer("contradictory", message, other, others=(entry.name,), event=both.example(("process",)))
 
-    def _policies_that_are_equal(self) -> Iterator[Answer]:
-        """Yield policies whose enabled entries ask for the same of the same events, as they are written."""
+    def _equivalent_policies(self) -> Iterator[Answer]:
+        """Yield policies whose enabled entries are written like those of an earlier policy."""
         seen: dict[Any, str] = {}
         for policy in self._policies:
             if not policy.enabled or not any(entry.enabled for entry in policy.entries):
                 continue
-            meaning = (
+            content = (
                 policy.mode,
                 _selectors_meaning(policy.selectors),
                 tuple(
@@ -370,46 +374,51 @@ class Analysis:
                     if entry.enabled
                 ),
             )
-            first = seen.setdefault(meaning, policy.name)
+            first = seen.setdefault(content, policy.name)
             if first != policy.name:
-                message = f"it asks for the same of the same events as policy {first}"
+                message = f"it plans the same actions for the same events as policy {first}"
                 yield Answer("equivalent-policies", message, policy.name, "", policy.location, (first,))
 
     def reaching(self, question: EventRegion, actions: Iterable[str]) -> Iterator[Answer]:
-        """Yield every entry with one of these actions that can fire for an event of a question, with such an event.
+        """Yield every entry with one of these actions that can fire for an event of a region, with an example.
 
-        Attributed events count: a detector may hand in anything.
+        Attributed events count too, because a detector may attribute any event.
         """
-        wanted = frozenset(actions)
-        for place in self._places:
-            if place.entry.action not in wanted:
+        chosen = frozenset(actions)
+        for entry in self._entries:
+            if entry.action not in chosen:
                 continue
-            have = EventRegion({scope: Scope(False, True) for scope in place.needs})
+            with_target = EventRegion({scope: Scope(False, True) for scope in entry.target_scopes})
             try:
-                for box, attribution in ((place.box, {}), (place.attributed, place.attribution())):
-                    both = box & question & have
+                for region, attribution in ((entry.region, {}), (entry.attributed, entry.attribution())):
+                    both = region & question & with_target
                     if not both.empty:
-                        event = {**attribution, **both.example(place.needs)}
+                        event = {**attribution, **both.example(entry.target_scopes)}
                         how = " when attributed to its policy" if attribution else ""
-                        message = f"it can fire for such an event{how}; its policy is in mode `{place.policy.mode}`"
-                        yield _answer("reaches", message, place, event=event)
+                        message = f"it can fire for such an event{how}; its policy is in mode `{entry.policy.mode}`"
+                        yield _answer("reaches", message, entry, event=event)
                         break
             except UndecidedError as error:
-                yield _undecided(place, "whether it can fire for such an event", error)
+                yield _undecided(entry, "whether it can fire for such an event", error)
 
 
-def _needed_of(place: EntryLocation, candidates: list[EntryLocation]) -> list[EntryLocation]:
-    """Return the candidates that still hold the place, without those that can be spared."""
-    used = candidates
+def _planned(entry: EntryRegions) -> tuple[str, Any]:
+    """Return the action of an entry with its parameters."""
+    return entry.action, entry.entry.parameters
+
+
+def _necessary(entry: EntryRegions, candidates: list[EntryRegions]) -> list[EntryRegions]:
+    """Return the candidates, which cover an entry together, without those that are not needed for that."""
+    necessary = candidates
     for other in candidates:
-        fewer = [item for item in used if item is not other]
-        if place.box.within([item.box for item in fewer]) is None:
-            used = fewer
-    return used
+        fewer = [item for item in necessary if item is not other]
+        if entry.region.within([item.region for item in fewer]) is None:
+            necessary = fewer
+    return necessary
 
 
-def _order(place: EntryLocation) -> tuple[int, bool, int]:
-    return place.order, place.entry.section != "default", place.entry.index
+def _order(entry: EntryRegions) -> tuple[int, bool, int]:
+    return entry.order, entry.entry.section != "default", entry.entry.index
 
 
 def _selectors_meaning(selectors: Iterable[Any]) -> frozenset[Any]:
@@ -427,116 +436,115 @@ def _listed(names: tuple[str, ...]) -> str:
 def _answer(
     kind: Kind,
     message: str,
-    place: EntryLocation,
+    entry: EntryRegions,
     *,
     others: tuple[str, ...] = (),
     event: Mapping[str, Any] | None = None,
 ) -> Answer:
-    subject = f"{place.entry.section}[{place.entry.index}] {place.entry.action}"
-    return Answer(kind, message, place.policy.name, subject, place.location, others, event)
+    return Answer(kind, message, entry.policy.name, entry.label, entry.location, others, event)
 
 
-def _undecided(place: EntryLocation, question: str, error: UndecidedError) -> Answer:
-    return _answer("not-decided", f"not decided {question}: {error}", place)
+def _undecided(entry: EntryRegions, question: str, error: UndecidedError) -> Answer:
+    return _answer("not-decided", f"not decided {question}: {error}", entry)
 
 
-# How two policies, or two entries, stand to each other: equivalent, implied, disjoint, overlapping.
+# The relation of two policies, or of two entries: equivalent, implied, disjoint or overlapping.
 #
-# An entry is held against another by the events for which it fires; a policy by what it asks for, entry by entry: an
-# action with its parameters, in force or in audit. About events that name no policy, like other answers.
+# Two entries are compared by the events for which they fire; two policies by the actions that they plan, with their
+# parameters, executed or audited. Like other answers, this one concerns events that are not attributed to a policy.
 
 _ENTRY: Final = re.compile(r"(?P<policy>.*): (?P<section>default|actions)\[(?P<index>\d+)\](?: \w+)?", re.DOTALL)
-_HELD: Final[dict[tuple[bool, bool], Kind]] = {
+# By whether the second covers the first, and the first the second.
+_KINDS: Final[dict[tuple[bool, bool], Kind]] = {
     (True, True): "equivalent",
     (True, False): "implied",
     (False, True): "implies",
     (False, False): "overlapping",
 }
-
-
-def relation(policies: PolicySet, first: str, second: str, *, not_in_takes_absent: bool = True) -> Answer:
-    """Return how two of a set stand to each other.
-
-    Args:
-        policies: the set.
-        first: a policy's name; or an entry, such as ``web-containers: actions[0]``.
-        second: another one.
-        not_in_takes_absent: the engine's ``not_in="kubernetes"``.
-
-    Raises:
-        ValueError: one of them is not there, or is disabled, or several bear the name.
-    """
-    every = list(places(policies, not_in_takes_absent=not_in_takes_absent))
-    mine, theirs = _named(policies, every, first), _named(policies, every, second)
-    entries = all(map(_ENTRY.fullmatch, (first, second)))
-    try:
-        kind, event = _related(mine, theirs, entries=entries)
-    except UndecidedError as error:
-        kind, event = "not-decided", None
-        message = f"not decided how it stands to {second}: {error}"
-    else:
-        message = (_OF_ENTRIES if entries else _OF_POLICIES)[kind].format(second)
-    place = mine[0]
-    subject = f"{place.entry.section}[{place.entry.index}] {place.entry.action}" if _ENTRY.fullmatch(first) else ""
-    location = place.location if subject else place.policy.location
-    return Answer(kind, message, place.policy.name, subject, location, (second,), event)
-
-
 _OF_ENTRIES: Final[dict[str, str]] = {
     "equivalent": "it fires for the same events as {}",
-    "implied": "whenever it fires, so does {}, which fires for other events, too",
-    "implies": "whenever {} fires, so does it, and it fires for other events, too",
-    "overlapping": "it and {} fire together for some events, and each fires for others",
+    "implied": "whenever it fires, {} fires too; {} also fires for other events",
+    "implies": "whenever {} fires, it fires too; it also fires for other events",
+    "overlapping": "it and {} both fire for some events, and each of them also fires alone",
     "disjoint": "no event fires both it and {}",
 }
 _OF_POLICIES: Final[dict[str, str]] = {
-    "equivalent": "it asks for the same of the same events as {}",
-    "implied": "whatever it asks for, so does {}, which asks for more",
-    "implies": "whatever {} asks for, so does it, and it asks for more",
-    "overlapping": "it and {} ask for something of the same events, and each for what the other does not",
-    "disjoint": "no event makes both it and {} ask for anything",
+    "equivalent": "it plans the same actions for the same events as {}",
+    "implied": "whenever it plans an action, {} plans it too; {} also plans others",
+    "implies": "whenever {} plans an action, it plans the action too; it also plans others",
+    "overlapping": "it and {} both plan actions for some events, and each of them also plans actions alone",
+    "disjoint": "there is no event for which both it and {} plan an action",
 }
 
 
-def _named(policies: PolicySet, every: Iterable[EntryLocation], name: str) -> list[EntryLocation]:
+def relation(policies: PolicySet, first: str, second: str, *, not_in_takes_absent: bool = True) -> Answer:
+    """Return the relation of two policies or two entries of a set.
+
+    Args:
+        policies: the set.
+        first: the name of a policy; or an entry, such as ``web-containers: actions[0]``.
+        second: another one.
+        not_in_takes_absent: whether ``NotIn`` matches an absent key, as with the engine's ``not_in="kubernetes"``.
+
+    Raises:
+        ValueError: one of them does not exist or is disabled, or several policies have the name.
+    """
+    entries = list(entries_of(policies, not_in_takes_absent=not_in_takes_absent))
+    mine, theirs = _named(policies, entries, first), _named(policies, entries, second)
+    by_entries = all(map(_ENTRY.fullmatch, (first, second)))
+    try:
+        kind, event = _related(mine, theirs, by_entries=by_entries)
+    except UndecidedError as error:
+        kind, event = "not-decided", None
+        message = f"not decided how it relates to {second}: {error}"
+    else:
+        message = (_OF_ENTRIES if by_entries else _OF_POLICIES)[kind].replace("{}", second)
+    entry = mine[0]
+    subject = entry.label if _ENTRY.fullmatch(first) else ""
+    location = entry.location if subject else entry.policy.location
+    return Answer(kind, message, entry.policy.name, subject, location, (second,), event)
+
+
+def _named(policies: PolicySet, entries: Iterable[EntryRegions], name: str) -> list[EntryRegions]:
+    """Return the enabled entries of a policy with this name, or the one entry."""
     match = _ENTRY.fullmatch(name)
-    policy = match["policy"] if match else name
-    bearers = [item for item in policies if item.name == policy]
-    if len(bearers) != 1:
-        why = f"{len(bearers)} policies are named" if bearers else "there is no policy"
-        hint = "" if bearers else f"; {suggestion(policy, [item.name for item in policies])}"
-        raise ValueError(f"{why} {quoted(policy)}{hint}")
-    found = [place for place in every if place.policy is bearers[0]]
+    policy_name = match["policy"] if match else name
+    matching = [policy for policy in policies if policy.name == policy_name]
+    if len(matching) != 1:
+        reason = f"{len(matching)} policies are named" if matching else "there is no policy"
+        hint = "" if matching else f"; {suggestion(policy_name, [policy.name for policy in policies])}"
+        raise ValueError(f"{reason} {quoted(policy_name)}{hint}")
+    named = [entry for entry in entries if entry.policy is matching[0]]
     if match:
-        found = [p for p in found if (p.entry.section, p.entry.index) == (match["section"], int(match["index"]))]
-    if not found:
+        place = match["section"], int(match["index"])
+        named = [entry for entry in named if (entry.entry.section, entry.entry.index) == place]
+    if not named:
         raise ValueError(f"{quoted(name)} has no entry that is enabled")
-    return found
+    return named
 
 
 def _related(
-    mine: Sequence[EntryLocation], theirs: Sequence[EntryLocation], *, entries: bool
+    mine: Sequence[EntryRegions], theirs: Sequence[EntryRegions], *, by_entries: bool
 ) -> tuple[Kind, Mapping[str, Any] | None]:
-    both = next((box for a in mine for b in theirs if not (box := a.box & b.box).empty), None)
+    both = next((region for a in mine for b in theirs if not (region := a.region & b.region).empty), None)
     if both is None:
         return "disjoint", None
-    only_mine, only_theirs = _beyond(mine, theirs, entries), _beyond(theirs, mine, entries)
-    kind = _HELD[only_mine is None, only_theirs is None]
-    shown = {"implied": only_theirs, "implies": only_mine}.get(kind) or both
-    needs = {need for place in (*mine, *theirs) for need in place.needs}
-    return kind, shown.example(needs)
+    only_mine, only_theirs = _not_covered(mine, theirs, by_entries), _not_covered(theirs, mine, by_entries)
+    kind = _KINDS[only_mine is None, only_theirs is None]
+    region = {"implied": only_theirs, "implies": only_mine}.get(kind) or both
+    scopes = {scope for entry in (*mine, *theirs) for scope in entry.target_scopes}
+    return kind, region.example(scopes)
 
 
-def _beyond(mine: Iterable[EntryLocation], theirs: Iterable[EntryLocation], entries: bool) -> EventRegion | None:
-    """Return events for which one of these fires and none of those that do for it; None where there are none."""
-    for place in mine:
-        held = [other.box for other in theirs if entries or _does_for(other, place)]
-        left = place.box.within(held)
+def _not_covered(mine: Iterable[EntryRegions], theirs: Iterable[EntryRegions], by_entries: bool) -> EventRegion | None:
+    """Return events for which an entry of ``mine`` fires, and none of ``theirs`` that could replace it; None: none."""
+    for entry in mine:
+        replacing = [other.region for other in theirs if by_entries or _replaces(other, entry)]
+        left = entry.region.within(replacing)
         if left is not None:
             return left
     return None
 
 
-def _does_for(other: EntryLocation, place: EntryLocation) -> bool:
-    same = (other.entry.action, other.entry.parameters) == (place.entry.action, place.entry.parameters)
-    return same and (other.live == "execute" or place.live == "audit")
+def _replaces(other: EntryRegions, entry: EntryRegions) -> bool:
+    return _planned(other) == _planned(entry) and (other.enforced or not entry.enforced)

@@ -1,7 +1,8 @@
-"""Sets of texts named by globs: is a text in some and in none of others? Decided exactly, with a text that shows it.
+"""Finds a text that matches some globs and not others, or proves that there is none.
 
-A set of globs is one automaton, its states the bits of an int. Characters that no glob tells apart are one class, and
-one of each class stands for all. What a bracket means is asked of ``fnmatch`` itself, one character at a time.
+A set of globs becomes one automaton. Its state is an int, in which each bit is a position in a glob. Characters that no
+glob distinguishes form a class; the search tries one character of each class. ``fnmatch`` decides which characters
+match a bracket.
 """
 
 from __future__ import annotations
@@ -18,32 +19,36 @@ from spyderresp.errors import SpyderrespError
 _STAR: Final = "*"
 _ANY: Final = "?"
 _SPECIAL: Final = frozenset("*?[")
-#: How many states a search may visit before it says that it has not decided.
+#: The most states that a search visits before it gives up.
 BUDGET: Final = 200_000
-# What a person would rather read in an example, first.
+# The characters that examples prefer, best first.
 _NICE: Final = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ-_./:@ "
 _LAST: Final = 0x10FFFF
 _SURROGATES: Final = (0xD800, 0xE000)
+_Steps = dict[tuple[int, ...], tuple[tuple[int, ...], str] | None]
 
 
 class UndecidedError(SpyderrespError):
-    """The budget ended before the answer was found."""
+    """The search was given up, because it would take too long."""
 
 
 @lru_cache(maxsize=100_000)
 def is_literal(pattern: str) -> bool:
-    """Tell whether a pattern names one text only, itself."""
+    """Return whether a pattern matches itself and no other text."""
     return _SPECIAL.isdisjoint(pattern) or all(len(part) == 1 and part not in "*?" for part in tokens(pattern))
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Tell whether a pattern takes a text."""
+    """Return whether a pattern matches a text."""
     return text == pattern if is_literal(pattern) else fnmatchcase(text, pattern)
 
 
 @lru_cache(maxsize=100_000)
 def tokens(pattern: str) -> tuple[str, ...]:
-    """Return a glob's parts: ``*``, ``?``, a bracket with what stands in it, or one character as it is, ``[`` too."""
+    """Return the parts of a glob: ``*``, ``?``, a whole bracket such as ``[a-z]``, or any other character.
+
+    A ``[`` that no ``]`` closes is such a character.
+    """
     parts: list[str] = []
     i = 0
     while i < len(pattern):
@@ -56,7 +61,7 @@ def tokens(pattern: str) -> tuple[str, ...]:
 
 
 def _bracket_end(pattern: str, start: int) -> int:
-    """Return where the bracket that begins at ``start`` closes; 0 where it does not, and is a character like others."""
+    """Return the position of the ``]`` that closes the bracket at ``start``; 0 if none closes it."""
     i = start + 1
     if pattern[i : i + 1] == "!":
         i += 1
@@ -66,7 +71,7 @@ def _bracket_end(pattern: str, start: int) -> int:
 
 
 class Automaton:
-    """A set of globs, any of which takes a text. A state is an int whose bits are places in the globs.
+    """Matches a text with a set of globs: at least one of them must match. Bit ``i`` of a state is token ``i``.
 
     Attributes:
         start: the first state.
@@ -76,7 +81,8 @@ class Automaton:
         self._tokens: list[str] = []
         self._stars = 0
         self._accepting = 0
-        self._takers: dict[str, int] = {}
+        # For each character, the tokens that match it.
+        self._matching: dict[str, int] = {}
         self.start = 0
         for pattern in sorted(set(patterns)):
             self.start |= 1 << len(self._tokens)
@@ -89,31 +95,32 @@ class Automaton:
         self.start = self._closed(self.start)
 
     def accepts(self, state: int) -> bool:
-        """Tell whether a text that leads here is taken."""
+        """Return whether a text that leads to this state matches."""
         return bool(state & self._accepting)
 
     def after(self, state: int, character: str) -> int:
-        """Return the state after one more character; 0 where no text that goes on is taken."""
-        takers = self._takers.get(character)
-        if takers is None:
-            takers = sum(1 << place for place, token in enumerate(self._tokens) if _takes(token, character))
-            self._takers[character] = takers
-        return self._closed(((state & takers) << 1) | (state & self._stars))
+        """Return the state after one more character; 0 if no continuation matches."""
+        matching = self._matching.get(character)
+        if matching is None:
+            matching = sum(1 << index for index, token in enumerate(self._tokens) if _token_matches(token, character))
+            self._matching[character] = matching
+        return self._closed(((state & matching) << 1) | (state & self._stars))
 
     def _closed(self, state: int) -> int:
+        """Return the state with the positions behind its stars: a star also matches nothing."""
         while (more := state | ((state & self._stars) << 1)) != state:
             state = more
         return state
 
 
-def _takes(token: str, character: str) -> bool:
+def _token_matches(token: str, character: str) -> bool:
     if len(token) > 1:
         return fnmatchcase(character, token)
     return token == _ANY or (token == character and token not in ("", _STAR))
 
 
 def representatives(patterns: Iterable[str]) -> tuple[str, ...]:
-    """Return one character of each class that no pattern tells apart; those that read well come first."""
+    """Return one character of each class that no pattern distinguishes; readable characters come first."""
     edges = {0, _LAST + 1, *_SURROGATES}
     for pattern in patterns:
         for token in tokens(pattern):
@@ -123,7 +130,7 @@ def representatives(patterns: Iterable[str]) -> tuple[str, ...]:
     bounds = sorted(edges)
     chosen = []
     for low, high in itertools.pairwise(bounds):
-        # A lone surrogate is no text that a file could hold.
+        # A file cannot contain a lone surrogate.
         if not _SURROGATES[0] <= low < _SURROGATES[1]:
             nice = next((c for c in _NICE if low <= ord(c) < high), None)
             chosen.append(nice if nice is not None else chr(low))
@@ -131,32 +138,37 @@ def representatives(patterns: Iterable[str]) -> tuple[str, ...]:
 
 
 def find(any_of: Sequence[frozenset[str]], none_of: frozenset[str], *, budget: int = BUDGET) -> str | None:
-    """Return a short text that a glob of each of ``any_of`` takes and none of ``none_of``, or None: there is none.
+    """Return a short text that matches a glob of each group and no glob of ``none_of``; None if there is none.
+
+    Args:
+        any_of: the groups of globs.
+        none_of: the globs that must not match.
+        budget: the most states to visit.
 
     Raises:
-        UndecidedError: more than ``budget`` states would have to be looked at.
+        UndecidedError: the search would visit more than ``budget`` states.
     """
     smallest = min((group for group in any_of if all(map(is_literal, group))), key=len, default=None)
     if smallest is not None:
         for text in sorted(smallest, key=lambda item: (len(item), item)):
-            if _taken(text, any_of, none_of):
+            if _fits(text, any_of, none_of):
                 return text
         return None
-    # Most often the globs themselves, with something plain for what is open, already show it.
+    # In most cases a glob in which wildcards are replaced by plain letters is such a text.
     for text in _guesses(any_of):
-        if _taken(text, any_of, none_of):
+        if _fits(text, any_of, none_of):
             return text
-    if _ends_clash(any_of):
+    if _ends_conflict(any_of):
         return None
     return _search(any_of, none_of, budget)
 
 
-def _ends_clash(any_of: Sequence[frozenset[str]]) -> bool:
-    """Tell whether two globs that must both hold begin, or end, with different letters."""
+def _ends_conflict(any_of: Sequence[frozenset[str]]) -> bool:
+    """Return whether two globs that must both match begin, or end, with different letters."""
     single = [tokens(glob) for group in any_of if len(group) == 1 for glob in group]
-    for turned in (single, [parts[::-1] for parts in single]):
-        ends = sorted("".join(itertools.takewhile(_is_letter, parts)) for parts in turned)
-        # In order, what begins alike stands together, the shorter first: the last must go on from each before it.
+    for parts_list in (single, [parts[::-1] for parts in single]):
+        ends = sorted("".join(itertools.takewhile(_is_letter, parts)) for parts in parts_list)
+        # If no two conflict, each is a beginning of the last one in sorted order.
         if any(not ends[-1].startswith(end) for end in ends[:-1]):
             return True
     return False
@@ -166,7 +178,7 @@ def _is_letter(part: str) -> bool:
     return len(part) == 1 and part not in (_STAR, _ANY)
 
 
-def _taken(text: str, any_of: Sequence[frozenset[str]], none_of: frozenset[str]) -> bool:
+def _fits(text: str, any_of: Sequence[frozenset[str]], none_of: frozenset[str]) -> bool:
     return all(any(matches(text, glob) for glob in group) for group in any_of) and not any(
         matches(text, glob) for glob in none_of
     )
@@ -180,7 +192,7 @@ def _guesses(any_of: Sequence[frozenset[str]]) -> Iterable[str]:
     for filler in ("", "x"):
         for glob in sorted(shortest)[:8]:
             yield _filled(glob, filler)
-        # Globs that are open at both ends are all in one text, one after the other.
+        # If all globs begin and end with a star, their concatenation matches all of them.
         yield "".join(_filled(min(group), filler) for group in any_of)
 
 
@@ -191,34 +203,35 @@ def _filled(glob: str, filler: str) -> str:
 
 
 def _search(any_of: Sequence[frozenset[str]], none_of: frozenset[str], budget: int) -> str | None:
-    wanted = [Automaton(group) for group in any_of]
-    unwanted = Automaton(none_of)
+    """Search all texts, the shortest first: a breadth-first search over the states of all automata together."""
+    required = [Automaton(group) for group in any_of]
+    forbidden = Automaton(none_of)
     letters = representatives({glob for group in (*any_of, none_of) for glob in group})
-    first = (*(automaton.start for automaton in wanted), unwanted.start)
-    came: dict[tuple[int, ...], tuple[tuple[int, ...], str] | None] = {first: None}
+    first = (*(automaton.start for automaton in required), forbidden.start)
+    # For each visited state, the state before it and the letter between them.
+    steps: _Steps = {first: None}
     queue = deque([first])
     while queue:
         state = queue.popleft()
-        if all(
-            automaton.accepts(part) for automaton, part in zip(wanted, state, strict=False)
-        ) and not unwanted.accepts(state[-1]):
-            return _spelt(state, came)
+        matched = all(automaton.accepts(part) for automaton, part in zip(required, state, strict=False))
+        if matched and not forbidden.accepts(state[-1]):
+            return _text_to(state, steps)
         for letter in letters:
-            parts = [automaton.after(part, letter) for automaton, part in zip(wanted, state, strict=False)]
+            parts = [automaton.after(part, letter) for automaton, part in zip(required, state, strict=False)]
             if not all(parts):
                 continue
-            following = (*parts, unwanted.after(state[-1], letter))
-            if following not in came:
-                if len(came) >= budget:
-                    raise UndecidedError(f"more than {budget:,} states of {len(wanted) + 1} automata")
-                came[following] = (state, letter)
+            following = (*parts, forbidden.after(state[-1], letter))
+            if following not in steps:
+                if len(steps) >= budget:
+                    raise UndecidedError(f"more than {budget:,} states of {len(required) + 1} automata")
+                steps[following] = (state, letter)
                 queue.append(following)
     return None
 
 
-def _spelt(state: tuple[int, ...], came: dict[tuple[int, ...], tuple[tuple[int, ...], str] | None]) -> str:
+def _text_to(state: tuple[int, ...], steps: _Steps) -> str:
     letters = []
-    while (step := came[state]) is not None:
+    while (step := steps[state]) is not None:
         state, letter = step
         letters.append(letter)
     return "".join(reversed(letters))

@@ -1,7 +1,7 @@
-"""What events a conjunction of selectors lets through: a set of values for every field, independent of each other.
+"""Regions: sets of events for which all of some selectors match.
 
-Selectors, primitives and entries are joined by AND, and OR stands inside one entry only; so what lets an entry fire
-is a product of sets, a box, and questions about boxes are questions about one field at a time.
+Selectors and clauses are joined by AND, and the alternatives of a clause concern one field. So a region is a product of
+sets: one set of values for each field. Questions about regions become questions about one field at a time.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from spyderresp.policies.diagnostics import suggestion
 from spyderresp.policies.policy_set import Clause, Entry, Policy, PolicySet, Selector
 from spyderresp.policies.vocabulary import FIELDS, LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES, TARGET_SCOPE
 
-# What values of a field or label a clause lets through: sets to be cut, taken from each other, shown by an example.
+# Sets of values of one field or label.
 
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """A set of values of one field, absence among them.
+    """A set of values of one field or label. Absence counts as a value.
 
     Attributes:
-        absent: whether the field may be missing.
-        present: whether it may be there.
-        any_of: where it is there, one glob of each of these groups takes it.
-        none_of: and none of these.
+        absent: whether the field may be absent.
+        present: whether the field may have a value.
+        any_of: groups of globs: a value must match a glob of each group.
+        none_of: the globs that a value must not match.
     """
 
     absent: bool = True
@@ -37,7 +37,7 @@ class Values:
     none_of: frozenset[str] = field(default_factory=frozenset)
 
     def __and__(self, other: Values) -> Values:
-        """Return what is in both."""
+        """Return the values that are in both sets."""
         return Values(
             self.absent and other.absent,
             self.present and other.present,
@@ -46,7 +46,7 @@ class Values:
         )
 
     def minus(self, other: Values) -> Iterator[Values]:
-        """Yield sets that together hold what is in this one and not in the other; none twice."""
+        """Yield disjoint sets that together contain the values of this set that are not in the other."""
         if self.absent and not other.absent:
             yield ABSENT
         if not self.present:
@@ -61,8 +61,8 @@ class Values:
         if other.none_of:
             yield Values(False, True, rest.any_of | {other.none_of}, rest.none_of)
 
-    def holds(self, value: str | None) -> bool:
-        """Tell whether a value is in it; None is absence."""
+    def contains(self, value: str | None) -> bool:
+        """Return whether a value is in the set; None stands for absence."""
         if value is None:
             return self.absent
         return (
@@ -73,11 +73,11 @@ class Values:
 
     @property
     def example(self) -> str | None:
-        """A value of it, None for absence.
+        """A value of the set; None stands for absence.
 
         Raises:
-            EmptyError: there is none.
-            UndecidedError: the search for one was given up.
+            EmptyError: the set is empty.
+            UndecidedError: the search for a value was given up.
         """
         if self.absent:
             return None
@@ -88,7 +88,7 @@ class Values:
 
     @property
     def empty(self) -> bool:
-        """Whether it holds nothing.
+        """Whether the set is empty.
 
         Raises:
             UndecidedError: the search was given up.
@@ -97,7 +97,7 @@ class Values:
 
 
 class EmptyError(SpyderrespError):
-    """A set has no example, for nothing is in it."""
+    """A set has no example, because it is empty."""
 
 
 ANYTHING: Final = Values()
@@ -107,7 +107,7 @@ PRESENT: Final = Values(False, True)
 
 @lru_cache(maxsize=200_000)
 def present_example(values: Values) -> str | None:
-    """Return a text of a set, or None where absence is all that it holds, or nothing.
+    """Return a text of a set; None if the set contains no text.
 
     Raises:
         UndecidedError: the search was given up.
@@ -118,7 +118,7 @@ def present_example(values: Values) -> str | None:
 
 
 def of_clause(clause: Clause, *, not_in_takes_absent: bool) -> Values:
-    """Return the values of which a clause holds."""
+    """Return the values that a clause matches."""
     if clause.operator == "Exists":
         return PRESENT
     if clause.operator == "DoesNotExist":
@@ -128,42 +128,40 @@ def of_clause(clause: Clause, *, not_in_takes_absent: bool) -> Values:
     return Values(not_in_takes_absent, True, none_of=frozenset(clause.values))
 
 
-#: How many boxes a question about a union may make before it says that it has not decided.
+#: The most regions that a question about a union makes before it gives up.
 BUDGET: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an event may say of one object.
+    """A set of values of one scope of an event, such as its pod. Absence counts as a value.
 
     Attributes:
-        lacking: whether it may lack the object.
-        having: whether it may have it.
-        fields: where it has it, the values of each field or label; one that is not here may be anything.
+        absent: whether the event may lack the scope.
+        present: whether the event may have the scope.
+        fields: the values of each field or label, if the scope is present. A field that is not listed is unrestricted.
     """
 
-    lacking: bool = True
-    having: bool = True
+    absent: bool = True
+    present: bool = True
     fields: Mapping[str, Values] = field(default_factory=dict)
 
     def __and__(self, other: Scope) -> Scope:
-        """Return what both let through."""
+        """Return the values that are in both sets."""
         fields = dict(self.fields)
         for key, values in other.fields.items():
             fields[key] = fields[key] & values if key in fields else values
-        return Scope(self.lacking and other.lacking, self.having and other.having, fields)
+        return Scope(self.absent and other.absent, self.present and other.present, fields)
 
     @property
     def empty(self) -> bool:
-        """Whether nothing gets through."""
-        if self.lacking:
-            return False
-        return not self.having or any(values.empty for values in self.fields.values())
+        """Whether the set is empty."""
+        return not self.absent and not self.can_be_present
 
     @property
-    def possible(self) -> bool:
-        """Whether an event that has the object can get through."""
-        return self.having and not any(values.empty for values in self.fields.values())
+    def can_be_present(self) -> bool:
+        """Whether the set contains a value other than absence."""
+        return self.present and not any(values.empty for values in self.fields.values())
 
 
 _FREE: Final = Scope()
@@ -174,17 +172,17 @@ class EventRegion:
     """A set of events.
 
     Attributes:
-        scopes: what they may say of each object; one that is not here may be anything.
+        scopes: the values of each scope. A scope that is not listed is unrestricted.
     """
 
     scopes: Mapping[str, Scope] = field(default_factory=dict)
 
     def scope(self, name: str) -> Scope:
-        """Return what they may say of one object."""
+        """Return the values of one scope."""
         return self.scopes.get(name, _FREE)
 
     def __and__(self, other: EventRegion) -> EventRegion:
-        """Return the events that are in both."""
+        """Return the events that are in both regions."""
         scopes = dict(self.scopes)
         for name, scope in other.scopes.items():
             scopes[name] = scopes[name] & scope if name in scopes else scope
@@ -195,42 +193,42 @@ class EventRegion:
 
     @property
     def empty(self) -> bool:
-        """Whether no event is in it.
+        """Whether no event is in the region.
 
         Raises:
-            UndecidedError: it could not be told within the budget.
+            UndecidedError: the search for an event was given up.
         """
         return any(scope.empty for scope in self.scopes.values())
 
     def minus(self, other: EventRegion) -> Iterator[EventRegion]:
-        """Yield boxes, no event in two, that together hold what is in this one and not in the other."""
+        """Yield disjoint regions that together contain the events of this region that are not in the other."""
         rest = self
         for name in SCOPES:
             theirs = other.scopes.get(name)
             if theirs is None:
                 continue
             mine = rest.scope(name)
-            if mine.lacking and not theirs.lacking:
+            if mine.absent and not theirs.absent:
                 yield rest._with(name, Scope(True, False))
-                mine = replace(mine, lacking=False)
-            if mine.having:
-                if not theirs.having:
-                    yield rest._with(name, replace(mine, lacking=False))
-                    mine = Scope(mine.lacking, False)
+                mine = replace(mine, absent=False)
+            if mine.present:
+                if not theirs.present:
+                    yield rest._with(name, replace(mine, absent=False))
+                    mine = Scope(mine.absent, False)
                 else:
                     inside = dict(mine.fields)
                     for key in sorted(theirs.fields):
                         for part in inside.get(key, ANYTHING).minus(theirs.fields[key]):
                             yield rest._with(name, Scope(False, True, {**inside, key: part}))
                         inside[key] = inside.get(key, ANYTHING) & theirs.fields[key]
-                    mine = Scope(mine.lacking, True, inside)
+                    mine = Scope(mine.absent, True, inside)
             rest = rest._with(name, mine)
 
     def within(self, others: Iterable[EventRegion], *, budget: int = BUDGET) -> EventRegion | None:
-        """Return a box of this one's events that none of the others holds; None where they hold all of them.
+        """Return a region of this region's events that are in none of the others; None if the others cover this region.
 
         Raises:
-            UndecidedError: more than ``budget`` boxes would have to be looked at.
+            UndecidedError: more than ``budget`` regions would have to be made.
         """
         pieces = [] if self.empty else [self]
         made = 0
@@ -248,99 +246,100 @@ class EventRegion:
                 return None
         return pieces[0] if pieces else None
 
-    def holds(self, event: Mapping[str, Any]) -> bool:
-        """Tell whether an event is in it."""
+    def contains(self, event: Mapping[str, Any]) -> bool:
+        """Return whether an event is in the region."""
         for name, scope in self.scopes.items():
-            said = event.get(name)
-            if said is None:
-                if not scope.lacking:
+            value = event.get(name)
+            if value is None:
+                if not scope.absent:
                     return False
-            elif not scope.having or not all(
-                values.holds(_value(name, key, said)) for key, values in scope.fields.items()
+            elif not scope.present or not all(
+                values.contains(_text(name, key, value)) for key, values in scope.fields.items()
             ):
                 return False
         return True
 
-    def example(self, having: Iterable[str] = ()) -> dict[str, Any]:
-        """Return an event of it, as small as can be, with the objects in ``having`` where they may be had.
+    def example(self, with_scopes: Iterable[str] = ()) -> dict[str, Any]:
+        """Return a small event of the region. It has the scopes ``with_scopes``, as far as the region allows.
 
         Raises:
-            EmptyError: there is none.
-            UndecidedError: the search for one was given up.
+            EmptyError: the region is empty.
+            UndecidedError: the search for an event was given up.
         """
         event: dict[str, Any] = {}
-        wanted = frozenset(having)
+        names = frozenset(with_scopes)
         for name in SCOPES:
             scope = self.scope(name)
-            if scope.lacking and not (name in wanted and scope.possible):
+            if scope.absent and not (name in names and scope.can_be_present):
                 continue
-            said = {key: values.example for key, values in sorted(scope.fields.items())}
-            event[name] = _object(name, {key: value for key, value in said.items() if value is not None})
+            texts = {key: values.example for key, values in sorted(scope.fields.items())}
+            event[name] = _scope_value(name, {key: text for key, text in texts.items() if text is not None})
         return event
 
 
-def _value(scope: str, key: str, said: Mapping[str, Any]) -> str | None:
-    """Return the text that a clause on ``key`` looks at, or None where it is absent."""
+def _text(scope: str, key: str, value: Mapping[str, Any]) -> str | None:
+    """Return the text of a scope's value that a clause on ``key`` compares; None if it is absent."""
     if scope not in LABEL_SCOPES:
-        found: str | None = said.get(key)
-        return found
-    label: str | None = (said.get("labels") or {}).get(key)
+        text: str | None = value.get(key)
+        return text
+    label: str | None = (value.get("labels") or {}).get(key)
     if label is None and scope == "namespace" and key == NAMESPACE_NAME_LABEL:
-        return said.get("name")
+        return value.get("name")
     return label
 
 
 def texts_of(event: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield every text of an event that a selector could look at: scope, field or label, text."""
+    """Yield every text of an event that a selector can compare, each as scope, field or label, and text."""
     for name in SCOPES:
-        said = event.get(name)
-        if said is None:
+        value = event.get(name)
+        if value is None:
             continue
-        held = said if name not in LABEL_SCOPES else (said.get("labels") or {})
-        yield from ((name, key, value) for key, value in held.items() if isinstance(value, str))
-        if name == "namespace" and NAMESPACE_NAME_LABEL not in held and isinstance(said.get("name"), str):
-            yield name, NAMESPACE_NAME_LABEL, said["name"]
+        texts = value if name not in LABEL_SCOPES else (value.get("labels") or {})
+        yield from ((name, key, text) for key, text in texts.items() if isinstance(text, str))
+        if name == "namespace" and NAMESPACE_NAME_LABEL not in texts and isinstance(value.get("name"), str):
+            yield name, NAMESPACE_NAME_LABEL, value["name"]
 
 
-def _object(scope: str, values: dict[str, str]) -> dict[str, Any]:
+def _scope_value(scope: str, texts: dict[str, str]) -> dict[str, Any]:
+    """Return the value of a scope with these fields or labels."""
     if scope not in LABEL_SCOPES:
-        return dict(values)
-    said: dict[str, Any] = {}
-    labels = dict(values)
+        return dict(texts)
+    value: dict[str, Any] = {}
+    labels = dict(texts)
     if scope == "namespace" and NAMESPACE_NAME_LABEL in labels:
-        said["name"] = labels.pop(NAMESPACE_NAME_LABEL)
+        value["name"] = labels.pop(NAMESPACE_NAME_LABEL)
     if labels:
-        said["labels"] = labels
-    return said
+        value["labels"] = labels
+    return value
 
 
 def of_selectors(selectors: Iterable[Selector], *, not_in_takes_absent: bool, excused: bool = False) -> EventRegion:
     """Return the events that all selectors match.
 
     Args:
-        selectors: of a policy or of an entry.
-        not_in_takes_absent: the engine's ``not_in="kubernetes"``.
-        excused: whether an event that lacks a selector's object gets through: policy-level selectors of an event that
-            is attributed to the policy.
+        selectors: the selectors of a policy or of an entry.
+        not_in_takes_absent: whether ``NotIn`` matches an absent key, as with the engine's ``not_in="kubernetes"``.
+        excused: whether a selector also matches if the event lacks its scope. This holds for the selectors of a policy
+            and an event that is attributed to the policy.
     """
-    box = EventRegion()
+    region = EventRegion()
     for selector in selectors:
         fields: dict[str, Values] = {}
         for clause in selector.clauses:
             values = of_clause(clause, not_in_takes_absent=not_in_takes_absent)
             fields[clause.key] = fields[clause.key] & values if clause.key in fields else values
-        box &= EventRegion({selector.scope: Scope(excused, True, fields)})
-    return box
+        region &= EventRegion({selector.scope: Scope(excused, True, fields)})
+    return region
 
 
 def of_text(question: str) -> EventRegion:
-    """Return the events that a question such as ``pod.labels.app=db`` speaks of.
+    """Return the events that a question such as ``pod.labels.app=db`` describes.
 
-    ``namespace.name``, ``SCOPE.FIELD``, ``namespace.labels.KEY`` and ``pod.labels.KEY``, each with ``=GLOB`` or by
-    itself: it is there. So too a scope.
+    A question is ``namespace.name``, ``SCOPE.FIELD``, ``namespace.labels.KEY`` or ``pod.labels.KEY``, with ``=GLOB``;
+    or one of these or a scope without a glob: it is present.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the question has another form, or names an unknown scope or field.
     """
     path, equals, glob = question.partition("=")
     scope, _, rest = path.partition(".")
@@ -353,7 +352,7 @@ def of_text(question: str) -> EventRegion:
     elif path == "namespace.name":
         key = NAMESPACE_NAME_LABEL
     elif scope in LABEL_SCOPES or rest not in FIELDS[scope]:
-        # Selectors look at nothing else: the answer would be about every event.
+        # Selectors cannot name other fields, so the answer would concern all events.
         raise ValueError(f"unknown field `{path}`; {suggestion(path, _fields(scope))}")
     else:
         key = rest
@@ -367,62 +366,69 @@ def _fields(scope: str) -> list[str]:
     return [*(["namespace.name"] if scope == "namespace" else []), f"{scope}.labels.KEY"]
 
 
-__all__ = ["BUDGET", "EventRegion", "Scope", "of_selectors", "of_text", "present_example"]
-
-
-# The entries of a policy set as boxes: for which events each fires.
+# The entries of a policy set, each with the region of the events for which it fires.
 
 
 @dataclass(frozen=True)
-class EntryLocation:
-    """An enabled entry of an enabled policy.
+class EntryRegions:
+    """An enabled entry of an enabled policy, and the events for which it fires.
 
     Attributes:
-        order: the policy's place in the set.
+        order: the position of the policy in the set.
         policy: the policy.
         entry: the entry.
-        scope: the events in the policy's scope.
-        box: the events for which the entry fires, none attributed to a policy.
-        attributed: those attributed to this policy for which it fires: they may lack what the policy's own selectors
-            name.
+        scope: the events in the scope of the policy.
+        region: the events for which the entry fires and that are not attributed to a policy.
+        attributed: the events for which the entry fires and that are attributed to this policy. They may lack a scope
+            that the policy selects by.
     """
 
     order: int
     policy: Policy
     entry: Entry
     scope: EventRegion
-    box: EventRegion
+    region: EventRegion
     attributed: EventRegion
 
     @property
+    def action(self) -> str:
+        """The action of the entry."""
+        return self.entry.action
+
+    @property
+    def label(self) -> str:
+        """The entry in messages: ``actions[0] agentKillPod``."""
+        return f"{self.entry.section}[{self.entry.index}] {self.entry.action}"
+
+    @property
     def name(self) -> str:
-        """For people: ``web-containers: actions[0] agentKillPod``."""
-        return f"{self.policy.name}: {self.entry.section}[{self.entry.index}] {self.entry.action}"
+        """The entry with its policy in messages: ``web-containers: actions[0] agentKillPod``."""
+        return f"{self.policy.name}: {self.label}"
 
     @property
     def location(self) -> Location:
-        """Where it stands."""
+        """The location of the entry."""
         return self.entry.location
 
     @property
-    def live(self) -> str:
-        """``execute`` or ``audit``, by the policy's own mode."""
-        return "execute" if self.policy.mode == "enforce" else "audit"
+    def enforced(self) -> bool:
+        """Whether the policy is in ``enforce`` mode, so that the action is executed and not only audited."""
+        return self.policy.mode == "enforce"
 
     @cached_property
-    def needs(self) -> tuple[str, ...]:
-        """The object that its action acts on, where it acts on one."""
+    def target_scopes(self) -> tuple[str, ...]:
+        """The scope that the action acts on, if it acts on one."""
         scope = TARGET_SCOPE.get(self.entry.action)
         return () if scope is None else (scope,)
 
     def attribution(self) -> dict[str, Any]:
-        """Return what makes an event attributed to its policy."""
+        """Return the keys of an event that attribute the event to the policy."""
         if self.policy.uid is not None:
             return {"policy_uid": self.policy.uid}
         return {"policy_name": self.policy.name}
 
 
-def places(policies: PolicySet, *, not_in_takes_absent: bool = True) -> Iterator[EntryLocation]:
+def entries_of(policies: PolicySet, *, not_in_takes_absent: bool = True) -> Iterator[EntryRegions]:
     """Yield the enabled entries of enabled policies, in order."""
     for order, policy in enumerate(policies):
         if not policy.enabled:
@@ -432,4 +438,4 @@ def places(policies: PolicySet, *, not_in_takes_absent: bool = True) -> Iterator
         for entry in policy.entries:
             if entry.enabled:
                 own = of_selectors(entry.selectors, not_in_takes_absent=not_in_takes_absent)
-                yield EntryLocation(order, policy, entry, scope, scope & own, excused & own)
+                yield EntryRegions(order, policy, entry, scope, scope & own, excused & own)

@@ -1,10 +1,9 @@
-"""What two policy sets would do differently, at the level of actions: over events, or for any event at all."""
+"""Compares the actions that two policy sets plan: for recorded events, or for all possible events."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.authoring.diff.causes import Cause, Causes, Explained, Reason
@@ -17,16 +16,13 @@ from spyderresp.errors import EventError, needs_extra
 if TYPE_CHECKING:
     from spyderresp.decision.batch_result import ShapeMemo
 
-
-# Two policy sets compared over recorded events.
-
-#: How many sample events are explained at most: each is a look at every policy.
-MOST_EXPLAINED: Final = 500
+#: The most sample events that are explained; each explanation checks every policy.
+MAX_EXPLAINED: Final = 500
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A sample event with the reason why something flipped for it; None where it was not looked for."""
+    """A sample event with the reason of a change; ``reason`` is None if too many others were explained."""
 
     sample: Sample
     reason: Reason | None
@@ -34,12 +30,12 @@ class Shown:
 
 @dataclass(frozen=True)
 class Finding:
-    """Changes that say the same and have one cause.
+    """Equal changes with the same cause.
 
     Attributes:
-        change: one of them.
-        cause: the entry that flipped.
-        count: how many events have one.
+        change: one of the changes.
+        cause: the entry behind them.
+        count: the number of events with such a change.
         shown: the first of these events.
     """
 
@@ -51,14 +47,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Difference:
-    """What is different over all events.
+    """The differences over all events.
 
     Attributes:
-        events: how many were compared.
-        different: how many of them have a change.
-        gained: changes of that kind, over all events; so ``lost`` and ``changed``.
-        destructive: changes that are destructive.
-        asked_by_others: events without a change whose actions other entries ask for.
+        events: the number of events that were compared.
+        different: the number of events with a change.
+        gained: the number of gained actions, over all events.
+        lost: the number of lost actions.
+        changed: the number of actions with another disposition.
+        destructive: the number of changes that are destructive.
+        asked_by_others: the number of events without a change for which other entries plan the actions.
         findings: the changes, policy by policy.
     """
 
@@ -72,17 +70,13 @@ class Difference:
     findings: tuple[Finding, ...]
 
 
-def _held(event: Any) -> Any:
-    return event
-
-
 class Comparison:
-    """Compares what two engines make of events, one after the other.
+    """Compares the plans of two engines, event by event.
 
     Args:
-        old: an engine of the old policies.
-        new: an engine of the new ones.
-        samples: how many events are shown of each group of changes.
+        old: an engine with the old policies.
+        new: an engine with the new policies.
+        samples: the most events to show for each finding.
     """
 
     def __init__(self, old: Engine, new: Engine, *, samples: int = 3) -> None:
@@ -96,49 +90,49 @@ class Comparison:
         """Compare one event.
 
         Args:
-            event: in the normal form.
-            source: the file that it stands in.
-            place: its line there, from 1.
-            again: gives the event once more.
+            event: the event, in the normal form.
+            source: its file.
+            place: its line in the file, from 1.
+            again: returns the event again.
 
         Raises:
-            EventError: it is malformed where one of the engines checks it; the message says which, if it is one only.
+            EventError: an engine rejects the event. If only one does, the message names it.
         """
-        self._count(*self._decided(event), source, place, again)
+        self._count(*self._plans(event), source, place, again)
 
     def add_line(self, data: bytes | None, source: str, place: int, again: Callable[[], Any]) -> None:
-        """Compare one event in JSON, decoded no further than the policies look.
+        """Compare one event in JSON, of which only the keys that policies name are decoded.
 
         Args:
-            data: its text, where it is known to be in the normal form; None: it is taken as ``again`` gives it.
-            source: the file that it stands in.
-            place: its line there, from 1.
-            again: gives the event.
+            data: its text, if it is surely in the normal form; None: ``again`` returns the event.
+            source: its file.
+            place: its line in the file, from 1.
+            again: returns the event.
 
         Raises:
-            EventError: as of ``add``, and of ``again``.
+            EventError: as in ``add``, or raised by ``again``.
         """
         if data is not None:
             try:
                 plans = self._old.evaluate_json(data), self._new.evaluate_json(data)
             except EventError:
-                pass  # the other way says what is wrong, and by which policies
+                pass  # decode it as a whole below, for the full error message
             else:
                 self._count(*plans, source, place, again)
                 return
         self.add(again(), source, place, again)
 
     def add_batch(self, batch: Any, source: str, first: int, event: Callable[[int], Any]) -> None:
-        """Compare a record batch's rows (extra: ``arrow``).
+        """Compare the rows of a record batch. Extra ``arrow``.
 
         Args:
-            batch: its columns are those of ``Engine.evaluate_batch``.
-            source: the file that it stands in.
-            first: the place of its first row there, from 1.
-            event: gives the event of a row, from 0.
+            batch: the batch, with columns as for ``Engine.evaluate_batch``.
+            source: its file.
+            first: the number of its first row in the file, from 1.
+            event: returns the event of a row of the batch; rows count from 0.
 
         Raises:
-            EventError: a row or column is malformed where one of the engines checks it; no row is counted then.
+            EventError: an engine rejects a row or a column; no row was counted.
         """
         with needs_extra("arrow", "comparing Arrow batches"):
             from spyderresp.authoring.diff import columns
@@ -147,29 +141,29 @@ class Comparison:
         results = self._old.evaluate_batch(batch), self._new.evaluate_batch(batch)
         old, new = (memo.shapes(result) for memo, result in zip(self._shapes, results, strict=True))
         pairs = columns.Pairs(*results)
-        met = [(self._tally.pair(old[left], new[right]), count) for left, right, count in pairs.counts]
-        lacking = [place for place, (pair, _) in enumerate(met) if pair.lacking]
+        counted = [(self._tally.pair(old[left], new[right]), count) for left, right, count in pairs.counts]
+        incomplete = [index for index, (pair, _) in enumerate(counted) if pair.incomplete]
         try:
-            # All are read before anything is counted.
+            # Read all samples before counting, because reading may fail.
             samples = [
-                (met[place][0], Sample(results[0][row].event, source, first + row, partial(_held, event(row))))
-                for place, row in pairs.first_rows(lacking, self._samples)
+                (counted[index][0], _sample(results[0][row].event, source, first + row, event(row)))
+                for index, row in pairs.first_rows(incomplete, self._samples)
             ]
         except UnicodeDecodeError:
             raise EventError("", "a text is not valid UTF-8") from None
-        for pair, count in met:
+        for pair, count in counted:
             pair.count += count
         for pair, sample in samples:
-            if pair.lacking:
-                self._tally.show(pair, sample)
+            if pair.incomplete:
+                self._tally.add_sample(pair, sample)
 
     def _count(self, old: ActionPlan, new: ActionPlan, source: str, place: int, again: Callable[[], Any]) -> None:
         pair = self._tally.pair(old.outcome, new.outcome)
         pair.count += 1
-        if pair.lacking:
-            self._tally.show(pair, Sample(old.event, source, place, again))
+        if pair.incomplete:
+            self._tally.add_sample(pair, Sample(old.event, source, place, again))
 
-    def _decided(self, event: Any) -> tuple[Any, Any]:
+    def _plans(self, event: Any) -> tuple[Any, Any]:
         try:
             old = self._old.evaluate(event)
         except EventError as error:
@@ -184,11 +178,11 @@ class Comparison:
             raise EventError(error.path, f"{error.reason}, by the new policies only") from None
 
     def result(self) -> Difference:
-        """Return what is different in the events so far."""
+        """Return the differences over all events so far."""
         pairs = list(self._tally.pairs())
 
-        def total(wanted: Callable[[Change], bool]) -> int:
-            return sum(pair.count * sum(wanted(change) for change, _ in pair.changes) for pair in pairs)
+        def total(counts: Callable[[Change], bool]) -> int:
+            return sum(pair.count * sum(counts(change) for change, _ in pair.changes) for pair in pairs)
 
         return Difference(
             events=sum(pair.count for pair in pairs),
@@ -203,21 +197,27 @@ class Comparison:
 
     def _findings(self) -> Iterator[Finding]:
         explained: dict[tuple[str, int], Explained] = {}
-        order = {id(twins.new or twins.old): place for place, twins in enumerate(self._causes.counterparts.twins)}
-        order |= {id(twins.old): place for place, twins in enumerate(self._causes.counterparts.twins) if twins.old}
+        # The position of each policy in the report, by the ``id`` of the policy in either set.
+        order: dict[int, int] = {}
+        for index, pair in enumerate(self._causes.counterparts.pairs):
+            order |= {id(policy): index for policy in (pair.old, pair.new) if policy is not None}
 
-        def place(cause: Cause) -> tuple[int, bool, int, str]:
+        def position(cause: Cause) -> tuple[int, bool, int, str]:
             entry = cause.entry
             return order[id(cause.policy)], entry.section != "default", entry.index, cause.side
 
-        for group in sorted(self._tally.groups(), key=lambda group: place(group.cause)):
+        for group in sorted(self._tally.groups(), key=lambda group: position(group.cause)):
             shown = []
             for sample in group.samples:
                 where = sample.source, sample.place
-                if where not in explained and len(explained) >= MOST_EXPLAINED:
+                if where not in explained and len(explained) >= MAX_EXPLAINED:
                     shown.append(Shown(sample, None))
                     continue
                 if where not in explained:
                     explained[where] = Explained(self._old, self._new, sample.event())
                 shown.append(Shown(sample, self._causes.reason(group.change, group.cause, explained[where])))
             yield Finding(group.change, group.cause, group.count, tuple(shown))
+
+
+def _sample(identifier: Any, source: str, place: int, event: Any) -> Sample:
+    return Sample(identifier, source, place, lambda: event)

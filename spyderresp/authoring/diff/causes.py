@@ -1,4 +1,4 @@
-"""What flipped: the entry behind a change, and, on a sample event, the clause."""
+"""Finds the entry behind a change and, for an example event, the clause that decided."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from spyderresp.authoring.diff.changes import Change, Counterparts
 from spyderresp.decision.engine import Engine
 from spyderresp.decision.explain import Explanation
-from spyderresp.errors import EventError, Location
+from spyderresp.errors import Location
 from spyderresp.policies.policy_set import Entry, Policy
 
 Side = Literal["old", "new"]
@@ -21,10 +21,11 @@ class Cause:
     """The entry behind a change.
 
     Attributes:
-        flip: ``asks``: it asks for the action now, and did not before; ``asks-no-more``; ``mode``: its policy's mode
-            changed; ``beside``: it asks as before, and another action of the plan makes the difference.
-        side: the set that the entry is looked at in.
-        policy: its policy.
+        flip: ``asks``: the entry plans the action now, and did not before; ``asks-no-more``: the other way round;
+            ``mode``: the mode of its policy changed; ``beside``: the entry did not change, and another action of the
+            plan causes the change.
+        side: the set that ``policy`` and ``entry`` are from.
+        policy: the policy of the entry.
         entry: the entry.
     """
 
@@ -35,18 +36,18 @@ class Cause:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells causes apart."""
+        """A key that is equal for equal causes."""
         return self.flip, self.side, id(self.policy), self.entry.section, self.entry.index
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why something flipped, for one event.
+    """The reason of a change for one event.
 
     Attributes:
-        text: for people.
-        side: the set in which that is so.
-        location: where what decided it stands there; None where nothing does.
+        text: the reason, for people.
+        side: the set that it is about.
+        location: the location in that set of what decided; None: there is none.
     """
 
     text: str
@@ -54,43 +55,43 @@ class Reason:
     location: Location | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as JSON data."""
+        """Return the reason as JSON data."""
         return {"text": self.text, "set": self.side, "location": None if self.location is None else str(self.location)}
 
 
 class Causes:
-    """Finds what flipped between the policies of two engines."""
+    """Finds the causes of changes between the policies of two engines."""
 
     def __init__(self, old: Engine, new: Engine) -> None:
         self._engines: Mapping[Side, Engine] = {"old": old, "new": new}
         self.counterparts = Counterparts(old.policies, new.policies)
-        self._places = {
-            side: {id(policy): place for place, policy in enumerate(engine.policies)}
+        self._indexes = {
+            side: {id(policy): index for index, policy in enumerate(engine.policies)}
             for side, engine in self._engines.items()
         }
 
     @cached_property
     def _sources(self) -> dict[tuple[Any, ...], tuple[Policy, Entry]]:
-        """Entries by what a plan says of them; of two that a plan does not tell apart, the first."""
-        found: dict[tuple[Any, ...], tuple[Policy, Entry]] = {}
+        """All entries by the fields of a plan's source. Of entries with equal fields, the first one counts."""
+        sources: dict[tuple[Any, ...], tuple[Policy, Entry]] = {}
         for side, engine in self._engines.items():
             for policy in engine.policies:
                 for entry in policy.entries:
                     key = side, policy.name, policy.uid, entry.section, entry.index
-                    found.setdefault((*key, entry.location), (policy, entry))
-                    found.setdefault(key, (policy, entry))
-        return found
+                    sources.setdefault((*key, entry.location), (policy, entry))
+                    sources.setdefault(key, (policy, entry))
+        return sources
 
     def _entry(self, side: Side, source: Any) -> tuple[Policy, Entry]:
         key = side, source.policy, source.uid, source.section, source.index
         return self._sources.get((*key, source.location)) or self._sources[key]
 
-    def other(self, side: Side, policy: Policy, entry: Entry) -> tuple[Policy, Entry] | None:
-        """Return the same entry of the other set."""
+    def counterpart(self, side: Side, policy: Policy, entry: Entry) -> tuple[Policy, Entry] | None:
+        """Return the counterpart of an entry in the other set, with its policy."""
         return self.counterparts.entry(policy, entry.section, entry.index, is_new=side == "new")
 
     def of(self, change: Change) -> Cause:
-        """Return the entry behind a change; of several, the first."""
+        """Return the entry behind a change; if there are several, the first one."""
         before = [self._entry("old", source) for source in change.old_sources]
         after = [self._entry("new", source) for source in change.new_sources]
         if change.old is None:
@@ -98,94 +99,86 @@ class Causes:
         if change.new is None:
             return Cause("asks-no-more", "old", *before[0])
         for policy, entry in after:
-            if not _among(self.other("new", policy, entry), before):
+            if not _contains(before, self.counterpart("new", policy, entry)):
                 return Cause("asks", "new", policy, entry)
         for policy, entry in before:
-            if not _among(self.other("old", policy, entry), after):
+            if not _contains(after, self.counterpart("old", policy, entry)):
                 return Cause("asks-no-more", "old", policy, entry)
         for policy, entry in after:
-            twin = self.other("new", policy, entry)
-            if twin is not None and twin[0].mode != policy.mode:
+            counterpart = self.counterpart("new", policy, entry)
+            if counterpart is not None and counterpart[0].mode != policy.mode:
                 return Cause("mode", "new", policy, entry)
         return Cause("beside", "new", *after[0])
 
     def reason(self, change: Change, cause: Cause, explained: Explained) -> Reason:
-        """Return why something flipped for one event."""
+        """Return the reason of a change for one event.
+
+        Raises:
+            EventError: one of the engines rejects the event.
+        """
+        counterpart = self.counterpart(cause.side, cause.policy, cause.entry)
         if cause.flip == "mode":
-            twin = self.other("new", cause.policy, cause.entry)
-            before = "" if twin is None else twin[0].mode
+            before = "" if counterpart is None else counterpart[0].mode
             return Reason(f"the policy's mode was {before} and is {cause.policy.mode}", "new", cause.policy.location)
         if cause.flip == "beside":
-            return self._beside(change, explained)
-        away: Side = "old" if cause.side == "new" else "new"
-        twin = self.other(cause.side, cause.policy, cause.entry)
+            return self._other_action(change, explained)
+        other_side: Side = "old" if cause.side == "new" else "new"
+        what = "new" if other_side == "old" else "gone"
         if self.counterparts.policy(cause.policy, is_new=cause.side == "new") is None:
-            return Reason(
-                "the policy is new" if away == "old" else "the policy is gone", cause.side, cause.policy.location
-            )
-        if twin is None:
-            return Reason(
-                "the entry is new" if away == "old" else "the entry is gone", cause.side, cause.entry.location
-            )
-        silent = self._silent(away, *twin, explained)
-        if silent is not None:
-            return silent
-        if (twin[1].action, twin[1].parameters) == (change.action, change.items):
-            return self._beside(change, explained)
-        return self._otherwise(away, twin[1])
+            return Reason(f"the policy is {what}", cause.side, cause.policy.location)
+        if counterpart is None:
+            return Reason(f"the entry is {what}", cause.side, cause.entry.location)
+        reason = self._not_fired(other_side, *counterpart, explained)
+        if reason is not None:
+            return reason
+        entry = counterpart[1]
+        if (entry.action, entry.parameters) == (change.action, change.items):
+            return self._other_action(change, explained)
+        planned = entry.action + "".join(f" {name}={value}" for name, value in entry.parameters)
+        when = "before it planned" if other_side == "old" else "now it plans"
+        return Reason(f"{when} {planned}", other_side, entry.location)
 
-    def _silent(self, side: Side, policy: Policy, entry: Entry, explained: Explained) -> Reason | None:
-        """Return why an entry does not fire for an event; None where it does."""
-        found = explained.by(side).policies[self._places[side][id(policy)]]
-        if not found.in_scope:
-            place = found.deciding.location if found.deciding is not None else found.location
-            return Reason(found.reason, side, place)
-        for item in found.entries:
+    def _not_fired(self, side: Side, policy: Policy, entry: Entry, explained: Explained) -> Reason | None:
+        """Return why an entry does not fire for an event; None if it fires."""
+        explanation = explained.by(side).policies[self._indexes[side][id(policy)]]
+        if not explanation.in_scope:
+            return Reason(explanation.reason, side, (explanation.deciding or explanation).location)
+        for item in explanation.entries:
             if (item.section, item.index) == (entry.section, entry.index):
-                if item.fired:
-                    return None
-                return Reason(item.reason, side, item.deciding.location if item.deciding is not None else item.location)
+                return None if item.fired else Reason(item.reason, side, (item.deciding or item).location)
         return None
 
     @staticmethod
-    def _otherwise(away: Side, twin: Entry) -> Reason:
-        said = twin.action + "".join(f" {name}={value}" for name, value in twin.parameters)
-        when = "before it asked for" if away == "old" else "now it asks for"
-        return Reason(f"{when} {said}", away, twin.location)
-
-    @staticmethod
-    def _beside(change: Change, explained: Explained) -> Reason:
+    def _other_action(change: Change, explained: Explained) -> Reason:
+        """Return the reason that one of the plans gives for the disposition of the action."""
         side: Side
         for side, disposition in (("new", change.new), ("old", change.old)):
             for action in explained.by(side).plan:
-                said = action.name, action.items, action.disposition
-                if said == (change.action, change.items, disposition) and action.reason is not None:
+                planned = action.name, action.items, action.disposition
+                if planned == (change.action, change.items, disposition) and action.reason is not None:
                     when = "now" if side == "new" else "before"
                     return Reason(f"{when} {action.reason}", side, None)
         return Reason("another action of the plan, or an option, makes the difference", "new", None)
 
 
-def _among(found: tuple[Policy, Entry] | None, entries: list[tuple[Policy, Entry]]) -> bool:
-    return found is not None and any(found[0] is policy and found[1] is entry for policy, entry in entries)
+def _contains(entries: list[tuple[Policy, Entry]], entry: tuple[Policy, Entry] | None) -> bool:
+    return entry is not None and any(entry[0] is policy and entry[1] is item for policy, item in entries)
 
 
 class Explained:
-    """Explanations of one event by both engines, each made when it is asked for.
-
-    Raises:
-        EventError: by ``by``: the event is malformed where that engine checks it.
-    """
+    """The explanations of one event by both engines; each is made when it is needed."""
 
     def __init__(self, old: Engine, new: Engine, event: Any) -> None:
         self._engines: Mapping[Side, Engine] = {"old": old, "new": new}
         self._event = event
-        self._made: dict[Side, Explanation] = {}
+        self._explanations: dict[Side, Explanation] = {}
 
     def by(self, side: Side) -> Explanation:
-        """Return the explanation by one engine."""
-        if side not in self._made:
-            self._made[side] = self._engines[side].explain(self._event)
-        return self._made[side]
+        """Return the explanation by one engine.
 
-
-__all__ = ["Cause", "Causes", "EventError", "Explained", "Reason", "Side"]
+        Raises:
+            EventError: the engine rejects the event.
+        """
+        if side not in self._explanations:
+            self._explanations[side] = self._engines[side].explain(self._event)
+        return self._explanations[side]

@@ -1,7 +1,7 @@
 """The difference between two plans of one event, as changes of actions.
 
-A plan counts as a bag of (action, parameters, disposition). Who asked for an action, and the order of actions, are not
-compared: docs/DIFF.md.
+A plan counts as a multiset of (action, parameters, disposition). The entries that planned an action, and the order of
+actions, are not compared: docs/DIFF.md.
 """
 
 from __future__ import annotations
@@ -9,16 +9,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any, Final, Literal, Protocol
 
 from spyderresp.policies.policy_set import Entry, Policy
 from spyderresp.policies.vocabulary import ACTIONS, Disposition
 
 Kind = Literal["gained", "lost", "changed"]
-#: What a kill is.
+#: The actions that kill.
 KILLS: Final = frozenset({"agentKillProcess", "agentKillProcessGroup", "agentKillProcessTree", "agentKillPod"})
-#: How far a disposition goes.
-_REACH: Final[Mapping[Disposition | None, int]] = {
+# The force of a disposition, as a number to compare.
+_FORCE: Final[Mapping[Disposition | None, int]] = {
     None: 0,
     "not_applicable": 0,
     "superseded": 0,
@@ -29,21 +30,8 @@ _ORDER: Final = ("execute", "audit", "superseded", "not_applicable")
 Items = tuple[tuple[str, str | int], ...]
 
 
-class Asking(Protocol):
-    """An entry that asked for an action, as a plan names it."""
-
-    @property
-    def policy(self) -> str: ...
-    @property
-    def uid(self) -> str | None: ...
-    @property
-    def section(self) -> Literal["default", "actions"]: ...
-    @property
-    def index(self) -> int: ...
-
-
 class Planned(Protocol):
-    """One action of a plan, or of what plans share."""
+    """One action of a plan."""
 
     @property
     def name(self) -> str: ...
@@ -57,15 +45,15 @@ class Planned(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One action that an event gains or loses, or whose disposition changes.
+    """An action that an event gains or loses, or whose disposition changes.
 
     Attributes:
         action: its name.
-        items: its parameters as pairs.
-        old: its disposition by the old policies; None where it is gained.
-        new: its disposition by the new policies; None where it is lost.
-        old_sources: the entries that asked for it before.
-        new_sources: those that ask for it now.
+        items: its parameters, as pairs.
+        old: its disposition by the old policies; None: it is gained.
+        new: its disposition by the new policies; None: it is lost.
+        old_sources: the entries of the old policies that planned it.
+        new_sources: the entries of the new policies that plan it.
     """
 
     action: str
@@ -77,87 +65,84 @@ class Change:
 
     @property
     def kind(self) -> Kind:
-        """What happens to the action."""
+        """Whether the action is gained, lost or changed."""
         return "gained" if self.old is None else "lost" if self.new is None else "changed"
 
     @property
     def destructive(self) -> bool:
-        """Whether it is a kill that is newly planned, newly executed, or in force where it was not before.
+        """Whether the action is a kill that is newly planned or has more force than before.
 
-        A kill that is gained counts whatever its disposition: on another event of its kind it may be carried out.
+        A gained kill counts with any disposition, because for a similar event it may be executed.
         """
         return self.action in KILLS and (
-            self.old is None or (self.new is not None and _REACH[self.new] > _REACH[self.old])
+            self.old is None or (self.new is not None and _FORCE[self.new] > _FORCE[self.old])
         )
 
     @property
-    def said(self) -> tuple[str, Items, Disposition | None, Disposition | None]:
-        """The change apart from who asked."""
+    def key(self) -> tuple[str, Items, Disposition | None, Disposition | None]:
+        """The change without the entries behind it."""
         return self.action, self.items, self.old, self.new
 
 
 def compare(old: Iterable[Planned], new: Iterable[Planned]) -> tuple[Change, ...]:
-    """Return what changes between two plans, by action, then parameters, then disposition.
+    """Return the changes between two plans, by action, parameters and disposition.
 
-    Actions of one name and equal parameters are held against each other: those of one disposition are the same, those
-    left over are paired as changed, and what is then left is lost or gained.
+    Only actions with the same name and parameters are compared. Those with the same disposition are unchanged; of the
+    others, as many as possible are paired as changed; the remaining ones are lost or gained.
     """
-    before, after = _piled(old), _piled(new)
+    before, after = _grouped(old), _grouped(new)
     changes: list[Change] = []
-    for key in sorted({*before, *after}, key=_place):
+    for key in sorted({*before, *after}, key=_order):
         changes += _compared(key, before.get(key, ()), after.get(key, ()))
     return tuple(changes)
 
 
-def _piled(actions: Iterable[Planned]) -> dict[tuple[str, Items], list[Planned]]:
-    piles: dict[tuple[str, Items], list[Planned]] = defaultdict(list)
+def _grouped(actions: Iterable[Planned]) -> dict[tuple[str, Items], list[Planned]]:
+    groups: dict[tuple[str, Items], list[Planned]] = defaultdict(list)
     for action in actions:
-        piles[action.name, action.items].append(action)
-    return piles
+        groups[action.name, action.items].append(action)
+    return groups
 
 
-def _place(key: tuple[str, Items]) -> tuple[int, list[tuple[str, str]]]:
+def _order(key: tuple[str, Items]) -> tuple[int, list[tuple[str, str]]]:
     return ACTIONS.index(key[0]), [
         (name, f"{value:+04d}" if isinstance(value, int) else value) for name, value in key[1]
     ]
 
 
 def _compared(key: tuple[str, Items], old: Sequence[Planned], new: Sequence[Planned]) -> list[Change]:
-    left, right = _left_over(old, new), _left_over(new, old)
-    count = max(len(left), len(right))
-    paired = zip([*left, *[None] * (count - len(left))], [*right, *[None] * (count - len(right))], strict=True)
     return [
         Change(
             *key,
-            None if one is None else one.disposition,
-            None if other is None else other.disposition,
-            () if one is None else one.sources,
-            () if other is None else other.sources,
+            None if before is None else before.disposition,
+            None if after is None else after.disposition,
+            () if before is None else before.sources,
+            () if after is None else after.sources,
         )
-        for one, other in paired
+        for before, after in zip_longest(_unmatched(old, new), _unmatched(new, old))
     ]
 
 
-def _left_over(these: Sequence[Planned], those: Sequence[Planned]) -> list[Planned]:
-    """Return those of these actions for which there is none of the same disposition among the others."""
-    there = [action.disposition for action in those]
-    # Of several of one disposition it is a matter of taste which is the new one: that whose asker is new.
-    asked = {source for action in those for source in action.sources}
-    left = []
-    for action in sorted(these, key=lambda item: not asked.issuperset(item.sources)):
-        if action.disposition in there:
-            there.remove(action.disposition)
+def _unmatched(actions: Sequence[Planned], others: Sequence[Planned]) -> list[Planned]:
+    """Return the actions without a counterpart of the same disposition among the others."""
+    dispositions = [action.disposition for action in others]
+    # If several have the same disposition, those with a new source are the unmatched ones.
+    sources = {source for action in others for source in action.sources}
+    unmatched = []
+    for action in sorted(actions, key=lambda item: not sources.issuperset(item.sources)):
+        if action.disposition in dispositions:
+            dispositions.remove(action.disposition)
         else:
-            left.append(action)
-    return sorted(left, key=lambda item: _ORDER.index(item.disposition))
+            unmatched.append(action)
+    return sorted(unmatched, key=lambda item: _ORDER.index(item.disposition))
 
 
 def asked_by_others(old: Iterable[Planned], new: Iterable[Planned]) -> bool:
-    """Tell whether two plans whose actions are the same were asked for by different entries."""
-    return _askers(old) != _askers(new)
+    """Return whether different entries are behind two plans with the same actions."""
+    return _sources(old) != _sources(new)
 
 
-def _askers(actions: Iterable[Planned]) -> list[Any]:
+def _sources(actions: Iterable[Planned]) -> list[Any]:
     return sorted(
         [
             action.name,
@@ -168,17 +153,17 @@ def _askers(actions: Iterable[Planned]) -> list[Any]:
     )
 
 
-# Which policy and entry of the new set is which of the old one.
+# The policies and entries that correspond to each other in two sets.
 
 
 @dataclass(frozen=True)
 class PolicyPair:
-    """A policy in both sets, or in one.
+    """A policy that is in both sets, or in one.
 
     Attributes:
-        old: None where it is new.
-        new: None where it is gone.
-        entries: its entries, likewise.
+        old: the policy in the old set; None: it is new.
+        new: the policy in the new set; None: it was removed.
+        entries: its entries, each as in the old and in the new set.
     """
 
     old: Policy | None
@@ -187,49 +172,45 @@ class PolicyPair:
 
 
 class Counterparts:
-    """What in one set is what in the other: policies by uid, else by name; entries by what they say, else by place."""
+    """Pairs the policies of two sets by uid, else by name; and their entries by content, else by position.
+
+    Attributes:
+        pairs: all policies, in the order of the old set; new policies come last.
+    """
 
     def __init__(self, old: Sequence[Policy], new: Sequence[Policy]) -> None:
-        self.twins = tuple(_twins(old, new))
-        self._of: dict[tuple[bool, int, str, int], tuple[Policy, Entry] | None] = {}
+        self.pairs = tuple(_policy_pairs(old, new))
+        self._entries: dict[tuple[bool, int, str, int], tuple[Policy, Entry] | None] = {}
         self._policies: dict[tuple[bool, int], Policy | None] = {}
-        for twins in self.twins:
-            for is_new, mine, other in ((False, twins.old, twins.new), (True, twins.new, twins.old)):
+        for policies in self.pairs:
+            for is_new, mine, other in ((False, policies.old, policies.new), (True, policies.new, policies.old)):
                 if mine is None:
                     continue
                 self._policies[is_new, id(mine)] = other
-                for pair in twins.entries:
+                for pair in policies.entries:
                     entry, counterpart = pair[is_new], pair[not is_new]
                     if entry is not None:
-                        found = None if other is None or counterpart is None else (other, counterpart)
-                        self._of[is_new, id(mine), entry.section, entry.index] = found
+                        both = None if other is None or counterpart is None else (other, counterpart)
+                        self._entries[is_new, id(mine), entry.section, entry.index] = both
 
     def policy(self, policy: Policy, *, is_new: bool) -> Policy | None:
-        """Return the same policy of the other set; ``is_new`` says which set it is from."""
+        """Return the counterpart of a policy in the other set; ``is_new``: the policy is from the new set."""
         return self._policies[is_new, id(policy)]
 
     def entry(self, policy: Policy, section: str, index: int, *, is_new: bool) -> tuple[Policy, Entry] | None:
-        """Return the same entry of the other set, and its policy."""
-        return self._of[is_new, id(policy), section, index]
+        """Return the counterpart of an entry in the other set, with its policy."""
+        return self._entries[is_new, id(policy), section, index]
 
 
-def _twins(old: Sequence[Policy], new: Sequence[Policy]) -> Iterator[PolicyPair]:
-    paired = _paired(
-        old,
-        new,
-        (
-            lambda policy: policy.uid,
-            lambda policy: policy.name,
-        ),
-    )
-    for one, other in paired:
-        before = () if one is None else one.entries
-        after = () if other is None else other.entries
-        yield PolicyPair(one, other, tuple(_paired(before, after, _ENTRY_KEYS)))
+def _policy_pairs(old: Sequence[Policy], new: Sequence[Policy]) -> Iterator[PolicyPair]:
+    for before, after in _paired(old, new, (lambda policy: policy.uid, lambda policy: policy.name)):
+        old_entries = () if before is None else before.entries
+        new_entries = () if after is None else after.entries
+        yield PolicyPair(before, after, tuple(_paired(old_entries, new_entries, _ENTRY_KEYS)))
 
 
 def meaning(selectors: Iterable[Any]) -> frozenset[Any]:
-    """Return what selectors say, the order of clauses and values apart."""
+    """Return the content of selectors, without the order of their clauses and values."""
     return frozenset(
         (selector.scope, clause.key, clause.operator, frozenset(clause.values))
         for selector in selectors
@@ -247,24 +228,23 @@ _ENTRY_KEYS: tuple[Callable[[Entry], Any], ...] = (
 )
 
 
-def _paired(
-    old: Sequence[Any],
-    new: Sequence[Any],
-    keys: Sequence[Callable[[Any], Any]],
-) -> list[tuple[Any, Any]]:
-    """Pair items by the first key that they share, then by the next; in the old order, what is new at the end."""
+def _paired(old: Sequence[Any], new: Sequence[Any], keys: Sequence[Callable[[Any], Any]]) -> list[tuple[Any, Any]]:
+    """Pair the items with an equal first key, then of the others those with an equal second key, and so on.
+
+    The pairs have the order of ``old``; items without a counterpart are paired with None; those of ``new`` come last.
+    """
     left, right = dict(enumerate(old)), dict(enumerate(new))
-    mate: dict[int, int] = {}
+    partners: dict[int, int] = {}
     for key in keys:
         waiting: dict[Any, list[int]] = defaultdict(list)
-        for place, item in right.items():
-            said = key(item)
-            if said is not None:
-                waiting[said].append(place)
-        for place, item in list(left.items()):
-            found = waiting.get(key(item))
-            if found:
-                mate[place] = found.pop(0)
-                del left[place], right[mate[place]]
-    pairs = [(item, new[mate[place]] if place in mate else None) for place, item in enumerate(old)]
+        for index, item in right.items():
+            value = key(item)
+            if value is not None:
+                waiting[value].append(index)
+        for index, item in list(left.items()):
+            matching = waiting.get(key(item))
+            if matching:
+                partners[index] = matching.pop(0)
+                del left[index], right[partners[index]]
+    pairs = [(item, new[partners[index]] if index in partners else None) for index, item in enumerate(old)]
     return [*pairs, *((None, item) for item in right.values())]

@@ -1,4 +1,4 @@
-"""Pairs of outcomes of a batch's rows, counted in columns (extra: ``arrow``)."""
+"""Counts the pairs of plans of a record batch, column by column. Extra ``arrow``."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from spyderresp.decision.batch_result import BatchResult
 
 
 class Pairs:
-    """What two engines make of one batch's rows.
+    """The pairs of plans of the rows of one batch.
 
     Attributes:
-        counts: each distinct pair as the numbers of its outcomes and how many rows have it, in order of first rows.
+        counts: each distinct pair as the numbers of its plans and its number of rows, in the order of first rows.
     """
 
     def __init__(self, old: BatchResult, new: BatchResult) -> None:
@@ -29,14 +29,22 @@ class Pairs:
             (*divmod(pair, self._width), count) for pair, count in zip(self._pairs.to_pylist(), counts, strict=True)
         ]
 
-    def first_rows(self, places: Sequence[int], most: int) -> Iterator[tuple[int, int]]:
-        """Yield place in ``counts`` and row, for the first so many rows of each of these pairs, in order of rows."""
-        if not places:
+    def first_rows(self, indexes: Sequence[int], limit: int) -> Iterator[tuple[int, int]]:
+        """Yield the first rows of some pairs, ``limit`` of each at most, in the order of rows.
+
+        Args:
+            indexes: the indexes of the pairs in ``counts``.
+            limit: the most rows of a pair.
+
+        Yields:
+            the index of a pair in ``counts``, and the row.
+        """
+        if not indexes:
             return
-        found = pc.index_in(self._rows, value_set=self._pairs.take(pa.array(places, pa.int64())))
-        rows = pc.indices_nonzero(pc.is_valid(found))
-        left = [most] * len(places)
-        for row, place in zip(rows.to_pylist(), found.take(rows).to_pylist(), strict=True):
-            if left[place]:
-                left[place] -= 1
-                yield places[place], row
+        pair_of_row = pc.index_in(self._rows, value_set=self._pairs.take(pa.array(indexes, pa.int64())))
+        rows = pc.indices_nonzero(pc.is_valid(pair_of_row))
+        left = [limit] * len(indexes)
+        for row, number in zip(rows.to_pylist(), pair_of_row.take(rows).to_pylist(), strict=True):
+            if left[number]:
+                left[number] -= 1
+                yield indexes[number], row

@@ -1,6 +1,6 @@
-"""Two policy sets compared without events: which entries fire for other events now, each with an event that shows it.
+"""Compares two policy sets for all possible events: which entries now fire for different events, each with an example.
 
-Exact where it answers (spyderresp/analysis); every event is put to both engines before it is shown.
+Every answer is exact (``authoring/analysis``). Both engines decide each example before it is reported.
 """
 
 from __future__ import annotations
@@ -10,27 +10,28 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from spyderresp.authoring.analysis import MAX_CANDIDATES, AnswerBuffer
+from spyderresp.authoring.analysis import MAX_CANDIDATES, EntryIndex
 from spyderresp.authoring.analysis.automata import UndecidedError
-from spyderresp.authoring.analysis.regions import EntryLocation, EventRegion, places
+from spyderresp.authoring.analysis.regions import EntryRegions, EventRegion, entries_of
 from spyderresp.authoring.diff.changes import KILLS, Change, Counterparts, compare, meaning
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import Location
 from spyderresp.policies.policy_set import Entry, Policy
 from spyderresp.policies.vocabulary import FLAGS
 
-_REACH: Final = {"audit": 1, "execute": 2}
+_AUDITED: Final = 1
+_EXECUTED: Final = 2
 
 
 @dataclass(frozen=True)
-class DecisionPath:
-    """Events for which an entry asks for something that nothing of the other set asks for.
+class EntryDifference:
+    """Events for which an entry plans an action, and no entry of the other set plans it with the same force.
 
     Attributes:
-        side: ``new``: it is asked for now; ``old``: it was, and is no more, or with less force.
-        event: one of them; None where it was not decided whether there is one.
-        changes: what both engines do differently with it.
-        note: what could not be decided, for people; None where all was.
+        side: the set of the entry. ``new``: the action is planned now, or executed now; ``old``: it was before.
+        event: an example; None: it was not decided whether there is such an event.
+        changes: how the plans of both engines for the example differ.
+        note: what could not be decided, for people; None: everything was.
     """
 
     side: Literal["old", "new"]
@@ -40,16 +41,17 @@ class DecisionPath:
 
 
 @dataclass(frozen=True)
-class ChangedDecision:
-    """An entry that does not fire as it did.
+class ChangedEntry:
+    """An entry that fires for different events now.
 
     Attributes:
-        kind: whether it is in one set only, counting what is disabled as not there.
-        policy: its policy, the new one where there is one.
-        entry: the entry, likewise.
-        old: where it stood.
-        new: where it stands.
-        ways: what differs.
+        kind: whether the entry is only in the new set, only in the old set, or in both. A disabled entry counts as
+            absent.
+        policy: its policy; if the policy is in both sets, the new one.
+        entry: the entry; if it is in both sets, the new one.
+        old: its location in the old set.
+        new: its location in the new set.
+        differences: what differs.
     """
 
     kind: Literal["added", "removed", "changed"]
@@ -57,80 +59,85 @@ class ChangedDecision:
     entry: Entry
     old: Location | None
     new: Location | None
-    ways: tuple[DecisionPath, ...]
+    differences: tuple[EntryDifference, ...]
 
     @property
     def destructive(self) -> bool:
-        """Whether an event shows a destructive change, or a kill may be one and that is not decided."""
-        return any(change.destructive for way in self.ways for change in way.changes) or any(
-            way.side == "new" and way.note and self.entry.action in KILLS for way in self.ways
+        """Whether an example shows a destructive change, or it is not decided whether the entry kills more."""
+        return any(change.destructive for difference in self.differences for change in difference.changes) or any(
+            difference.side == "new" and difference.note and self.entry.action in KILLS
+            for difference in self.differences
         )
 
 
 @dataclass(frozen=True)
 class SemanticDiff:
-    """What is different for any event.
+    """The differences between two policy sets, for all possible events.
 
     Attributes:
-        flipped: entries that do not fire as they did, policy by policy.
-        rewritten: how many others were added, removed or changed, and no event is decided differently by that.
-        unchanged: how many say what they said.
+        changed: the entries that fire for different events now, policy by policy.
+        rewritten: the number of other entries that were added, removed or changed without an effect on any event.
+        unchanged: the number of entries that were not changed.
     """
 
-    flipped: tuple[ChangedDecision, ...]
+    changed: tuple[ChangedEntry, ...]
     rewritten: int
     unchanged: int
 
 
-class _Set:
-    """The entries of one set, found by what they ask for."""
+class _Entries:
+    """The entries of one set, indexed by the actions that they plan."""
 
     def __init__(self, engine: Engine, options: Options) -> None:
         self._audit = options.mode == "audit"
-        self._apart = options.defaults == "unless-overridden"
-        self.places: dict[tuple[int, str, int], EntryLocation] = {}
-        self._shelves: dict[Any, AnswerBuffer] = defaultdict(AnswerBuffer)
-        self._attributed: dict[Any, list[EntryLocation]] = defaultdict(list)
-        for place in places(engine.policies, not_in_takes_absent=options.not_in == "kubernetes"):
-            self.places[id(place.policy), place.entry.section, place.entry.index] = place
-            self._shelves[self._pile(place)].places.append(place)
-            self._attributed[self._pile(place), _attribution(place)].append(place)
-        for shelf in self._shelves.values():
-            shelf.sort()
+        self._by_section = options.defaults == "unless-overridden"
+        self.by_place: dict[tuple[int, str, int], EntryRegions] = {}
+        self._indexes: dict[Any, EntryIndex] = defaultdict(EntryIndex)
+        self._attributed: dict[Any, list[EntryRegions]] = defaultdict(list)
+        for entry in entries_of(engine.policies, not_in_takes_absent=options.not_in == "kubernetes"):
+            self.by_place[id(entry.policy), entry.entry.section, entry.entry.index] = entry
+            self._indexes[self._planned(entry)].entries.append(entry)
+            self._attributed[self._planned(entry), _attribution(entry)].append(entry)
+        for index in self._indexes.values():
+            index.build()
 
-    def reach(self, place: EntryLocation) -> int:
-        """Return how far what a place asks for goes."""
-        return 1 if self._audit else _REACH[place.live]
+    def force(self, entry: EntryRegions) -> int:
+        """Return whether the action of an entry is executed or only audited, as a number to compare."""
+        return _EXECUTED if entry.enforced and not self._audit else _AUDITED
 
-    def beside(self, place: EntryLocation, policy: Policy | None) -> list[EntryLocation]:
-        """Return the places that ask for the same as one of the other set, for some of its events."""
-        shelf = self._shelves.get(self._pile(place))
-        found = [] if shelf is None else list(shelf.meeting(place.box))
-        return self._counting(found, place, policy)
+    def replacing(self, entry: EntryRegions, policy: Policy | None) -> list[EntryRegions]:
+        """Return the entries that may plan the same action as an entry of the other set, for some of its events.
 
-    def attributed(self, place: EntryLocation, policy: Policy | None) -> list[EntryLocation]:
-        """Return the same of events that are attributed to its policy."""
-        return self._counting(self._attributed.get((self._pile(place), _attribution(place)), []), place, policy)
+        Args:
+            entry: an entry of the other set.
+            policy: the policy of this set that corresponds to the entry's policy.
+        """
+        index = self._indexes.get(self._planned(entry))
+        return self._eligible([] if index is None else list(index.meeting(entry.region)), entry, policy)
 
-    def _pile(self, place: EntryLocation) -> tuple[Any, ...]:
-        """Return what entries must share for one to stand for the other."""
-        return place.entry.action, place.entry.parameters, place.entry.section if self._apart else None
+    def replacing_attributed(self, entry: EntryRegions, policy: Policy | None) -> list[EntryRegions]:
+        """Return the same as ``replacing``, for events that are attributed to the entry's policy."""
+        return self._eligible(self._attributed.get((self._planned(entry), _attribution(entry)), []), entry, policy)
 
-    def _counting(self, found: list[EntryLocation], place: EntryLocation, policy: Policy | None) -> list[EntryLocation]:
-        # Flags merge within one policy only, and an entry sets its own policy's defaults aside only: there another
-        # policy's does not stand for this one.
-        if self._apart or place.entry.action in FLAGS:
-            return [other for other in found if other.policy is policy]
-        return found
+    def _planned(self, entry: EntryRegions) -> tuple[Any, ...]:
+        """Return what two entries must have in common for one to replace the other."""
+        return entry.action, entry.entry.parameters, entry.entry.section if self._by_section else None
+
+    def _eligible(self, entries: list[EntryRegions], entry: EntryRegions, policy: Policy | None) -> list[EntryRegions]:
+        # Flags merge within one policy only, and an entry overrides only the defaults of its own policy. There, an
+        # entry of another policy cannot replace this one.
+        if self._by_section or entry.action in FLAGS:
+            return [other for other in entries if other.policy is policy]
+        return entries
 
 
-def _attribution(place: EntryLocation) -> tuple[Any, ...]:
-    return tuple(place.attribution().items())
+def _attribution(entry: EntryRegions) -> tuple[Any, ...]:
+    return tuple(entry.attribution().items())
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of both engines, under their names."""
+    """The options of both engines, as in ``Engine``."""
 
     defaults: str = "always"
     not_in: str = "kubernetes"
@@ -138,12 +145,12 @@ class Options:
 
 
 def compare_meanings(old: Engine, new: Engine, options: Options | None = None) -> SemanticDiff:
-    """Return what two policy sets decide differently, whatever the event.
+    """Return the differences between two policy sets, for all possible events.
 
     Args:
-        old: an engine of the old policies.
-        new: an engine of the new ones, with the same options.
-        options: those options.
+        old: an engine with the old policies.
+        new: an engine with the new policies and the same options.
+        options: these options.
     """
     return _Comparison(old, new, options or Options()).result()
 
@@ -151,89 +158,100 @@ def compare_meanings(old: Engine, new: Engine, options: Options | None = None) -
 class _Comparison:
     def __init__(self, old: Engine, new: Engine, options: Options) -> None:
         self._engines = old, new
-        self._old, self._new = (_Set(engine, options) for engine in self._engines)
+        self._old, self._new = (_Entries(engine, options) for engine in self._engines)
         self._counterparts = Counterparts(old.policies, new.policies)
 
     def result(self) -> SemanticDiff:
-        flipped = []
+        changed = []
         rewritten = unchanged = 0
-        for twins in self._counterparts.twins:
-            for pair in twins.entries:
-                before, after = self._place(self._old, twins.old, pair[0]), self._place(self._new, twins.new, pair[1])
-                if before is None and after is None:
-                    continue
-                if before is not None and after is not None and _says(before) == _says(after):
+        for policies in self._counterparts.pairs:
+            for old_entry, new_entry in policies.entries:
+                before = self._entry(self._old, policies.old, old_entry)
+                after = self._entry(self._new, policies.new, new_entry)
+                if before is not None and after is not None and _content(before) == _content(after):
                     unchanged += 1
                     continue
-                ways = tuple(self._ways(before, after, twins.old, twins.new))
-                if not ways:
+                shown = after or before
+                if shown is None:
+                    continue
+                differences = tuple(self._differences(before, after, policies.old, policies.new))
+                if not differences:
                     rewritten += 1
                     continue
-                shown = after or before
-                assert shown is not None
                 kind: Literal["added", "removed", "changed"]
                 kind = "added" if before is None else "removed" if after is None else "changed"
-                stood = None if before is None else before.location
-                stands = None if after is None else after.location
-                flipped.append(ChangedDecision(kind, shown.policy, shown.entry, stood, stands, ways))
-        return SemanticDiff(tuple(flipped), rewritten, unchanged)
+                old = None if before is None else before.location
+                new = None if after is None else after.location
+                changed.append(ChangedEntry(kind, shown.policy, shown.entry, old, new, differences))
+        return SemanticDiff(tuple(changed), rewritten, unchanged)
 
     @staticmethod
-    def _place(held: _Set, policy: Policy | None, entry: Entry | None) -> EntryLocation | None:
-        return None if policy is None or entry is None else held.places.get((id(policy), entry.section, entry.index))
+    def _entry(entries: _Entries, policy: Policy | None, entry: Entry | None) -> EntryRegions | None:
+        """Return an entry with its regions; None if it does not exist or is disabled."""
+        if policy is None or entry is None:
+            return None
+        return entries.by_place.get((id(policy), entry.section, entry.index))
 
-    def _ways(
-        self, before: EntryLocation | None, after: EntryLocation | None, old: Policy | None, new: Policy | None
-    ) -> Iterator[DecisionPath]:
+    def _differences(
+        self, before: EntryRegions | None, after: EntryRegions | None, old: Policy | None, new: Policy | None
+    ) -> Iterator[EntryDifference]:
         if after is not None:
-            yield from self._way("new", after, self._new, self._old, old)
+            yield from self._difference("new", after, self._new, self._old, old)
         if before is not None:
-            yield from self._way("old", before, self._old, self._new, new)
+            yield from self._difference("old", before, self._old, self._new, new)
 
-    def _way(
-        self, side: Literal["old", "new"], place: EntryLocation, mine: _Set, theirs: _Set, twin: Policy | None
-    ) -> Iterator[DecisionPath]:
-        """Yield the events for which a place asks for what nothing of the other set asks for with as much force."""
+    def _difference(
+        self, side: Literal["old", "new"], entry: EntryRegions, mine: _Entries, theirs: _Entries, policy: Policy | None
+    ) -> Iterator[EntryDifference]:
+        """Yield the first difference: among events that are not attributed, then among those attributed to the policy.
+
+        Args:
+            side: the set of the entry.
+            entry: the entry.
+            mine: the entries of its set.
+            theirs: the entries of the other set.
+            policy: the policy of the other set that corresponds to the entry's policy.
+        """
         try:
-            for box, others, attribution in (
-                (place.box, theirs.beside(place, twin), {}),
-                (place.attributed, theirs.attributed(place, twin), place.attribution()),
+            for region, others, attribution in (
+                (entry.region, theirs.replacing(entry, policy), {}),
+                (entry.attributed, theirs.replacing_attributed(entry, policy), entry.attribution()),
             ):
-                strong = [
-                    (other.attributed if attribution else other.box)
+                replacing = [
+                    (other.attributed if attribution else other.region)
                     for other in others
-                    if theirs.reach(other) >= mine.reach(place)
+                    if theirs.force(other) >= mine.force(entry)
                 ]
-                left = _outside(box, strong)
+                left = _outside(region, replacing)
                 if left is not None:
-                    event = {**attribution, **left.example(place.needs)}
+                    event = {**attribution, **left.example(entry.target_scopes)}
                     changes = compare(*(engine.evaluate(event) for engine in self._engines))
-                    note = None if changes else "another action hides it there, and no other event was tried"
-                    yield DecisionPath(side, event, changes, note)
+                    note = None if changes else "another action hides the difference for this event; no other was tried"
+                    yield EntryDifference(side, event, changes, note)
                     return
         except UndecidedError as error:
-            yield DecisionPath(side, None, (), f"not decided whether there are such events: {error}")
+            yield EntryDifference(side, None, (), f"not decided whether there are such events: {error}")
 
 
-def _outside(box: EventRegion, others: list[EventRegion]) -> EventRegion | None:
-    """Return a box of events that none of the others holds; None where there are none."""
-    if box.empty:
+def _outside(region: EventRegion, others: list[EventRegion]) -> EventRegion | None:
+    """Return events of a region that are in none of the others; None if there are none."""
+    if region.empty:
         return None
     if len(others) > MAX_CANDIDATES:
-        raise UndecidedError(f"{len(others):,} entries to hold it against")
-    return box.within([other for other in others if not (other & box).empty])
+        raise UndecidedError(f"{len(others):,} entries to compare it with")
+    return region.within([other for other in others if not (other & region).empty])
 
 
-def _says(place: EntryLocation) -> tuple[Any, ...]:
-    """Return all that makes a place fire and what it then asks for."""
-    policy, entry = place.policy, place.entry
+def _content(entry: EntryRegions) -> tuple[Any, ...]:
+    """Return the conditions under which an entry fires, and the action that it plans."""
+    policy = entry.policy
     return (
         policy.uid,
         policy.name,
         policy.mode,
         meaning(policy.selectors),
-        entry.section,
+        entry.entry.section,
         entry.action,
-        entry.parameters,
-        meaning(entry.selectors),
+        entry.entry.parameters,
+        meaning(entry.entry.selectors),
     )

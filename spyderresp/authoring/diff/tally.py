@@ -1,4 +1,4 @@
-"""Counts of events by what two policy sets make of them: distinct pairs of outcomes are compared, never row by row."""
+"""Counts events by the pair of their old and new plan. Each distinct pair of plans is compared once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from spyderresp.authoring.diff.causes import Cause, Causes
 from spyderresp.authoring.diff.changes import Change, asked_by_others, compare
 from spyderresp.decision import PlanShape
 
-#: Outcomes that are known again as the same object; beyond it all are forgotten, and known by what they say.
-_KNOWN: Final = 100_000
+# The most pairs of plans that are found by object identity; beyond that, they are compared by content again.
+_MAX_KNOWN: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """An event that shows something.
+    """An example of an event.
 
     Attributes:
-        id: the event's ``id``; None where it has none.
-        source: the file that it stands in.
-        place: its line there, or its row, from 1.
-        event: gives the event itself, in the normal form.
+        id: the event's ``id``; None: it has none.
+        source: its file.
+        place: its line or row in the file, from 1.
+        event: returns the event, in the normal form.
     """
 
     id: Any
@@ -33,13 +33,13 @@ class Sample:
 
 @dataclass(slots=True)
 class Group:
-    """All changes that say the same and have one cause.
+    """Equal changes with the same cause.
 
     Attributes:
-        change: one of them.
-        cause: the entry that flipped.
-        count: how many events have such a change.
-        samples: the first of them.
+        change: one of the changes.
+        cause: the entry behind them.
+        count: the number of events with such a change.
+        samples: the first of these events.
     """
 
     change: Change
@@ -49,83 +49,85 @@ class Group:
 
 
 @dataclass(slots=True)
-class EntryPair:
-    """All events of one old and one new outcome.
+class PlanPair:
+    """The events with one pair of plans.
 
     Attributes:
-        changes: what is different, each in its group.
-        asked_by_others: whether nothing is different but who asks.
-        lacking: groups that have not yet as many samples as are wanted.
-        count: how many events.
+        changes: the changes between the plans, each with its group.
+        asked_by_others: whether the plans differ only in the entries behind their actions.
+        incomplete: the groups that need more samples.
+        count: the number of events.
     """
 
     changes: tuple[tuple[Change, Group], ...]
     asked_by_others: bool
-    lacking: list[Group]
+    incomplete: list[Group]
     count: int = 0
 
 
 class Tally:
-    """Counts pairs of outcomes.
+    """Counts pairs of plans.
 
     Args:
-        causes: finds what flipped.
-        samples: how many events of each group are kept to be shown.
+        causes: finds the cause of a change.
+        samples: the most samples to keep for each group.
     """
 
     def __init__(self, causes: Causes, samples: int) -> None:
         self._causes = causes
-        self._most = samples
-        self._pairs: dict[tuple[PlanShape, PlanShape], EntryPair] = {}
+        self._max_samples = samples
+        self._pairs: dict[tuple[PlanShape, PlanShape], PlanPair] = {}
         self._groups: dict[Any, Group] = {}
-        self._same: dict[Any, PlanShape] = {}
-        self._known: dict[PlanShape, PlanShape] = {}
-        self._seen: dict[tuple[PlanShape, PlanShape], EntryPair] = {}
+        self._by_content: dict[Any, PlanShape] = {}
+        # These two find shapes and pairs by object identity, which is faster than by content.
+        self._known_shapes: dict[PlanShape, PlanShape] = {}
+        self._known_pairs: dict[tuple[PlanShape, PlanShape], PlanPair] = {}
 
-    def pair(self, old: PlanShape, new: PlanShape) -> EntryPair:
-        """Return the pair of two outcomes."""
-        pair = self._seen.get((old, new))
+    def pair(self, old: PlanShape, new: PlanShape) -> PlanPair:
+        """Return the pair of two plans."""
+        pair = self._known_pairs.get((old, new))
         if pair is None:
-            if len(self._seen) >= _KNOWN:
-                self._seen.clear()
-                self._known.clear()
-            key = self._one(old), self._one(new)
+            if len(self._known_pairs) >= _MAX_KNOWN:
+                self._known_pairs.clear()
+                self._known_shapes.clear()
+            key = self._representative(old), self._representative(new)
             pair = self._pairs.get(key)
             if pair is None:
                 pair = self._pairs[key] = self._compared(old, new)
-            self._seen[old, new] = pair
+            self._known_pairs[old, new] = pair
         return pair
 
-    def _one(self, outcome: PlanShape) -> PlanShape:
-        """Return the one outcome that stands for all that say the same."""
-        one = self._known.get(outcome)
-        if one is None:
-            one = self._known[outcome] = self._same.setdefault((outcome.policies, outcome.actions), outcome)
-        return one
+    def _representative(self, shape: PlanShape) -> PlanShape:
+        """Return the same object for all shapes with equal content."""
+        known = self._known_shapes.get(shape)
+        if known is None:
+            known = self._by_content.setdefault((shape.policies, shape.actions), shape)
+            self._known_shapes[shape] = known
+        return known
 
-    def _compared(self, old: PlanShape, new: PlanShape) -> EntryPair:
+    def _compared(self, old: PlanShape, new: PlanShape) -> PlanPair:
         changes = [(change, self._group(change)) for change in compare(old.actions, new.actions)]
-        groups = list({id(group): group for _, group in changes}.values()) if self._most else []
-        lacking = [group for group in groups if len(group.samples) < self._most]
-        return EntryPair(tuple(changes), not changes and asked_by_others(old.actions, new.actions), lacking)
+        groups = list({id(group): group for _, group in changes}.values()) if self._max_samples else []
+        incomplete = [group for group in groups if len(group.samples) < self._max_samples]
+        return PlanPair(tuple(changes), not changes and asked_by_others(old.actions, new.actions), incomplete)
 
     def _group(self, change: Change) -> Group:
         cause = self._causes.of(change)
-        return self._groups.setdefault((change.said, cause.key), Group(change, cause))
+        return self._groups.setdefault((change.key, cause.key), Group(change, cause))
 
-    def show(self, pair: EntryPair, sample: Sample) -> None:
-        """Keep an event of a pair for the groups that lack samples."""
-        for group in pair.lacking:
-            if len(group.samples) < self._most:
+    def add_sample(self, pair: PlanPair, sample: Sample) -> None:
+        """Add an event of a pair to the groups that need more samples."""
+        for group in pair.incomplete:
+            if len(group.samples) < self._max_samples:
                 group.samples.append(sample)
-        pair.lacking = [group for group in pair.lacking if len(group.samples) < self._most]
+        pair.incomplete = [group for group in pair.incomplete if len(group.samples) < self._max_samples]
 
-    def pairs(self) -> Iterator[EntryPair]:
-        """Yield every pair that was met."""
+    def pairs(self) -> Iterator[PlanPair]:
+        """Yield all pairs so far."""
         yield from self._pairs.values()
 
     def groups(self) -> list[Group]:
-        """Return the groups of all pairs, counted, in the order in which they were met."""
+        """Return the groups of all pairs, with their counts, in the order of their first events."""
         for group in self._groups.values():
             group.count = 0
         for pair in self._pairs.values():

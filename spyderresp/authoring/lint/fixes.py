@@ -1,7 +1,7 @@
-"""Fixes put into texts: as many as go together, checked, and again until none is left.
+"""Applies fixes to texts: those that do not overlap at once, again and again until none is left.
 
-A text that is fixed is read again before it counts: it must be read whole, and its policies must mean what they meant.
-tests/linting/test_fixing.py holds that for every policy there is.
+After each round the text is read again. It must be readable, and its policies must have the same meaning as before.
+tests/linting/test_fixing.py checks this for every policy of the corpus.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Fixed:
     """A text after fixing.
 
     Attributes:
-        text: the text.
-        applied: the findings that are fixed, in the order of fixing.
+        text: the fixed text.
+        applied: the findings that were fixed, in the order of fixing.
     """
 
     text: str
@@ -34,20 +34,26 @@ class Fixed:
 
 
 def fix_text(path: str, text: str, *, unsafe: bool = False) -> Fixed:
-    """Fix what can be fixed in a text; ``unsafe`` fixes may change what flags say, never whom anything is done to."""
+    """Fix the findings about a text.
+
+    Args:
+        path: the name of the text in messages.
+        text: the text.
+        unsafe: whether to apply fixes that change the texts of flags. No fix changes targets or other actions.
+    """
     applied: list[Diagnostic] = []
-    refused: set[tuple[str, str]] = set()
+    rejected: set[tuple[str, str]] = set()
     reading = read_text(text, path=path)
     for _ in range(_ROUNDS):
-        chosen = [item for item in _candidates(reading, unsafe=unsafe) if _key(item) not in refused]
-        chosen = _together(chosen, text)
+        chosen = [item for item in _candidates(reading, unsafe=unsafe) if _key(item) not in rejected]
+        chosen = _separate(chosen, text)
         if not chosen:
             break
-        # All at once most often; else half of them, until the one that cannot be made is by itself.
+        # In most cases all can be applied at once. Otherwise try half of them, until the wrong one is alone.
         while (after := _checked(reading, text, chosen, path)) is None and len(chosen) > 1:
             chosen = chosen[: len(chosen) // 2]
         if after is None:
-            refused.add(_key(chosen[0]))
+            rejected.add(_key(chosen[0]))
             continue
         text, reading = after
         applied += chosen
@@ -55,25 +61,25 @@ def fix_text(path: str, text: str, *, unsafe: bool = False) -> Fixed:
 
 
 def _key(item: Diagnostic) -> tuple[str, str]:
-    # Not its line: fixes before it may move it.
+    # Without the line, because earlier fixes may move it.
     return item.code, f"{item.message}{item.source_line}{item.source_column}"
 
 
 def _candidates(reading: Reading, *, unsafe: bool) -> list[Diagnostic]:
     fixable = [item for item in lint(reading) if item.fix is not None and (item.fix.safe or unsafe)]
     if reading.findings.errors:
-        # What the rest means is not known yet.
+        # Other fixes could not be checked, because the meaning of the policies is not known.
         return [item for item in fixable if item.level == "error"]
     return fixable
 
 
-def _together(items: Iterable[Diagnostic], text: str) -> list[Diagnostic]:
-    """Return the findings whose fixes change no line among those that one before changes."""
+def _separate(items: Iterable[Diagnostic], text: str) -> list[Diagnostic]:
+    """Return findings whose fixes change different lines."""
     spans: list[tuple[int, int, int, Diagnostic]] = []
     for item in items:
         edits = item.fix.edits if item.fix is not None else ()
         last = text.find("\n", edits[-1].end)
-        # Where one holds another it begins before it, or ends after it: it comes first.
+        # Sorted so that a span comes before the spans that it contains.
         first = text.rfind("\n", 0, edits[0].start) + 1
         spans.append((first, -(last if last >= 0 else len(text)), len(spans), item))
     chosen: list[Diagnostic] = []
@@ -95,7 +101,7 @@ def _edited(text: str, items: Iterable[Diagnostic]) -> str:
 
 
 def _checked(reading: Reading, text: str, items: list[Diagnostic], path: str) -> tuple[str, Reading] | None:
-    """Return the text with these fixed, and what it reads as; None where it is not what it was."""
+    """Return the text after these fixes, and what is read from it; None if its meaning has changed."""
     edited = _edited(text, items)
     after = read_text(edited, path=path)
     if reading.findings.errors:
@@ -113,7 +119,7 @@ def _meaning(reading: Reading, *, safe: bool) -> str:
 
 
 def _without_texts(policy: Policy) -> Policy:
-    """Return the policy with its flags' texts written without regard to spaces and lines."""
+    """Return the policy with normalised white space in the texts of flags."""
     entries = tuple(
         Entry(
             entry.action,

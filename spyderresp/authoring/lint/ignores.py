@@ -1,6 +1,6 @@
-"""Comments that take findings back: ``# spyderresp: ignore[SR805] reason``, on the line or alone on the line before it.
+"""Comments that suppress findings: ``# spyderresp: ignore[SR805] reason``, on the line or alone on the line before.
 
-``# spyderresp: ignore-file[SR805] reason`` speaks of the whole file. Errors cannot be ignored.
+``# spyderresp: ignore-file[SR805] reason`` concerns the whole file. Errors cannot be ignored.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ _COMMENT: Final = re.compile(
 )
 _COMMENT_IN_COMMENT: Final = re.compile(r"(?:^|\s)#")
 _WORD: Final = "spyderresp:"
-#: What is said of the ignores themselves is not ignored.
+# The codes of findings about ignore comments; they cannot be ignored.
 _OWN: Final = frozenset({"SR821", "SR822", "SR823"})
 
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """One comment.
+    """An ignore comment.
 
     Attributes:
-        codes: which findings it takes back.
-        lines: of which lines; None for the whole file.
-        start: where it is.
-        end: where its codes end.
-        reason: what its author says.
+        codes: the codes to ignore.
+        lines: the lines in which to ignore them; None: the whole file.
+        start: the offset of the comment.
+        end: the offset after its codes.
+        reason: the reason that the author gives.
     """
 
     codes: tuple[str, ...]
@@ -45,20 +45,20 @@ class Ignore:
 
 
 def ignores(documents: Documents) -> tuple[Ignore, ...]:
-    """Return the comments of a text that take findings back."""
+    """Return the ignore comments of a text."""
     text = documents.source.text
     if _WORD not in text:
         return ()
-    inside = [span for node in documents.nodes for span in _scalars(node) if _WORD in text[slice(*span)]]
-    found = []
+    scalars = [span for node in documents.nodes for span in _scalars(node) if _WORD in text[slice(*span)]]
+    comments = []
     for match in _COMMENT.finditer(text):
-        if any(start <= match.start() < end for start, end in inside):
+        if any(start <= match.start() < end for start, end in scalars):
             continue
         whole, codes, reason = match.groups()
         line = documents.source.position(match.start())[0]
         first = text.rfind("\n", 0, match.start()) + 1
         alone = not text[first : match.start()].strip()
-        found.append(
+        comments.append(
             Ignore(
                 tuple(code.strip() for code in codes.split(",") if code.strip()),
                 None if whole else frozenset({_next_line(documents, line) if alone else line}),
@@ -67,11 +67,11 @@ def ignores(documents: Documents) -> tuple[Ignore, ...]:
                 _COMMENT_IN_COMMENT.split(reason)[0].strip(" \t-:"),
             )
         )
-    return tuple(found)
+    return tuple(comments)
 
 
 def _next_line(documents: Documents, line: int) -> int:
-    """Return the first line after this one that is no comment: several may stand above one finding."""
+    """Return the first line after this one that is no comment: several comments may concern one line."""
     lines = documents.source.text.split("\n")
     while line < len(lines) and lines[line].lstrip().startswith("#"):
         line += 1
@@ -91,31 +91,32 @@ def _scalars(node: Node) -> Iterator[tuple[int, int]]:
             yield from _scalars(below)
 
 
-def kept(found: Iterable[Diagnostic], held: tuple[Ignore, ...]) -> tuple[list[Diagnostic], list[Remark]]:
-    """Return the findings of one file that nothing takes back, and what is to be said of the comments themselves."""
+def apply_ignores(items: Iterable[Diagnostic], comments: tuple[Ignore, ...]) -> tuple[list[Diagnostic], list[Remark]]:
+    """Return the findings of one file that are not ignored, and the findings about the comments themselves."""
     used: set[tuple[int, str]] = set()
     left = []
-    for item in found:
-        takers = [
+    for item in items:
+        matching = [
             ignore
-            for ignore in held
+            for ignore in comments
             if item.code in ignore.codes
             and item.level != "error"
             and item.code not in _OWN
             and (ignore.lines is None or item.location.line in ignore.lines)
         ]
-        used.update((ignore.start, item.code) for ignore in takers)
-        # Without a reason it is not taken back: nobody could say later whether it still holds.
-        if not any(ignore.reason for ignore in takers):
+        used.update((ignore.start, item.code) for ignore in matching)
+        # A comment without a reason has no effect: later, its author could not check whether it is still right.
+        if not any(ignore.reason for ignore in matching):
             left.append(item)
-    return left, list(_about(held, used))
+    return left, list(_about(comments, used))
 
 
-def _about(held: tuple[Ignore, ...], used: set[tuple[int, str]]) -> Iterator[Remark]:
-    for ignore in held:
+def _about(comments: tuple[Ignore, ...], used: set[tuple[int, str]]) -> Iterator[Remark]:
+    for ignore in comments:
         if not ignore.reason:
-            message = "an ignore needs a reason after its codes; without one it counts for nothing"
-            yield Remark("SR821", message, ignore.start, ignore.end, "say why: `# spyderresp: ignore[SR805] reason`")
+            message = "an ignore needs a reason after its codes; without one it has no effect"
+            hint = "add the reason: `# spyderresp: ignore[SR805] reason`"
+            yield Remark("SR821", message, ignore.start, ignore.end, hint)
         for code in ignore.codes:
             if code not in CODES:
                 message = f"{quoted(code)} is not a code"
@@ -123,8 +124,8 @@ def _about(held: tuple[Ignore, ...], used: set[tuple[int, str]]) -> Iterator[Rem
             elif CODES[code].level == "error" or code in _OWN:
                 yield Remark("SR822", f"{quoted(code)} cannot be ignored", ignore.start, ignore.end)
             elif (ignore.start, code) not in used:
-                message = f"nothing here is found with {quoted(code)}"
-                yield Remark("SR823", message, ignore.start, ignore.end, "take it away")
+                message = f"there is no finding with {quoted(code)} here"
+                yield Remark("SR823", message, ignore.start, ignore.end, "delete the code from the comment")
         if not ignore.codes:
-            message = "an ignore names the codes that it means"
+            message = "an ignore must name the codes to ignore"
             yield Remark("SR822", message, ignore.start, ignore.end, "`# spyderresp: ignore[SR805] reason`")

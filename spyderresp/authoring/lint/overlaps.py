@@ -1,111 +1,108 @@
-"""Entries held against each other and against their policy's scope. What is said here is exact: see ``analysis``."""
+"""Rules about several entries or selectors of one policy. Their findings are exact: see ``authoring/analysis``."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
-from spyderresp.authoring.analysis import Analysis, at_odds
+from spyderresp.authoring.analysis import Analysis, conflicting_pairs
 from spyderresp.authoring.analysis.automata import UndecidedError
-from spyderresp.authoring.analysis.regions import EntryLocation, EventRegion, of_selectors, places
+from spyderresp.authoring.analysis.regions import EntryRegions, EventRegion, entries_of, of_selectors
 from spyderresp.authoring.lint.subject import Remark, Subject
 from spyderresp.errors import Location
 from spyderresp.policies.diagnostics import quoted
 from spyderresp.policies.policy_set import Clause, Entry, PolicySet, Selector
 from spyderresp.policies.vocabulary import TARGET_SCOPE
 
-_KINDS = {
+_CODES: Final = {
     "never-in-scope": "SR807",
     "never-fires": "SR806",
     "attributed-only": "SR807",
     "covered": "SR809",
     "always-superseded": "SR809",
 }
-_HELP = {
-    "SR806": "take one of the two away: while both stand it is never carried out",
-    "SR807": "take one of the two away: while both stand it decides no event that does not name the policy",
-    "SR809": "take it away, or make it say what the other does not",
+_HELP: Final = {
+    "SR806": "delete one of the two: while both are there, the action is never carried out",
+    "SR807": "delete one of the two: while both are there, the policy decides only events that name it",
+    "SR809": "delete it, or select other events with it",
 }
 
 
-def certain(subject: Subject) -> Iterator[Remark]:
-    """What is certain of one policy by itself: never, needless, contradictory, twice."""
+def useless_entries(subject: Subject) -> Iterator[Remark]:
+    """Entries of one policy that never fire, are redundant, contradict each other or are duplicates."""
     policy = subject.policy
     if not policy.enabled:
         return
     enabled = [entry for entry in policy.entries if entry.enabled]
-    twice = dict(_twice(enabled))
-    if not any(_may_clash((*policy.selectors, *entry.selectors)) for entry in enabled) and not _may_overlap(enabled):
+    duplicates = dict(_duplicates(enabled))
+    if not any(_may_be_empty((*policy.selectors, *entry.selectors)) for entry in enabled) and not _may_overlap(enabled):
         return
-    said: set[tuple[str, Location]] = set()
-    for answer in Analysis(PolicySet((policy,))).idle():
-        code = _KINDS.get(answer.kind)
+    reported: set[tuple[str, Location]] = set()
+    for answer in Analysis(PolicySet((policy,))).useless():
+        code = _CODES.get(answer.kind)
         location = answer.location
-        if code is None or (code == "SR809" and location in twice) or (code, location) in said:
+        if code is None or (code == "SR809" and location in duplicates) or (code, location) in reported:
             continue
-        said.add((code, location))
-        message = answer.message
-        if code in ("SR806", "SR807"):
-            if code == "SR807":
-                message = (
-                    "no event is in the policy's scope, but those that name the policy and lack what it selects by"
-                )
-            # It is said of every entry; once is enough.
-            entry = None if code == "SR807" else next(item for item in enabled if item.location == location)
-            if code == "SR807" and any(other == "SR807" for other, _ in said - {(code, location)}):
-                continue
-            location, message = _clash(subject, entry, location, message)
+        # SR807 is true for every entry of the policy; report it once.
+        first = code != "SR807" or not any(other == "SR807" for other, _ in reported)
+        reported.add((code, location))
+        if not first:
+            continue
+        if code == "SR807":
+            reason = "no event is in the policy's scope, except events that name the policy and lack what it selects by"
+            location, message = _contradiction(subject, None, location, reason)
+        elif code == "SR806":
+            entry = next(item for item in enabled if item.location == location)
+            location, message = _contradiction(subject, entry, location, answer.message)
         else:
-            message = f"{quoted(answer.subject)}: {message}".replace(f"{policy.name}: ", "")
-        yield subject.say(code, message, location, help=_HELP[code])
-    yield from _of_one_process(subject)
-    for location, first in twice.items():
-        message = f"the same action with the same selectors stands at {first.section}[{first.index}] already"
-        yield subject.say("SR810", message, location, help="take one of the two away")
+            message = f"{quoted(answer.subject)}: {answer.message}".replace(f"{policy.name}: ", "")
+        yield subject.remark(code, message, location, help=_HELP[code])
+    yield from _conflicts(subject)
+    for location, first_entry in duplicates.items():
+        message = f"the same action with the same selectors is in {first_entry.section}[{first_entry.index}] already"
+        yield subject.remark("SR810", message, location, help="delete one of the two")
 
 
-def _of_one_process(subject: Subject) -> Iterator[Remark]:
-    """Say where a renice is lost on a process that is killed, or that is given a higher nice value, too."""
-    # Beyond their budgets these questions are left to `analyze`, which says that it has not decided them.
+def _conflicts(subject: Subject) -> Iterator[Remark]:
+    """Yield the renices that have no effect, because the process is killed too or reniced to a higher value."""
+    # If these questions take too long, `analyze` reports that it has not decided them.
     with contextlib.suppress(UndecidedError):
-        for place, other in at_odds(tuple(places(PolicySet((subject.policy,))))):
+        for entry, other in conflicting_pairs(tuple(entries_of(PolicySet((subject.policy,))))):
             with contextlib.suppress(UndecidedError):
-                yield from _at_odds(subject, place, other)
+                yield from _conflict(subject, entry, other)
 
 
-def _at_odds(subject: Subject, place: EntryLocation, other: EntryLocation) -> Iterator[Remark]:
-    if (place.box & other.box).empty:
+def _conflict(subject: Subject, entry: EntryRegions, other: EntryRegions) -> Iterator[Remark]:
+    if (entry.region & other.region).empty:
         return
-    loser, winner = (place, other) if _loses(place, other) else (other, place)
-    always = loser.box.within([winner.box]) is None
-    what = f"{quoted(_said(loser))} and {quoted(_said(winner))}"
+    loser, winner = (entry, other) if _loses(entry, other) else (other, entry)
+    always = loser.region.within([winner.region]) is None
+    both = f"{quoted(loser.label)} and {quoted(winner.label)}"
     hint = "keep one of the two, or select different processes"
-    if loser.entry.action == winner.entry.action:
+    if loser.action == winner.action:
         if always:
-            why = "the higher nice value stays, and the other counts for nothing"
-            message = f"{what} ask for two priorities of the same process: {why}"
-            yield subject.say("SR811", message, loser.location, help=hint)
+            reason = "the higher nice value wins, and the other has no effect"
+            message = f"{both} set two priorities for the same process: {reason}"
+            yield subject.remark("SR811", message, loser.location, help=hint)
     elif always:
-        message = f"{what}: every process that is reniced is killed, too"
-        yield subject.say("SR811", message, other.location, help=hint)
+        message = f"{both}: every process that is reniced is also killed"
+        yield subject.remark("SR811", message, other.location, help=hint)
     else:
-        yield subject.say("SR816", f"{what} can meet in one process: it is reniced, then killed", other.location)
+        message = f"{both} can fire for the same process: it is reniced, then killed"
+        yield subject.remark("SR816", message, other.location)
 
 
-def _said(place: EntryLocation) -> str:
-    return f"{place.entry.section}[{place.entry.index}] {place.entry.action}"
+def _loses(entry: EntryRegions, other: EntryRegions) -> bool:
+    """Return whether the first of two entries has no effect if both fire: the lower nice value, or any renice."""
+    if entry.action == other.action:
+        mine, theirs = (int(dict(item.entry.parameters)["priority"]) for item in (entry, other))
+        return mine < theirs
+    return entry.action == "agentReniceProcess"
 
 
-def _loses(place: EntryLocation, other: EntryLocation) -> bool:
-    """Tell whether it is the first of the two that counts for nothing where both fire: the lower nice value, or any."""
-    if place.entry.action == other.entry.action:
-        return int(dict(place.entry.parameters)["priority"]) < int(dict(other.entry.parameters)["priority"])
-    return place.entry.action == "agentReniceProcess"
-
-
-def _may_clash(selectors: tuple[Selector, ...]) -> bool:
-    """Tell whether nothing could be left of these: two clauses speak of one key, or a set in a glob may be empty."""
+def _may_be_empty(selectors: tuple[Selector, ...]) -> bool:
+    """Return whether selectors may match no event: two clauses have the same key, or a glob has a bracket."""
     keys = [(selector.scope, clause.key) for selector in selectors for clause in selector.clauses]
     return len(set(keys)) < len(keys) or any(
         "[" in value for selector in selectors for clause in selector.clauses for value in clause.values
@@ -113,18 +110,19 @@ def _may_clash(selectors: tuple[Selector, ...]) -> bool:
 
 
 def _may_overlap(entries: list[Entry]) -> bool:
-    """Tell whether two entries ask for the same, or both for something that is done to a process."""
-    asked = [
+    """Return whether two entries plan the same action, or both act on processes."""
+    actions = [
         "process" if TARGET_SCOPE.get(entry.action) == "process" else (entry.action, entry.parameters)
         for entry in entries
     ]
-    return len(set(asked)) < len(asked)
+    return len(set(actions)) < len(actions)
 
 
-def _twice(entries: list[Entry]) -> Iterator[tuple[Location, Entry]]:
+def _duplicates(entries: list[Entry]) -> Iterator[tuple[Location, Entry]]:
+    """Yield the location of each entry that is equal to an earlier one, and the earlier one."""
     seen: dict[Any, Entry] = {}
     for entry in entries:
-        meaning = (
+        content = (
             entry.action,
             entry.parameters,
             frozenset(
@@ -133,50 +131,54 @@ def _twice(entries: list[Entry]) -> Iterator[tuple[Location, Entry]]:
                 for clause in selector.clauses
             ),
         )
-        first = seen.setdefault(meaning, entry)
+        first = seen.setdefault(content, entry)
         if first is not entry:
             yield entry.location, first
 
 
-def _clash(subject: Subject, entry: Entry | None, location: Location, message: str) -> tuple[Location, str]:
-    """Return the first clause with which nothing is left, and which it contradicts."""
-    held = [(selector, clause) for selector in subject.policy.selectors for clause in selector.clauses]
-    own = [] if entry is None else [(selector, clause) for selector in entry.selectors for clause in selector.clauses]
-    box = EventRegion()
+def _contradiction(subject: Subject, entry: Entry | None, location: Location, reason: str) -> tuple[Location, str]:
+    """Return the first clause after which no event is left, and the message about it.
+
+    Args:
+        subject: the policy.
+        entry: an entry whose clauses count too; None: only those of the policy.
+        location: the location to return if no clause is found.
+        reason: the end of the message, and the whole message if no clause is found.
+    """
+    selectors = (*subject.policy.selectors, *(entry.selectors if entry is not None else ()))
+    clauses = [(selector, clause) for selector in selectors for clause in selector.clauses]
+    region = EventRegion()
     before: list[tuple[Selector, Clause]] = []
-    try:
-        for selector, clause in (*held, *own):
-            box &= _box(selector, clause)
-            if box.empty:
+    with contextlib.suppress(UndecidedError):
+        for selector, clause in clauses:
+            region &= _region(selector, clause)
+            if region.empty:
                 other = next(
-                    (earlier for scope, earlier in before if (_box(scope, earlier) & _box(selector, clause)).empty),
-                    None,
+                    (item for scope, item in before if (_region(scope, item) & _region(selector, clause)).empty), None
                 )
-                what = f"{quoted(clause.key)} of {quoted(selector.key)}"
+                key = f"{quoted(clause.key)} of {quoted(selector.key)}"
                 if other is None:
-                    return clause.location, f"nothing is left with this clause on {what}: {message}"
+                    return clause.location, f"no event is left after this clause on {key}: {reason}"
                 where = f"{other.location.line}:{other.location.column}"
-                return clause.location, f"{what} contradicts what line {where} says of it: {message}"
+                return clause.location, f"this clause on {key} contradicts the one in line {where}: {reason}"
             before.append((selector, clause))
-    except UndecidedError:
-        pass
-    return location, message
+    return location, reason
 
 
-def _box(selector: Selector, clause: Clause) -> EventRegion:
-    alone = Selector(selector.scope, (clause,), selector.location)
-    return of_selectors((alone,), not_in_takes_absent=True)
+def _region(selector: Selector, clause: Clause) -> EventRegion:
+    """Return the events that one clause matches."""
+    return of_selectors((Selector(selector.scope, (clause,), selector.location),), not_in_takes_absent=True)
 
 
 def pods_and_services(subject: Subject) -> Iterator[Remark]:
-    """A process of a pod is in no service of the host, and the other way round."""
+    """Selectors of a pod or namespace together with those of a service: no process runs in both."""
     policy = subject.policy
     if not policy.enabled:
         return
-    scoping = {selector.scope: selector for selector in policy.selectors}
-    if "service" in scoping and ("pod" in scoping or "namespace" in scoping):
-        other = scoping.get("pod") or scoping["namespace"]
-        yield _apart(subject, scoping["service"], other)
+    of_policy = {selector.scope: selector for selector in policy.selectors}
+    if "service" in of_policy and ("pod" in of_policy or "namespace" in of_policy):
+        other = of_policy.get("pod") or of_policy["namespace"]
+        yield _nothing(subject, of_policy["service"], other)
         return
     for entry in policy.entries:
         if not entry.enabled:
@@ -184,16 +186,17 @@ def pods_and_services(subject: Subject) -> Iterator[Remark]:
         own = {selector.scope: selector for selector in entry.selectors}
         for scope in ("pod", "namespace"):
             service, inside = own.get("service"), own.get(scope)
-            if (service or scoping.get("service")) and (inside or scoping.get(scope)) and (service or inside):
+            both = (service or of_policy.get("service")) and (inside or of_policy.get(scope))
+            if both and (service or inside):
                 last = max((item for item in (service, inside) if item), key=lambda item: item.location[1:])
-                other = (inside if last is service else service) or scoping[scope if last is service else "service"]
-                yield _apart(subject, last, other)
+                other = (inside if last is service else service) or of_policy[scope if last is service else "service"]
+                yield _nothing(subject, last, other)
                 break
 
 
-def _apart(subject: Subject, selector: Selector, other: Selector) -> Remark:
+def _nothing(subject: Subject, selector: Selector, other: Selector) -> Remark:
     message = (
         f"{quoted(selector.key)} together with {quoted(other.key)} (line {other.location.line}) selects nothing: "
-        "what runs in a pod is in no service of the host"
+        "a process of a pod is in no service of the host"
     )
-    return subject.say("SR808", message, selector.location, help="keep one of the two")
+    return subject.remark("SR808", message, selector.location, help="keep one of the two")

@@ -1,4 +1,4 @@
-"""How to write what lenient reading repairs, so that strict reading takes it: edits that keep everything else."""
+"""Fixes for the findings that lenient reading repairs: with them, strict reading accepts the text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEP: Final = 2
 
 
 def with_repair(item: Diagnostic, documents: Documents) -> Diagnostic:
-    """Return a finding with its fix, where there is one."""
+    """Return a finding with its fix, if there is one."""
     build = _BUILDERS.get(item.code)
     if build is None or item.fix is not None:
         return item
@@ -22,7 +22,7 @@ def with_repair(item: Diagnostic, documents: Documents) -> Diagnostic:
 
 
 def _pairs(mapping: Node) -> list[tuple[str, Node, Node]] | None:
-    """Return the pairs of a mapping in the order typed; None where some stand elsewhere, through a merge."""
+    """Return the pairs of a mapping in the order of the text; None if a merge key adds pairs from elsewhere."""
     _, start, end = mapping
     pairs = sorted(((text, key, value) for text, (key, value) in mapping[0].items()), key=lambda pair: pair[1][1])
     return pairs if all(start <= key[1] < end for _, key, _ in pairs) else None
@@ -42,7 +42,7 @@ def _newline(text: str, offset: int) -> str:
 
 
 def _indented(text: str, first: int, last: int) -> Iterator[Edit]:
-    """Yield what indents every line that begins after ``first`` and before ``last``, the empty ones apart."""
+    """Yield the edits that indent every line between two offsets, except empty lines."""
     start = text.find("\n", first) + 1
     while 0 < start < last:
         end = text.find("\n", start)
@@ -53,12 +53,12 @@ def _indented(text: str, first: int, last: int) -> Iterator[Edit]:
 
 
 def _last(text: str, pairs: list[tuple[str, Node, Node]]) -> int:
-    """Return where the last of these pairs ends."""
+    """Return the end of the last of these pairs."""
     return max(max(key[2], _end(text, value)) for _, key, value in pairs)
 
 
 def _end(text: str, node: Node) -> int:
-    """Return where a node ends: a block mapping or list reaches to what follows, its last value does not."""
+    """Return the end of the last scalar in a node. The node of a block mapping or list itself ends later."""
     value, start, end = node
     below: list[Any] = []
     if text[start : start + 1] in ("{", "["):
@@ -72,9 +72,9 @@ def _end(text: str, node: Node) -> int:
 
 
 def _siblings(documents: Documents, offset: int) -> Fix | None:
-    """SR401: indent the keys that stand beside an action."""
+    """SR401: indent the keys beside an action, so that they are below it."""
     text = documents.source.text
-    item = documents.holding(offset)
+    item = documents.mapping_of(offset)
     pairs = _pairs(item) if item is not None else None
     if item is None or pairs is None:
         return None
@@ -100,18 +100,18 @@ def _siblings(documents: Documents, offset: int) -> Fix | None:
 
 
 def _braced(text: str, item: Node, pairs: list[tuple[str, Node, Node]], action: str) -> tuple[Edit, ...]:
-    """Return what puts the other pairs into braces of their own, behind the action's key."""
-    place = [pair[0] for pair in pairs].index(action)
-    _, key, null = pairs[place]
+    """Return the edits that put the other pairs of a flow mapping into braces behind the action's key."""
+    index = [pair[0] for pair in pairs].index(action)
+    _, key, null = pairs[index]
     name = text[key[1] : key[2]]
     lead, closing = f"{name}: {{", Edit(item[2] - 1, item[2] - 1, "}")
-    if place == 0:
+    if index == 0:
         return Edit(key[1], pairs[1][1][1], lead), closing
     first = pairs[0][1][1]
-    if place + 1 < len(pairs):
-        cut = Edit(key[1], pairs[place + 1][1][1], "")
+    if index + 1 < len(pairs):
+        cut = Edit(key[1], pairs[index + 1][1][1], "")
     else:
-        cut = Edit(_end(text, pairs[place - 1][2]), max(key[2], null[2]), "")
+        cut = Edit(_end(text, pairs[index - 1][2]), max(key[2], null[2]), "")
     return Edit(first, first, lead), cut, closing
 
 
@@ -120,15 +120,15 @@ def _newline_in(text: str, key: Node, null: Node) -> bool:
 
 
 def _labels(documents: Documents, offset: int) -> Fix | None:
-    """SR402: write ``matchLabels`` above labels that stand directly under a selector."""
+    """SR402: insert ``matchLabels`` above labels that are directly below a selector."""
     text = documents.source.text
-    selector = documents.holding(offset)
+    selector = documents.mapping_of(offset)
     pairs = _pairs(selector) if selector is not None else None
     if selector is None or pairs is None or key_of(selector, "matchLabels") is not None:
         return None
     bare = [pair for pair in pairs if pair[0] not in LABEL_PRIMITIVES]
-    places = [i for i, pair in enumerate(pairs) if pair in bare]
-    if places != list(range(places[0], places[0] + len(places))):
+    indexes = [i for i, pair in enumerate(pairs) if pair in bare]
+    if indexes != list(range(indexes[0], indexes[0] + len(indexes))):
         return None
     first, last = bare[0][1][1], _last(text, bare)
     title = "write `matchLabels` above"
@@ -141,7 +141,7 @@ def _labels(documents: Documents, offset: int) -> Fix | None:
 
 
 def _priority(documents: Documents, offset: int) -> Fix | None:
-    """SR403: write the priority that counts."""
+    """SR403: write the priority that is used."""
     text = documents.source.text
     node = documents.value(offset)
     if node is None or not isinstance(node[0], str):
@@ -152,10 +152,9 @@ def _priority(documents: Documents, offset: int) -> Fix | None:
 
 
 def _mode(documents: Documents, offset: int) -> Fix | None:
-    """SR404: say ``mode: audit``, which is how it is read."""
+    """SR404: add ``mode: audit``, which is the mode that is used."""
     text = documents.source.text
-    holder = documents.holding(offset)
-    spec = child(holder, "spec")
+    spec = child(documents.mapping_of(offset), "spec")
     pairs = _pairs(spec) if spec is not None and isinstance(spec[0], dict) else None
     if spec is None or not pairs:
         return None
@@ -163,8 +162,8 @@ def _mode(documents: Documents, offset: int) -> Fix | None:
     start = _line_start(text, first)
     between = _newline(text, first) + text[start:first] if not text[start:first].strip() else " "
     if _is_flow(text, spec):
-        said = '"mode": "audit"' if text[first] == '"' else "mode: audit"
-        return Fix("add `mode: audit`", (Edit(first, first, f"{said},{between}"),))
+        pair = '"mode": "audit"' if text[first] == '"' else "mode: audit"
+        return Fix("add `mode: audit`", (Edit(first, first, f"{pair},{between}"),))
     if text[start:first].strip():
         return None
     return Fix("add `mode: audit`", (Edit(first, first, f"mode: audit{between}"),))

@@ -1,4 +1,4 @@
-"""What a rule is given, and what it says."""
+"""The input of a rule, and its findings."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from spyderresp.policies.policy_set import Entry, Policy
 
 @dataclass(frozen=True)
 class Subject:
-    """A policy and the text that it stands in."""
+    """A policy, and the documents of its file."""
 
     policy: Policy
     documents: Documents
 
     @cached_property
     def document(self) -> Node | None:
-        """The policy as it was typed; None where it is not found."""
+        """The document of the policy; None if it is not found."""
         return self.documents.at(self.policy.location)
 
     def body(self, entry: Entry) -> Node | None:
-        """Return what holds the keys of an entry: its action's value, or the item where they stand beside it."""
+        """Return the mapping with the keys of an entry: the value of its action, or the item of the list."""
         item = child(self.document, "spec", "response", entry.section, entry.index)
         own = child(item, entry.action)
         return own if own is not None and isinstance(own[0], dict) else item
 
-    def say(
+    def remark(
         self,
         code: str,
         message: str,
@@ -39,14 +39,14 @@ class Subject:
         help: str = "",
         fix: Fix | None = None,
     ) -> Remark:
-        """Say something of the word at a place."""
+        """Return a finding about the word at a location."""
         start = self.documents.offset(location)
         return Remark(code, message, start, self.documents.word(start), help, fix)
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """What a rule says: see ``Diagnostic``. The place is in characters of the text."""
+    """A finding of a rule: a ``Diagnostic`` with its place as offsets in the text."""
 
     code: str
     message: str

@@ -1,6 +1,6 @@
-"""Policy tests: what is expected of policies for given events, checked, and how much of the policies that covers.
+"""Policy tests: events, the actions that are expected for them, and the coverage of the policies.
 
-``find`` finds and reads test files, ``run`` runs them; nothing here prints. docs/TESTING.md describes the form.
+``find`` finds and reads test files; ``run`` runs them. Nothing here prints. docs/TESTING.md describes the file format.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which policies, actions and clauses the events of tests have tried."""
+"""The coverage of policies, actions and clauses by the events of tests."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-from spyderresp.decision.explain import EntryReason, Explanation, PolicyReason, SelectorReason
+from spyderresp.decision.explain import Explanation, SelectorReason
 from spyderresp.errors import Location
 from spyderresp.policies.policy_set import Policy, PolicySet, Selector
 
 What = Literal["policies", "actions", "clauses"]
 WHATS: Final[tuple[What, ...]] = get_args(What)
-#: Of a policy: its file, line and column, and which one at that place; then the entry, the selector, the clause.
+#: The file, line and column of a policy, and a number if several are there; then the entry, selector and clause.
 Key = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class CoveredPlace:
-    """One policy, action or clause.
+    """A policy, action or clause, and whether it is covered.
 
     Attributes:
         what: ``policies``, ``actions`` or ``clauses``.
-        policy: the policy's name.
+        policy: the name of the policy.
         subject: the entry, selector and clause; empty for a policy.
-        location: where it stands.
-        missing: what was never seen, such as ``never fired``; empty where it is covered.
+        location: its location.
+        missing: what never happened, such as ``never fired``; empty: it is covered.
     """
 
     what: What
@@ -38,51 +38,50 @@ class CoveredPlace:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """What was tried.
+    """The coverage of all policies.
 
-    A policy is covered when some event was in its scope, an action when it fired, a clause when it was seen to hold and
-    seen to fail. What is disabled does not count.
+    A policy is covered if an event was in its scope; an action, if it fired; a clause, if it matched for one event and
+    did not match for another. Disabled policies and entries do not count.
 
     Attributes:
-        places: all that count, in reading order.
+        places: all policies, actions and clauses, in reading order.
     """
 
     places: tuple[CoveredPlace, ...]
 
     def counts(self, what: What | None = None) -> tuple[int, int]:
-        """Return how many are covered, and how many there are; of one kind, or of all."""
-        mine = [place for place in self.places if what is None or place.what == what]
-        return sum(not place.missing for place in mine), len(mine)
+        """Return the number of covered places and the number of places; ``what``: of one kind only."""
+        places = [place for place in self.places if what is None or place.what == what]
+        return sum(not place.missing for place in places), len(places)
 
     @property
     def percent(self) -> float:
-        """The share of all places that is covered; 100 where there are none."""
+        """The covered share of all places, in percent; 100 if there are none."""
         covered, total = self.counts()
         return 100.0 * covered / total if total else 100.0
 
     @property
     def uncovered(self) -> tuple[CoveredPlace, ...]:
-        """What is not covered."""
+        """The places that are not covered."""
         return tuple(place for place in self.places if place.missing)
 
 
 class Recorder:
-    """Gathers what events did to policies. Made for one run."""
+    """Records which policies, actions and clauses events cover, during one run."""
 
     def __init__(self) -> None:
         self._places: dict[Key, tuple[What, str, str, Location]] = {}
+        # The places that were in scope, fired or matched; and the clauses that did not match.
         self._yes: set[Key] = set()
         self._no: set[Key] = set()
-        self._known: set[int] = set()
-        self._held: list[PolicySet] = []
+        # Sets by their ``id``. They are kept, so that no other set can get the same ``id``.
+        self._sets: dict[int, PolicySet] = {}
 
-    def expect(self, policies: PolicySet) -> None:
-        """Count the places of policies, once."""
-        if id(policies) in self._known:
+    def add_policies(self, policies: PolicySet) -> None:
+        """Add the places of policies."""
+        if id(policies) in self._sets:
             return
-        # Held, so that no other set can take its id.
-        self._held.append(policies)
-        self._known.add(id(policies))
+        self._sets[id(policies)] = policies
         for policy, key in zip(policies, _keys(policies), strict=True):
             if policy.enabled:
                 self._policy(policy, key)
@@ -105,30 +104,24 @@ class Recorder:
                 place: tuple[What, str, str, Location] = ("clauses", name, subject, clause.location)
                 self._places.setdefault((*key, selector.key, number), place)
 
-    def see(self, explanation: Explanation, policies: PolicySet) -> None:
-        """Take in what one event did."""
+    def record(self, explanation: Explanation, policies: PolicySet) -> None:
+        """Record what one event covers."""
         for reason, key in zip(explanation.policies, _keys(policies), strict=True):
-            self._saw(reason, key)
+            if reason.in_scope:
+                self._yes.add(key)
+            self._record_clauses(reason.selectors, key)
+            for number, entry in enumerate(reason.entries):
+                if entry.fired:
+                    self._yes.add((*key, number))
+                self._record_clauses(entry.selectors, (*key, number))
 
-    def _saw(self, reason: PolicyReason, key: Key) -> None:
-        if reason.in_scope:
-            self._yes.add(key)
-        self._saw_clauses(reason.selectors, key)
-        for number, entry in enumerate(reason.entries):
-            self._saw_entry(entry, (*key, number))
-
-    def _saw_entry(self, entry: EntryReason, key: Key) -> None:
-        if entry.fired:
-            self._yes.add(key)
-        self._saw_clauses(entry.selectors, key)
-
-    def _saw_clauses(self, selectors: tuple[SelectorReason, ...], key: Key) -> None:
+    def _record_clauses(self, selectors: tuple[SelectorReason, ...], key: Key) -> None:
         for selector in selectors:
             for number, clause in enumerate(selector.clauses):
                 (self._yes if clause.holds else self._no).add((*key, selector.selector, number))
 
     def coverage(self) -> Coverage:
-        """Return what was gathered."""
+        """Return the coverage so far."""
         return Coverage(tuple(self._covered()))
 
     def _covered(self) -> Iterator[CoveredPlace]:
@@ -142,10 +135,10 @@ class Recorder:
 
 
 def _keys(policies: PolicySet) -> Iterator[Key]:
-    """Yield what tells each policy from all others, however the path to it is written."""
-    met: dict[Key, int] = {}
+    """Yield a unique key for each policy. It does not depend on how the path of the policy is written."""
+    counts: dict[Key, int] = {}
     for policy in policies:
         where = policy.location
         key = (os.path.realpath(where.path), where.line, where.column)
-        met[key] = met.get(key, -1) + 1
-        yield (*key, met[key])
+        counts[key] = counts.get(key, -1) + 1
+        yield (*key, counts[key])

@@ -1,4 +1,4 @@
-"""Expected actions against those of a plan: which is which, and where they differ."""
+"""Compares expected actions with those of a plan: pairs them, and lists the differences of each pair."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any, Final, NamedTuple
 
 from spyderresp.authoring.testing.suite import ExpectedAction, How
 
-Sourced = Mapping[str, Any]
+_Source = Mapping[str, Any]
 _SOURCE_KEYS: Final = ("policy", "section", "index", "uid")
-#: Pairs of actions that are compared to find the best way to lay two lists side by side; beyond, place by place.
-_MOST_PAIRS: Final = 250_000
+# The most comparisons to find the best pairs; with more, actions are paired by position.
+_MAX_COMPARISONS: Final = 250_000
 
 
 class Difference(NamedTuple):
-    """One way in which an action is not the expected one.
+    """A difference between an action and the expected one.
 
     Attributes:
-        path: of what, such as ``parameters.severity``.
-        expected: what was expected; None: absence.
-        got: what is there; None: nothing.
+        path: the key, such as ``parameters.severity``.
+        expected: the expected value; None: absence.
+        got: the actual value; None: there is none.
     """
 
     path: str
@@ -28,12 +28,12 @@ class Difference(NamedTuple):
 
 
 class ActionPair(NamedTuple):
-    """An expected action and the one that is laid beside it; either may be missing.
+    """An expected action and an action of the plan. One of them may be missing.
 
     Attributes:
-        expected: its place among the expected, or None.
-        got: its place in the plan, or None.
-        differences: none where they agree.
+        expected: the index of the expected action; None: it is missing.
+        got: the index of the action in the plan; None: it is missing.
+        differences: the differences between the two.
     """
 
     expected: int | None
@@ -42,40 +42,46 @@ class ActionPair(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether both are there and do not differ."""
+        """Whether both are there and there is no difference."""
         return self.expected is not None and self.got is not None and not self.differences
 
 
 def differences(expected: ExpectedAction, action: Mapping[str, Any], *, whole: bool = False) -> tuple[Difference, ...]:
-    """Return how an action, in JSON form, is not what is expected; in whole, what is not said must be absent."""
-    said = expected.said
-    found = [
-        Difference(key, said.get(key), action.get(key))
+    """Return the differences between an action, as JSON data, and the expected one.
+
+    Args:
+        expected: the expected action.
+        action: the action.
+        whole: whether keys that ``expected`` leaves out must be absent.
+    """
+    fields = expected.fields
+    result = [
+        Difference(key, fields.get(key), action.get(key))
         for key in ("action", "disposition", "superseded_by", "reason")
-        if (key in said or whole) and not same(said.get(key), action.get(key))
+        if (key in fields or whole) and not same(fields.get(key), action.get(key))
     ]
-    if "parameters" in said or whole:
-        wanted, held = said.get("parameters", {}), action["parameters"]
-        keys = dict.fromkeys((*wanted, *held)) if whole else wanted
-        found += [
-            Difference(f"parameters.{key}", wanted.get(key), held.get(key))
+    if "parameters" in fields or whole:
+        wanted, actual = fields.get("parameters", {}), action["parameters"]
+        keys = dict.fromkeys((*wanted, *actual)) if whole else wanted
+        result += [
+            Difference(f"parameters.{key}", wanted.get(key), actual.get(key))
             for key in keys
-            if not same(wanted.get(key), held.get(key))
+            if not same(wanted.get(key), actual.get(key))
         ]
-    if "sources" in said or whole:
-        found += _sources(said.get("sources", []), action["sources"], whole=whole)
-    wanted = {key: said[key] for key in _SOURCE_KEYS if key in said}
+    if "sources" in fields or whole:
+        result += _sources(fields.get("sources", []), action["sources"], whole=whole)
+    wanted = {key: fields[key] for key in _SOURCE_KEYS if key in fields}
     if wanted and not any(_is_source(wanted, source) for source in action["sources"]):
-        found.append(Difference("source", wanted, action["sources"]))
-    return tuple(found)
+        result.append(Difference("source", wanted, action["sources"]))
+    return tuple(result)
 
 
-def _sources(wanted: Sequence[Sourced], held: Sequence[Sourced], *, whole: bool) -> list[Difference]:
-    alike = len(wanted) == len(held) and all(
-        same(dict(want), dict(have)) if whole else _is_source(want, have)
-        for want, have in zip(wanted, held, strict=True)
+def _sources(wanted: Sequence[_Source], actual: Sequence[_Source], *, whole: bool) -> list[Difference]:
+    equal = len(wanted) == len(actual) and all(
+        same(dict(expected), dict(source)) if whole else _is_source(expected, source)
+        for expected, source in zip(wanted, actual, strict=True)
     )
-    return [] if alike else [Difference("sources", wanted, held)]
+    return [] if equal else [Difference("sources", wanted, actual)]
 
 
 def _is_source(wanted: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
@@ -83,7 +89,7 @@ def _is_source(wanted: Mapping[str, Any], source: Mapping[str, Any]) -> bool:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two JSON values are one: ``true`` is not 1, and 1 is not 1.0."""
+    """Return whether two JSON values are equal: ``true`` is not 1, and 1 is not 1.0."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -93,54 +99,65 @@ def same(one: Any, other: Any) -> bool:
     return bool(one == other)
 
 
-def laid_out(how: How, expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[ActionPair]:
-    """Return every expected action and every planned one, side by side as well as can be.
+def paired(how: How, expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[ActionPair]:
+    """Return every expected action and every action of a plan, in pairs with as few differences as possible.
 
-    All is as expected where every pair that has an expected action agrees, and, but for ``contains``, every pair does.
+    The plan is as expected if every pair with an expected action agrees and, except for ``contains``, no other is left.
     """
     if how == "contains":
         return _contained(expected, actions)
     whole = how == "whole"
     common = range(min(len(expected), len(actions)))
-    straight = [ActionPair(place, place, differences(expected[place], actions[place], whole=whole)) for place in common]
-    if len(expected) * len(actions) > _MOST_PAIRS or (
-        len(expected) == len(actions) and all(pair.agrees for pair in straight)
+    by_position = [ActionPair(i, i, differences(expected[i], actions[i], whole=whole)) for i in common]
+    if len(expected) * len(actions) > _MAX_COMPARISONS or (
+        len(expected) == len(actions) and all(pair.agrees for pair in by_position)
     ):
-        straight += [ActionPair(place, None) for place in range(len(actions), len(expected))]
-        return [*straight, *(ActionPair(None, place) for place in range(len(expected), len(actions)))]
-    table = [[differences(want, have, whole=whole) for have in actions] for want in expected]
+        by_position += [ActionPair(i, None) for i in range(len(actions), len(expected))]
+        return [*by_position, *(ActionPair(None, i) for i in range(len(expected), len(actions)))]
+    table = [[differences(item, action, whole=whole) for action in actions] for item in expected]
     return _aligned(table, expected, actions)
 
 
-def _alike(want: ExpectedAction, have: Mapping[str, Any]) -> bool:
-    """Tell whether a reader would take one for the other: what they are called is the same."""
-    return "action" not in want.said or want.said["action"] == have["action"]
+def _same_name(expected: ExpectedAction, action: Mapping[str, Any]) -> bool:
+    return "action" not in expected.fields or expected.fields["action"] == action["action"]
+
+
+# The costs of an alignment: a pair with the same name and differences is better than two missing partners.
+_MISSING: Final = 3
+_DIFFERENT: Final = 2
+_OTHER_NAME: Final = 7
 
 
 def _aligned(
     table: list[list[tuple[Difference, ...]]], expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]
 ) -> list[ActionPair]:
-    """Lay both lists side by side, in order, with as few differences as can be."""
+    """Pair two lists without changing their order, at the least cost.
+
+    Args:
+        table: the differences between each expected action and each action.
+        expected: the expected actions.
+        actions: the actions.
+    """
     rows, columns = len(expected), len(actions)
-    # What it costs from here to the end. One left over costs 3, so that a pair of one name that differs is better.
-    cost = [[3 * (rows - i + columns - j) for j in range(columns + 1)] for i in range(rows + 1)]
+
+    def pair_cost(i: int, j: int) -> int:
+        if not table[i][j]:
+            return 0
+        return _DIFFERENT if _same_name(expected[i], actions[j]) else _OTHER_NAME
+
+    # The least cost of pairing the rest of both lists, from row `i` and column `j`.
+    cost = [[_MISSING * (rows - i + columns - j) for j in range(columns + 1)] for i in range(rows + 1)]
     for i in range(rows - 1, -1, -1):
         for j in range(columns - 1, -1, -1):
-            cost[i][j] = min(
-                3 + cost[i + 1][j],
-                3 + cost[i][j + 1],
-                _beside(table[i][j], expected[i], actions[j]) + cost[i + 1][j + 1],
-            )
+            missing = _MISSING + min(cost[i + 1][j], cost[i][j + 1])
+            cost[i][j] = min(missing, pair_cost(i, j) + cost[i + 1][j + 1])
     pairs: list[ActionPair] = []
     i = j = 0
     while i < rows or j < columns:
-        if i < rows and j < columns:
-            beside = _beside(table[i][j], expected[i], actions[j])
-            if cost[i][j] == beside + cost[i + 1][j + 1]:
-                pairs.append(ActionPair(i, j, table[i][j]))
-                i, j = i + 1, j + 1
-                continue
-        if i < rows and cost[i][j] == 3 + cost[i + 1][j]:
+        if i < rows and j < columns and cost[i][j] == pair_cost(i, j) + cost[i + 1][j + 1]:
+            pairs.append(ActionPair(i, j, table[i][j]))
+            i, j = i + 1, j + 1
+        elif i < rows and cost[i][j] == _MISSING + cost[i + 1][j]:
             pairs.append(ActionPair(i, None))
             i += 1
         else:
@@ -149,53 +166,54 @@ def _aligned(
     return pairs
 
 
-def _beside(found: tuple[Difference, ...], want: ExpectedAction, have: Mapping[str, Any]) -> int:
-    if not found:
-        return 0
-    return 2 if _alike(want, have) else 7
-
-
 def _contained(expected: Sequence[ExpectedAction], actions: Sequence[Mapping[str, Any]]) -> list[ActionPair]:
-    """Give each expected action one of the plan that no other has: a matching, so no order of choosing can miss one."""
-    fits = [[place for place, have in enumerate(actions) if not differences(want, have)] for want in expected]
-    holder: dict[int, int] = {}
-    for want in range(len(expected)):
-        _give(want, fits, holder)
-    given = {want: place for place, want in holder.items()}
-    left = [place for place in range(len(actions)) if place not in holder]
+    """Pair each expected action with another action of the plan: a maximum bipartite matching."""
+    fitting = [[i for i, action in enumerate(actions) if not differences(item, action)] for item in expected]
+    partners: dict[int, int] = {}
+    for number in range(len(expected)):
+        _match(number, fitting, partners)
+    matched = {number: index for index, number in partners.items()}
+    left = [index for index in range(len(actions)) if index not in partners]
     pairs = []
-    for want, action in enumerate(expected):
-        if want in given:
-            pairs.append(ActionPair(want, given[want]))
+    for number, item in enumerate(expected):
+        if number in matched:
+            pairs.append(ActionPair(number, matched[number]))
             continue
-        near = next((place for place in left if "action" in action.said and _alike(action, actions[place])), None)
-        if near is not None:
-            left.remove(near)
-            pairs.append(ActionPair(want, near, differences(action, actions[near])))
+        similar = next((i for i in left if "action" in item.fields and _same_name(item, actions[i])), None)
+        if similar is not None:
+            left.remove(similar)
+            pairs.append(ActionPair(number, similar, differences(item, actions[similar])))
         else:
-            pairs.append(ActionPair(want, None))
-    return [*pairs, *(ActionPair(None, place) for place in left)]
+            pairs.append(ActionPair(number, None))
+    return [*pairs, *(ActionPair(None, index) for index in left)]
 
 
-def _give(want: int, fits: list[list[int]], holder: dict[int, int]) -> None:
-    """Give one more expected action a place, moving others to other places of theirs where that makes room."""
-    came: dict[int, int] = {}
-    waiting = [want]
-    for one in waiting:
-        for place in fits[one]:
-            if place in came:
+def _match(number: int, fitting: list[list[int]], partners: dict[int, int]) -> None:
+    """Find a partner for one more expected action; others may get another partner: an augmenting path.
+
+    Args:
+        number: the expected action.
+        fitting: the actions that fit each expected action.
+        partners: the expected action of each action that has one; changed if a path is found.
+    """
+    # How the search reached each action: from which expected action.
+    reached_from: dict[int, int] = {}
+    waiting = [number]
+    for current in waiting:
+        for index in fitting[current]:
+            if index in reached_from:
                 continue
-            came[place] = one
-            if place in holder:
-                waiting.append(holder[place])
+            reached_from[index] = current
+            if index in partners:
+                waiting.append(partners[index])
                 continue
-            # Free. Everyone on the way here moves on to the place that was found for them.
-            free: int | None = place
+            # This action is free. Every expected action on the path moves to the action that it reached.
+            free: int | None = index
             while free is not None:
-                mover = came[free]
-                left = next((held for held, whose in holder.items() if whose == mover), None)
-                holder[free] = mover
-                if left is not None:
-                    del holder[left]
-                free = left
+                moved = reached_from[free]
+                previous = next((action for action, partner in partners.items() if partner == moved), None)
+                partners[free] = moved
+                if previous is not None:
+                    del partners[previous]
+                free = previous
             return

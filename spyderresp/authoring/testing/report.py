@@ -1,4 +1,4 @@
-"""What became of policy tests, as values."""
+"""The results of policy tests, as values."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Status = Literal["passed", "failed", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Why an entry that was expected to fire did not, or fired.
+    """Why an entry did not fire.
 
     Attributes:
-        entry: ``POLICY, SECTION[INDEX]``.
-        text: one line.
-        location: where that is decided.
+        entry: the entry, as ``POLICY, SECTION[INDEX]``.
+        text: the reason, on one line.
+        location: the location of what decided.
     """
 
     entry: str
@@ -32,14 +32,14 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Expected actions beside those of a plan.
+    """The expected actions and the actions of a plan, in pairs.
 
     Attributes:
-        how: as of the expectation.
+        how: how they are compared.
         expected: the expected actions.
-        plan: what was planned.
-        pairs: which is which.
-        reasons: by the place of an expected action that is missing: why.
+        plan: the plan.
+        pairs: the pairs.
+        reasons: why entries did not fire, by the index of the missing expected action.
     """
 
     how: How
@@ -51,23 +51,24 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is not as expected.
+    """Something that is not as expected.
 
     Attributes:
-        kind: ``actions``; ``none_of``; ``policies``; ``plan``, another key of it; ``error``, the event's; ``name``, of
-            what is not there; ``unreadable``, the policies.
+        kind: what is not as expected: ``actions``, ``none_of``, ``policies``; ``plan``: another key of the plan;
+            ``error``: the error of the event; ``name``: a name in the test does not exist; ``unreadable``: the policies
+            cannot be read.
         message: one line: lower case, names in backticks.
-        location: where that was expected.
-        given: the event, or None where it is about none.
-        layout: for ``actions``, all of them.
-        expected: JSON data, where that says more.
-        got: JSON data, likewise.
+        location: the location of the expectation.
+        event: the event; None: the problem concerns no event.
+        layout: for ``actions``, all actions.
+        expected: the expected value, as JSON data, if it tells more than the message.
+        got: the actual value, likewise.
     """
 
     kind: Literal["actions", "none_of", "policies", "plan", "error", "name", "unreadable"]
     message: str
     location: Location
-    given: CaseEvent | None = None
+    event: CaseEvent | None = None
     layout: Layout | None = None
     expected: Any = None
     got: Any = None
@@ -75,13 +76,13 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one test.
+    """The result of one test.
 
     Attributes:
-        suite: the document that it stands in.
+        suite: the suite of the test.
         case: the test.
         problems: what is not as expected.
-        seconds: how long it took.
+        seconds: how long the test took.
     """
 
     suite: Suite
@@ -91,7 +92,7 @@ class Result:
 
     @property
     def status(self) -> Status:
-        """``error`` where it could not be run."""
+        """``passed``, ``failed``, or ``error``: the test could not be run."""
         if any(problem.kind == "unreadable" for problem in self.problems):
             return "error"
         return "failed" if self.problems else "passed"
@@ -99,12 +100,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What became of all tests.
+    """The results of all tests.
 
     Attributes:
-        results: in reading order.
-        diagnostics: what is wrong with policies that cannot be read.
-        coverage: what the tests' events were seen to do; None where that was not asked for.
+        results: the results, in reading order.
+        diagnostics: the findings about policies that cannot be read.
+        coverage: the coverage; None: it was not measured.
     """
 
     results: tuple[Result, ...]
@@ -112,5 +113,5 @@ class Report:
     coverage: Coverage | None
 
     def count(self, status: Status) -> int:
-        """Return how many tests came to this."""
+        """Return the number of tests with a status."""
         return sum(result.status == status for result in self.results)

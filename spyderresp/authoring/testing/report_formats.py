@@ -1,4 +1,4 @@
-"""A report in the XML of JUnit, as Jenkins's schema (junit-10.xsd of its xUnit plugin) has it."""
+"""A report as JUnit XML (junit-10.xsd of Jenkins's xUnit plugin) and as JSON data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spyderresp.authoring.testing.coverage import WHATS, Coverage, CoveredPlace
 from spyderresp.authoring.testing.report import Layout, Problem, Report, Result
 from spyderresp.errors import Diagnostic, Location
 
-# What XML 1.0 cannot hold, escaped or not.
+# Characters that XML 1.0 does not allow, not even escaped.
 _NOT_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -21,7 +21,7 @@ def junit_text(report: Report, unreadable: Iterable[Diagnostic] = ()) -> str:
 
     Args:
         report: the report.
-        unreadable: what is wrong with test files that cannot be read: each such file is a suite with one error.
+        unreadable: the findings about test files that cannot be read. Each such file becomes a suite with one error.
     """
     root = ET.Element("testsuites", name="spyderresp test")
     groups: dict[tuple[str, str], list[Result]] = {}
@@ -70,7 +70,7 @@ def _wrong(case: ET.Element, result: Result) -> None:
 
 
 def _plain(text: str) -> str:
-    """Return text without what XML cannot hold."""
+    """Return a text without the characters that XML does not allow."""
     return _NOT_XML.sub("", text)
 
 
@@ -82,9 +82,9 @@ def report_dict(report: Report, errors: Iterable[Diagnostic] = ()) -> dict[str, 
 
     Args:
         report: the report.
-        errors: what cannot be read.
+        errors: the findings about files that cannot be read.
     """
-    said: dict[str, Any] = {
+    data: dict[str, Any] = {
         "version": 1,
         "passed": report.count("passed"),
         "failed": report.count("failed"),
@@ -96,8 +96,8 @@ def report_dict(report: Report, errors: Iterable[Diagnostic] = ()) -> dict[str, 
         ],
     }
     if report.coverage is not None:
-        said["coverage"] = _coverage(report.coverage)
-    return said
+        data["coverage"] = _coverage(report.coverage)
+    return data
 
 
 def _place(location: Location) -> dict[str, Any]:
@@ -120,23 +120,23 @@ def _result(result: Result) -> dict[str, Any]:
 
 
 def _problem(problem: Problem) -> dict[str, Any]:
-    said: dict[str, Any] = {"kind": problem.kind, "message": problem.message, **_place(problem.location)}
-    if problem.given is not None and problem.given.label:
-        said["event"] = problem.given.label
+    data: dict[str, Any] = {"kind": problem.kind, "message": problem.message, **_place(problem.location)}
+    if problem.event is not None and problem.event.label:
+        data["event"] = problem.event.label
     if problem.layout is not None:
-        said["actions"] = _layout(problem.layout)
+        data["actions"] = _layout(problem.layout)
     elif problem.expected is not None or problem.got is not None:
-        said["expected"], said["got"] = problem.expected, problem.got
-    return said
+        data["expected"], data["got"] = problem.expected, problem.got
+    return data
 
 
 def _layout(layout: Layout) -> list[dict[str, Any]]:
     return [
         {
-            "expected": None if pair.expected is None else dict(layout.expected[pair.expected].said),
+            "expected": None if pair.expected is None else dict(layout.expected[pair.expected].fields),
             "got": None if pair.got is None else layout.plan[pair.got].to_dict(),
             "agrees": pair.agrees,
-            "differences": [found._asdict() for found in pair.differences],
+            "differences": [difference._asdict() for difference in pair.differences],
             "reasons": [
                 {"entry": reason.entry, "reason": reason.text, "location": str(reason.location)}
                 for reason in layout.reasons.get(-1 if pair.expected is None else pair.expected, ())

@@ -1,7 +1,8 @@
-"""Runs suites: loads their policies once, decides their events, checks what comes of them."""
+"""Runs suites: loads their policies once, decides their events, and checks the plans."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -15,20 +16,18 @@ from spyderresp.policies.loader import load
 from spyderresp.policies.policy_set import PolicySet
 
 
-def everything(suite: Suite, case: Case) -> bool:  # noqa: ARG001 - the signature of a choice
-    """Choose every test."""
-    return True
-
-
 def run(
-    suites: Iterable[Suite], *, chosen: Callable[[Suite, Case], bool] = everything, coverage: bool = False
+    suites: Iterable[Suite],
+    *,
+    chosen: Callable[[Suite, Case], bool] = lambda _suite, _case: True,
+    coverage: bool = False,
 ) -> Report:
     """Run tests.
 
     Args:
-        suites: what ``find`` found.
-        chosen: which tests to run.
-        coverage: whether to find out what they cover, which takes an explanation of every event.
+        suites: the suites, as ``find`` returns them.
+        chosen: returns whether to run a test.
+        coverage: whether to measure the coverage, which needs an explanation of every event.
     """
     runner = Runner(Recorder() if coverage else None)
     results = tuple(result for suite in suites for result in runner.results(suite, chosen))
@@ -39,8 +38,8 @@ class Runner:
     """Runs tests one by one. Policies that several suites share are loaded once.
 
     Attributes:
-        recorder: what gathers coverage, or None.
-        diagnostics: what was found about policies that cannot be read.
+        recorder: records the coverage; None: it is not measured.
+        diagnostics: the findings about policies that cannot be read.
     """
 
     def __init__(self, recorder: Recorder | None = None) -> None:
@@ -50,16 +49,16 @@ class Runner:
         self._engines: dict[tuple[tuple[str, ...], Options], Engine] = {}
 
     def results(self, suite: Suite, chosen: Callable[[Suite, Case], bool]) -> Iterator[Result]:
-        """Yield what became of the chosen tests of a suite."""
+        """Yield the results of the chosen tests of a suite."""
         for case in suite.cases:
             if chosen(suite, case):
                 yield self.result(suite, case)
 
     def result(self, suite: Suite, case: Case) -> Result:
-        """Return what became of a test."""
-        begun = time.perf_counter()
+        """Run a test and return its result."""
+        start = time.perf_counter()
         problems = self._problems(suite, case)
-        return Result(suite, case, problems, time.perf_counter() - begun)
+        return Result(suite, case, problems, time.perf_counter() - start)
 
     def _problems(self, suite: Suite, case: Case) -> tuple[Problem, ...]:
         engine = self._engine(suite)
@@ -69,14 +68,12 @@ class Runner:
             message = f"the policies cannot be read: {engine.errors[0]}{more}"
             return (Problem("unreadable", message, suite.location),)
         problems = list(missing_names(case.expect, engine.policies))
-        for given in case.events:
-            problems += check(given, case.expect, engine)
-            if self.recorder is not None and given.error is None:
-                try:
-                    self.recorder.see(engine.explain(given.event), engine.policies)
-                except EventError:
-                    # It has no verdicts.
-                    continue
+        for event in case.events:
+            problems += check(event, case.expect, engine)
+            if self.recorder is not None and event.error is None:
+                # An event that cannot be decided covers nothing.
+                with contextlib.suppress(EventError):
+                    self.recorder.record(engine.explain(event.event), engine.policies)
         return tuple(problems)
 
     def _engine(self, suite: Suite) -> Engine | PolicyError:
@@ -84,7 +81,7 @@ class Runner:
         if isinstance(policies, PolicyError):
             return policies
         if self.recorder is not None:
-            self.recorder.expect(policies)
+            self.recorder.add_policies(policies)
         key = suite.policies, suite.options
         if key not in self._engines:
             options = suite.options

@@ -1,4 +1,4 @@
-"""Policy tests as values: what a file says, checked, with its places."""
+"""Policy tests as values: the checked content of test files, with locations."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 from spyderresp.decision.compiler import Defaults, NotIn
 from spyderresp.errors import EventError, Location
 
-#: ``exactly``: these actions in this order, each described in part; ``contains``: these among others; ``whole``: these
-#: in this order, and each says everything.
+#: How actions are compared. ``exactly``: exactly these actions, in this order; ``contains``: these and perhaps others.
+#: In both, an expected action may leave out keys. ``whole``: as ``exactly``, and a key that is left out must be absent.
 How = Literal["exactly", "contains", "whole"]
 
 
@@ -19,9 +19,9 @@ class CaseEvent:
     """One event of a test.
 
     Attributes:
-        label: what tells it from the test's other events, such as ``events.jsonl:3``; empty where it is the only one.
-        event: in the normal form; None where there is an error.
-        error: why the record is no event, or None.
+        label: its name among the events of the test, such as ``events.jsonl:3``; empty: it is the only one.
+        event: the event, in the normal form; None: there is an error.
+        error: why the record is no event; None: it is one.
     """
 
     label: str
@@ -31,15 +31,15 @@ class CaseEvent:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedAction:
-    """One planned action, in part or in whole.
+    """An expected action.
 
     Attributes:
-        said: what is said of it, by the keys of a plan's JSON form; besides, ``policy``, ``section``, ``index`` and
-            ``uid`` of one of its sources. None: it must not have that.
-        location: where it is said.
+        fields: the expected values, by the keys of an action in a plan's JSON form; also ``policy``, ``section``,
+            ``index`` and ``uid`` of one of its sources. The value None: the action must not have the key.
+        location: its location in the test file.
     """
 
-    said: Mapping[str, Any]
+    fields: Mapping[str, Any]
     location: Location
 
 
@@ -53,12 +53,12 @@ class ExpectedName:
 
 @dataclass(frozen=True, slots=True)
 class ExpectedError:
-    """That the event cannot be decided.
+    """The expectation that the event cannot be decided.
 
     Attributes:
-        path: where in the event, or None: anywhere.
-        reason: a part of the reason, or None: any.
-        location: where it is said.
+        path: the path of the error in the event; None: any path.
+        reason: a part of the reason; None: any reason.
+        location: its location in the test file.
     """
 
     path: str | None
@@ -68,16 +68,16 @@ class ExpectedError:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """What is to come of an event.
+    """What a test expects for an event.
 
     Attributes:
         how: how the actions are compared.
-        actions: what is to be planned; None: nothing is said.
-        none_of: what must not be planned.
-        policies: which policies are in scope, in order; None: nothing is said.
-        rest: what is said of a plan's other keys, such as ``attribution``.
-        error: that there is no plan; or None.
-        location: where it stands.
+        actions: the expected actions; None: the actions are not compared.
+        none_of: the actions that must not be planned.
+        policies: the policies that must be in scope, in order; None: they are not compared.
+        rest: the expected values of other keys of the plan, such as ``attribution``.
+        error: the expected error; None: the event must be decided.
+        location: its location in the test file.
     """
 
     how: How
@@ -94,10 +94,10 @@ class Case:
     """One test, or one row of a table of tests.
 
     Attributes:
-        name: as it is shown, the row's after the test's.
-        events: what it is about; the expectation is that of each.
-        expect: what is to come of them.
-        location: where it stands.
+        name: its name; that of a row follows the name of the test.
+        events: the events of the test.
+        expect: what is expected for each of them.
+        location: its location in the test file.
     """
 
     name: str
@@ -108,7 +108,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How the policies of a suite are read and compiled."""
+    """The options with which the policies of a suite are read and compiled."""
 
     strict: bool = False
     defaults: Defaults = "always"
@@ -121,13 +121,13 @@ class Suite:
     """One document of tests.
 
     Attributes:
-        name: its own, or that of its file.
+        name: its name; without one, that of its file.
         path: its file.
-        policies: paths of the policies.
-        options: how these are read and compiled.
-        cases: the tests, each row of a table by itself.
-        inputs: files of events that were read for it.
-        location: where it begins.
+        policies: the paths of the policies.
+        options: how the policies are read and compiled.
+        cases: the tests; each row of a table is one.
+        inputs: the files of events that the tests use.
+        location: its start in the file.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Documents of policy tests into suites: every fault found in one pass, with its place and a fix."""
+"""Reads suites from policy-test files: one pass reports every fault, with its place and a fix."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ from spyderresp.policies.vocabulary import (
     Section,
 )
 
-# Events of policy tests: written in the test, or read from a file of JSON.
+# The events of policy tests: written in the test, or read from a JSON file.
 
 _ANCHOR: Final = re.compile(r"&\S+\s+")
 _JSON: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?|true|false", re.ASCII)
 
 
 def data_of(node: Node, text: str) -> Any:
-    """Return a value as JSON data: what is not quoted and is a number or a boolean in JSON is that, else a text.
+    """Return a value as JSON data. An unquoted number or boolean of JSON is one; any other scalar is a text.
 
-    So ``pid: 4242`` is a number, and ``007``, ``no`` and ``"4242"`` are texts.
+    For example, ``pid: 4242`` is a number; ``007``, ``no`` and ``"4242"`` are texts.
     """
     value = node.value
     if isinstance(value, dict):
@@ -64,14 +64,14 @@ def data_of(node: Node, text: str) -> Any:
     try:
         return json.loads(value)
     except ValueError:
-        # A number of more digits than Python reads.
+        # Python does not read numbers with that many digits.
         return value
 
 
 def merged(record: Any, other: Any) -> Any:
-    """Return a record with what another says in its place, mappings key by key; null takes away (RFC 7396).
+    """Return a record with the changes of another one: a JSON merge patch (RFC 7396), in which null deletes a key.
 
-    An error that stands in the place of a record stays.
+    If the record is an error, return the error.
     """
     if isinstance(record, EventError) or not isinstance(other, Mapping):
         return record if isinstance(record, EventError) else other
@@ -84,8 +84,8 @@ def merged(record: Any, other: Any) -> Any:
     return result
 
 
-def given(label: str, record: Any, form: str | None) -> CaseEvent:
-    """Return the event of a record; an error that stands in its place stays."""
+def case_event(label: str, record: Any, form: str | None) -> CaseEvent:
+    """Return the event of a record, or its error."""
     if isinstance(record, EventError):
         return CaseEvent(label, None, record)
     try:
@@ -95,22 +95,22 @@ def given(label: str, record: Any, form: str | None) -> CaseEvent:
 
 
 def read_events(path: str, node: Node, reader: Reader) -> list[tuple[str, Any]]:
-    """Return the records of a file, labelled by their lines; each that is not JSON is an EventError in its place.
+    """Return the records of a file, each with a label. A record that is not JSON is an EventError.
 
-    A file named ``*.json`` holds one JSON value, which may be a list of records; any other one a line.
+    A file named ``*.json`` contains one JSON value, which may be a list of records. Other files contain JSON lines.
     """
     if not os.path.exists(path):
         reader.wrong("SR707", node, f"there is no file {quoted(path)}", _nearest_file(path))
         return []
-    trouble = Findings()
-    source = read_source(path, trouble)
+    findings = Findings()
+    source = read_source(path, findings)
     if source is None:
-        reader.wrong("SR707", node, f"events cannot be read from {quoted(path)}: {trouble.items[0].message}")
+        reader.wrong("SR707", node, f"events cannot be read from {quoted(path)}: {findings.items[0].message}")
         return []
     name = os.path.basename(path)
     records = list(_whole(source.text, name) if path.endswith(".json") else _lines(source.text, name))
     if not records:
-        reader.wrong("SR707", node, f"no event in {quoted(path)}")
+        reader.wrong("SR707", node, f"there is no event in {quoted(path)}")
     return records
 
 
@@ -119,8 +119,8 @@ def _nearest_file(path: str) -> str:
     try:
         names = sorted(name for name in os.listdir(folder) if name.endswith((".json", ".jsonl", ".ndjson")))
     except (OSError, ValueError):
-        return f"there is no directory `{folder}`; paths start at the test's file"
-    return suggestion(os.path.basename(path), names) if names else f"no file of events is in `{folder}`"
+        return f"there is no directory `{folder}`; paths are relative to the folder of the test file"
+    return suggestion(os.path.basename(path), names) if names else f"there is no file of events in `{folder}`"
 
 
 def _whole(text: str, name: str) -> Iterator[tuple[str, Any]]:
@@ -129,7 +129,7 @@ def _whole(text: str, name: str) -> Iterator[tuple[str, Any]]:
     except EventError as error:
         value = error
     if isinstance(value, list):
-        yield from ((f"{name}[{place}]", record) for place, record in enumerate(value))
+        yield from ((f"{name}[{index}]", record) for index, record in enumerate(value))
     else:
         yield name, value
 
@@ -143,9 +143,9 @@ def _lines(text: str, name: str) -> Iterator[tuple[str, Any]]:
                 yield f"{name}:{number}", error
 
 
-# What a test expects, out of its document.
+# The expectation of a test.
 
-#: The keys of a plan's JSON form that are compared as they stand.
+# The keys of a plan's JSON form whose values are compared unchanged.
 _REST: Final = ("version", "event", "policy_set", "target", "attribution")
 EXPECT_KEYS: Final = ("plan", "actions", "none_of", "policies", "error", *_REST)
 _SOURCE_KEYS: Final = ("policy", "section", "index", "uid")
@@ -162,8 +162,8 @@ _PARAMETERS: Final = ("severity", *FLAG_TEXTS, "priority")
 
 
 def read_expectation(node: Node, reader: Reader) -> Expectation | None:
-    """Return what a test expects, or None after recording what is wrong with it."""
-    where = place(node, reader)
+    """Return the expectation of a test; None after recording why it cannot be read."""
+    where = location_of(node, reader)
     if isinstance(node.value, list):
         return Expectation("exactly", _actions(node, "expect", reader), (), None, {}, None, where)
     if isinstance(node.value, str):
@@ -174,34 +174,34 @@ def read_expectation(node: Node, reader: Reader) -> Expectation | None:
     if keys is None:
         return None
     how = cast("How", reader.choice(keys, "plan", get_args(How)) or "exactly")
-    listed = keys.get("actions")
-    actions = None if listed is None else _actions(listed, "actions", reader)
-    refused = keys.get("none_of")
-    none_of = () if refused is None else _actions(refused, "none_of", reader)
-    rest = {key: _rest(key, held, reader) for key in _REST if (held := keys.get(key)) is not None}
-    names = keys.get("policies")
-    policies = None if names is None else tuple(_names(reader.items(names, "policies"), reader))
-    error = reader.given(keys, "error", lambda held, _: _error(held, reader))
-    _check_it_can_fail(keys, Expectation(how, actions, none_of, policies, rest, error, where), reader)
-    return Expectation(how, actions, none_of, policies, rest, error, where)
+    actions = reader.given(keys, "actions", lambda item, key: _actions(item, key, reader))
+    none_of = reader.given(keys, "none_of", lambda item, key: _actions(item, key, reader)) or ()
+    rest = {key: _rest(key, item, reader) for key in _REST if (item := keys.get(key)) is not None}
+    policies = reader.given(keys, "policies", lambda item, key: tuple(_names(reader.items(item, key), reader)))
+    error = reader.given(keys, "error", lambda item, _: _error(item, reader))
+    expectation = Expectation(how, actions, none_of, policies, rest, error, where)
+    _require_can_fail(keys, expectation, reader)
+    return expectation
 
 
-def place(node: Node, reader: Reader) -> Location:
-    """Return where a node stands."""
+def location_of(node: Node, reader: Reader) -> Location:
+    """Return the location of a node."""
     return Location(reader.source.path, *reader.source.position(node.start))
 
 
-def _check_it_can_fail(keys: Keys, said: Expectation, reader: Reader) -> None:
-    if said.error is not None:
+def _require_can_fail(keys: Keys, expectation: Expectation, reader: Reader) -> None:
+    """Report an expectation that no plan can fail, or that contradicts itself."""
+    how, actions = expectation.how, expectation.actions
+    if expectation.error is not None:
         others = [key for key in keys if key not in ("error", "plan")]
         if others:
-            reader.wrong("SR709", keys.key(others[0]), "an event with an error has no plan", "leave one of the two out")
-        return
-    if said.how != "exactly" and said.actions is None:
-        reader.wrong("SR709", keys.key("plan"), f"`plan: {said.how}` compares `actions`, and there are none")
-    elif said.how == "contains" and not said.actions:
-        reader.wrong("SR709", keys.key("actions"), "every plan contains no actions", "`plan: exactly` expects none")
-    elif said.actions is None and not said.none_of and said.policies is None and not said.rest:
+            reader.wrong("SR709", keys.key(others[0]), "an event with an error has no plan", "delete one of the two")
+    elif how != "exactly" and actions is None:
+        reader.wrong("SR709", keys.key("plan"), f"`plan: {how}` compares `actions`, and there are none")
+    elif how == "contains" and not actions:
+        hint = "`plan: exactly` expects a plan without actions"
+        reader.wrong("SR709", keys.key("actions"), "every plan contains an empty list of actions", hint)
+    elif actions is None and not expectation.none_of and expectation.policies is None and not expectation.rest:
         node = keys.key("none_of") if "none_of" in list(keys) else keys.node
         reader.wrong("SR709", node, "nothing is expected, so this cannot fail", "`actions: []` expects an empty plan")
 
@@ -218,11 +218,11 @@ def _names(nodes: Iterable[Node], reader: Reader) -> Iterable[ExpectedName]:
     for node in nodes:
         name = reader.text(node, "policies")
         if name is not None:
-            yield ExpectedName(name, place(node, reader))
+            yield ExpectedName(name, location_of(node, reader))
 
 
 def _error(node: Node, reader: Reader) -> ExpectedError | None:
-    where = place(node, reader)
+    where = location_of(node, reader)
     if isinstance(node.value, str):
         return ExpectedError(node.value, None, where)
     keys = reader.keys(node, "`error`", ("path", "reason"))
@@ -235,40 +235,40 @@ def _actions(node: Node, what: str, reader: Reader) -> tuple[ExpectedAction, ...
     if node.value is None:
         reader.wrong("SR110", node, f"`{what}` needs a value", "`[]` is an empty list")
         return ()
-    found = []
+    actions = []
     for item in reader.items(node, what):
         if isinstance(item.value, str):
-            found.append(ExpectedAction({"action": item.value}, place(item, reader)))
+            actions.append(ExpectedAction({"action": item.value}, location_of(item, reader)))
             continue
         keys = reader.keys(item, "an expected action", ACTION_KEYS)
         if keys is None:
             continue
         if not list(keys):
-            reader.wrong("SR709", item, "any action is this one", "name its `action`, or what else it has")
-        found.append(ExpectedAction(_said(keys, reader), place(item, reader)))
-    return tuple(found)
+            reader.wrong("SR709", item, "every action matches this one", "give its `action`, or another key")
+        actions.append(ExpectedAction(_fields(keys, reader), location_of(item, reader)))
+    return tuple(actions)
 
 
-def _said(keys: Keys, reader: Reader) -> dict[str, Any]:
-    said: dict[str, Any] = {}
+def _fields(keys: Keys, reader: Reader) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
     for key in keys:
         node = cast("Node", keys.get(key))
         if node.value is None and key in ("superseded_by", "reason", "uid"):
-            said[key] = None
+            fields[key] = None
         elif key == "parameters":
-            said[key] = _parameters(node, reader)
+            fields[key] = _parameters(node, reader)
         elif key == "sources":
             sources = (reader.keys(item, "a source", _SOURCE_KEYS) for item in reader.items(node, key))
-            said[key] = [_said(source, reader) for source in sources if source is not None]
+            fields[key] = [_fields(source, reader) for source in sources if source is not None]
         elif key == "disposition":
-            said[key] = reader.choice(keys, key, get_args(Disposition))
+            fields[key] = reader.choice(keys, key, get_args(Disposition))
         elif key == "section":
-            said[key] = reader.choice(keys, key, get_args(Section))
+            fields[key] = reader.choice(keys, key, get_args(Section))
         elif key in ("index", "superseded_by"):
-            said[key] = reader.count(keys, key, 0)
+            fields[key] = reader.count(keys, key, 0)
         elif key in ACTION_KEYS:
-            said[key] = reader.text(node, key)
-    return said
+            fields[key] = reader.text(node, key)
+    return fields
 
 
 def _parameters(node: Node, reader: Reader) -> dict[str, Any]:
@@ -277,23 +277,23 @@ def _parameters(node: Node, reader: Reader) -> dict[str, Any]:
     keys = reader.keys(node, "`parameters`", _PARAMETERS)
     if keys is None:
         return {}
-    said: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}
     for key in keys:
-        held = cast("Node", keys.get(key))
-        if held.value is None:
-            said[key] = None
+        item = cast("Node", keys.get(key))
+        if item.value is None:
+            parameters[key] = None
         elif key == "priority":
-            said[key] = reader.count(keys, key, 0, least=None)
+            parameters[key] = reader.count(keys, key, 0, least=None)
         else:
-            said[key] = reader.text(held, key)
-    return said
+            parameters[key] = reader.text(item, key)
+    return parameters
 
 
-# Misspelt keys of events in a test: a test that expects no action would pass because of the misspelling.
-# Unknown keys that resemble no valid key are kept, as in every event.
+# Misspelt keys of events: with one, a test that expects no action would pass for the wrong reason. Unknown keys that do
+# not resemble a valid key are allowed, as in every event.
 
 _EVENT: Final = "the event"
-_KEYS_BY_PLACE: Final[dict[str, tuple[str, ...]]] = {
+_EVENT_KEYS: Final[dict[str, tuple[str, ...]]] = {
     _EVENT: (
         "id",
         "time",
@@ -315,30 +315,31 @@ _KEYS_BY_PLACE: Final[dict[str, tuple[str, ...]]] = {
     "service": ("name", "cgroup"),
     "process": ("name", "exe", "euser", "pid", "ppid", "uid", "start_ticks", "boot_id", "start_time"),
 }
-_NEAR: Final = 0.75
-#: Short words are near too many others: `exec`, `euid`, `tid`.
+# The least similarity of a misspelt key, from 0 to 1.
+_SIMILAR: Final = 0.75
+# Shorter keys resemble too many other words, such as `exec`, `euid` and `tid`.
 _SHORT: Final = 3
 
 
 def is_normal(record: Any, form: str | None) -> bool:
-    """Tell whether a record is read as the normal form."""
+    """Return whether a record is read as an event in the normal form."""
     return isinstance(record, Mapping) and (BUILT_IN.recognise(record).name if form is None else form) == "normal"
 
 
-def spelt(node: Node, reader: Reader, where: str = _EVENT) -> None:
-    """Report keys that are nearly those of the normal form, in a mapping and in its objects."""
+def report_misspelt(node: Node, reader: Reader, where: str = _EVENT) -> None:
+    """Report keys that resemble a key of the normal form, in an event and in its scopes."""
     if not isinstance(node.value, dict):
         return
-    valid = _KEYS_BY_PLACE[where]
+    valid = _EVENT_KEYS[where]
     for key, (name, value) in node.value.items():
         if key in valid:
-            if where == _EVENT and key in _KEYS_BY_PLACE:
-                spelt(Node(*value), reader, key)
+            if where == _EVENT and key in _EVENT_KEYS:
+                report_misspelt(Node(*value), reader, key)
             continue
-        near = _nearest_key(key, [word for word in valid if word not in node.value])
-        if near is not None:
-            place = where if where == _EVENT else f"`{where}` of the event"
-            reader.wrong("SR701", Node(*name), f"unknown key {quoted(key)} in {place}", f"did you mean `{near}`?")
+        nearest = _nearest_key(key, [word for word in valid if word not in node.value])
+        if nearest is not None:
+            mapping = where if where == _EVENT else f"`{where}` of the event"
+            reader.wrong("SR701", Node(*name), f"unknown key {quoted(key)} in {mapping}", f"did you mean `{nearest}`?")
 
 
 def _nearest_key(key: str, valid: list[str]) -> str | None:
@@ -346,8 +347,8 @@ def _nearest_key(key: str, valid: list[str]) -> str | None:
     if key.lower() in folded:
         return folded[key.lower()]
     long = [word for word in folded if len(word) > _SHORT]
-    found = difflib.get_close_matches(key[:100].lower(), long, n=1, cutoff=_NEAR)
-    return folded[found[0]] if found else None
+    matching = difflib.get_close_matches(key[:100].lower(), long, n=1, cutoff=_SIMILAR)
+    return folded[matching[0]] if matching else None
 
 
 KEYS: Final = ("apiVersion", "kind", "name", "policies", "strict", "defaults", "not_in", "mode", "form", "tests")
@@ -357,19 +358,19 @@ _ROW_KEYS: Final = ("name", "with", "expect")
 
 
 def is_test_text(text: str) -> bool:
-    """Tell whether a text may hold policy tests, without reading it."""
+    """Return whether a text may contain policy tests, without parsing it."""
     return TEST_KIND in text or TEST_API_VERSION in text
 
 
 def read(source: Source, findings: Findings) -> list[Suite]:
-    """Return the suites of a text, passing over other documents; what is wrong is recorded."""
+    """Return the suites of a text; record all faults. Other documents are skipped."""
     suites: list[Suite] = []
     before = len(findings.items)
     try:
         for tree in trees(source):
             if not tree.empty:
-                found = (_document(root, source, findings) for root in _documents(Node(*tree.nodes())))
-                suites += [suite for suite in found if suite is not None]
+                read_suites = (_document(root, source, findings) for root in _documents(Node(*tree.nodes())))
+                suites += [suite for suite in read_suites if suite is not None]
     except DocumentError as error:
         findings.unreadable(error, source)
     except TooManyFindingsError:
@@ -379,41 +380,43 @@ def read(source: Source, findings: Findings) -> list[Suite]:
 
 
 def _documents(root: Node) -> list[Node]:
-    """Return what a document holds: a list of documents, and ``items``, hold many, as those of policies do."""
-    held = root.value
-    if isinstance(held, dict) and "items" in held and getattr(Keys(root, "").get("kind"), "value", "") != TEST_KIND:
-        held = held["items"][1][0]
-    return [Node(*item) for item in held] if isinstance(held, list) else [root]
+    """Return the documents in a document: as for policies, it may be a list of documents, or have them in ``items``."""
+    value = root.value
+    if isinstance(value, dict) and "items" in value and getattr(Keys(root, "").get("kind"), "value", "") != TEST_KIND:
+        value = value["items"][1][0]
+    return [Node(*item) for item in value] if isinstance(value, list) else [root]
 
 
 def _document(root: Node, source: Source, findings: Findings) -> Suite | None:
     if not isinstance(root.value, dict):
         return None
-    said = Keys(root, "the document")
-    version, kind = said.get("apiVersion"), said.get("kind")
-    ours = version is not None and version.value == TEST_API_VERSION
-    named = kind is not None and kind.value == TEST_KIND
-    if not ours and not named:
+    both = Keys(root, "the document")
+    version, kind = both.get("apiVersion"), both.get("kind")
+    right_version = version is not None and version.value == TEST_API_VERSION
+    right_kind = kind is not None and kind.value == TEST_KIND
+    if not right_version and not right_kind:
         return None
     reader = Reader(source, findings)
-    if not ours or not named:
-        node, key, word = (version, "apiVersion", TEST_API_VERSION) if named else (kind, "kind", TEST_KIND)
+    if not right_version or not right_kind:
+        node, key, word = (version, "apiVersion", TEST_API_VERSION) if right_kind else (kind, "kind", TEST_KIND)
         shown = quoted(node.value) if node is not None and isinstance(node.value, str) else "nothing"
-        reader.wrong("SR710", node or root, f"`{key}` of a policy test is `{word}`, not {shown}", f"write `{word}`")
+        reader.wrong(
+            "SR710", node or root, f"`{key}` of a policy test must be `{word}`, not {shown}", f"write `{word}`"
+        )
         return None
     keys = reader.keys(root, "the document", KEYS)
     return None if keys is None else _Document(reader, keys).suite()
 
 
 class _Events(NamedTuple):
-    """Records of a test, each with its label, before they are events."""
+    """The records of a test, each with its label, and their form."""
 
     records: list[tuple[str, Any]]
     form: str | None
 
 
 class _Document:
-    """One document that is being read."""
+    """Reads one document."""
 
     def __init__(self, reader: Reader, keys: Keys) -> None:
         self._reader = reader
@@ -434,7 +437,7 @@ class _Document:
         tests = reader.needed(keys, "tests", self._tests)
         path = reader.source.path
         name = reader.given(keys, "name", reader.text) or os.path.basename(path)
-        where = place(keys.node, reader)
+        where = location_of(keys.node, reader)
         inputs = tuple(dict.fromkeys(self._inputs))
         return Suite(name, path, policies or (), options, tuple(tests or ()), inputs, where)
 
@@ -442,26 +445,26 @@ class _Document:
         items = self._reader.items(node, what)
         if isinstance(node.value, list) and not items:
             self._reader.wrong("SR702", node, "`policies` names no path")
-        found = (self._reader.path(item, what) for item in items)
-        return tuple(os.path.normpath(path) for path in found if path is not None)
+        paths = (self._reader.path(item, what) for item in items)
+        return tuple(os.path.normpath(path) for path in paths if path is not None)
 
     def _tests(self, node: Node, what: str) -> list[Case]:
         items = self._reader.items(node, what)
         if isinstance(node.value, list) and not items:
             self._reader.wrong("SR709", node, "there is no test here, so nothing can fail")
-        taken: set[str] = set()
+        names: set[str] = set()
         cases: list[Case] = []
         for item in items:
             keys = self._reader.keys(item, "a test", TEST_KEYS)
             if keys is not None:
-                cases += self._test(keys, taken)
+                cases += self._test(keys, names)
         return cases
 
-    def _test(self, keys: Keys, taken: set[str]) -> Iterator[Case]:
+    def _test(self, keys: Keys, names: set[str]) -> Iterator[Case]:
         reader = self._reader
         name = reader.needed(keys, "name", reader.text)
         if name is not None:
-            self._unique(name, cast("Node", keys.get("name")), taken)
+            self._require_unique(name, cast("Node", keys.get("name")), names)
         events = self._events(keys)
         rows = keys.get("rows")
         node = keys.get("expect")
@@ -470,47 +473,47 @@ class _Document:
             if node is None:
                 reader.wrong("SR702", keys.node, "the test has no `expect`")
             elif name is not None and events is not None and expect is not None:
-                yield Case(name, self._given(events, None), expect, place(keys.node, reader))
+                yield Case(name, self._case_events(events, None), expect, location_of(keys.node, reader))
             return
-        own: set[str] = set()
+        row_names: set[str] = set()
         items = reader.items(rows, "rows")
         if isinstance(rows.value, list) and not items:
             reader.wrong("SR709", rows, "there is no row here, so nothing can fail")
         for number, item in enumerate(items, 1):
             row = reader.keys(item, "a row", _ROW_KEYS)
             if row is not None:
-                yield from self._row(row, f"{name} / ", number, events, expect, own)
+                yield from self._row(row, f"{name} / ", number, events, expect, row_names)
 
     def _row(
-        self, keys: Keys, prefix: str, number: int, events: _Events | None, base: Expectation | None, taken: set[str]
+        self, keys: Keys, prefix: str, number: int, events: _Events | None, base: Expectation | None, names: set[str]
     ) -> Iterator[Case]:
         reader = self._reader
         name = reader.given(keys, "name", reader.text)
         if name is not None:
-            self._unique(name, cast("Node", keys.get("name")), taken)
+            self._require_unique(name, cast("Node", keys.get("name")), names)
         node = keys.get("expect")
         expect = base if node is None else read_expectation(node, reader)
         if node is None and base is None:
-            reader.wrong("SR702", keys.node, "the row has no `expect`, nor has its test")
+            reader.wrong("SR702", keys.node, "neither the row nor its test has an `expect`")
         other = keys.get("with")
         if other is not None and not isinstance(other.value, dict):
-            reader.wrong("SR111", other, "`with` must be a mapping: what this row has in place of the test's event")
+            reader.wrong("SR111", other, "`with` must be a mapping: the changes of this row to the event of the test")
         if other is not None and events is not None and all(is_normal(r, events.form) for _, r in events.records):
-            spelt(other, reader)
+            report_misspelt(other, reader)
         if events is not None and expect is not None:
             shown = f"{prefix}{name or f'row {number}'}"
-            yield Case(shown, self._given(events, other), expect, place(keys.node, reader))
+            yield Case(shown, self._case_events(events, other), expect, location_of(keys.node, reader))
 
-    def _unique(self, name: str, node: Node, taken: set[str]) -> None:
-        if name in taken:
-            self._reader.wrong("SR708", node, f"a test named {quoted(name)} stands above", "rename one of the two")
-        taken.add(name)
+    def _require_unique(self, name: str, node: Node, names: set[str]) -> None:
+        if name in names:
+            self._reader.wrong("SR708", node, f"an earlier test is also named {quoted(name)}", "rename one of the two")
+        names.add(name)
 
-    def _given(self, events: _Events, other: Node | None) -> tuple[CaseEvent, ...]:
+    def _case_events(self, events: _Events, other: Node | None) -> tuple[CaseEvent, ...]:
         change = None if other is None else data_of(other, self._reader.source.text)
         records = events.records if change is None else [(label, merged(r, change)) for label, r in events.records]
         alone = len(records) == 1
-        return tuple(given("" if alone else label, record, events.form) for label, record in records)
+        return tuple(case_event("" if alone else label, record, events.form) for label, record in records)
 
     def _events(self, keys: Keys) -> _Events | None:
         reader = self._reader
@@ -518,11 +521,11 @@ class _Document:
         kinds = [word for word in keys if word in _SOURCES]
         if len(kinds) != 1:
             node = keys.key(kinds[1]) if kinds else keys.node
-            reader.wrong("SR706", node, f"a test has one of `event`, `events`, `file`; here are {len(kinds)}")
+            reader.wrong("SR706", node, f"a test has one of `event`, `events`, `file`; this one has {len(kinds)}")
             return None
         kind, node = kinds[0], cast("Node", keys.get(kinds[0]))
         if kind != "file" and keys.get("line") is not None:
-            reader.wrong("SR706", keys.key("line"), "`line` is that of an event in a `file`, and there is none")
+            reader.wrong("SR706", keys.key("line"), "`line` selects an event of a `file`, and there is no `file`")
         if kind == "event":
             return _Events([("", self._record(node, form))], form)
         if kind == "events":
@@ -536,7 +539,7 @@ class _Document:
     def _record(self, node: Node, form: str | None) -> Any:
         record = data_of(node, self._reader.source.text)
         if is_normal(record, form):
-            spelt(node, self._reader)
+            report_misspelt(node, self._reader)
         return record
 
     def _file(self, keys: Keys, node: Node, form: str | None) -> _Events | None:
@@ -546,15 +549,15 @@ class _Document:
             return None
         self._inputs.append(path)
         records = read_events(path, node, reader)
-        wanted = keys.get("line")
-        if wanted is None or not records:
+        line = keys.get("line")
+        if line is None or not records:
             return _Events(records, form)
         number = reader.count(keys, "line", 1, least=1)
-        mine = [(label, record) for label, record in records if label.rpartition(":")[2] == str(number)]
-        if not mine:
-            near = suggestion(str(number), [label.rpartition(":")[2] for label, _ in records][:20])
-            reader.wrong("SR707", wanted, f"line {number} of {quoted(path)} holds no event", near)
-        return _Events(mine, form)
+        selected = [(label, record) for label, record in records if label.rpartition(":")[2] == str(number)]
+        if not selected:
+            hint = suggestion(str(number), [label.rpartition(":")[2] for label, _ in records][:20])
+            reader.wrong("SR707", line, f"there is no event in line {number} of {quoted(path)}", hint)
+        return _Events(selected, form)
 
 
 # Finding files of policy tests.
@@ -562,13 +565,13 @@ class _Document:
 
 @dataclass(frozen=True, slots=True)
 class SuiteFiles:
-    """What paths hold.
+    """The tests at some paths.
 
     Attributes:
-        suites: every document of tests that can be read.
-        diagnostics: what is wrong with the others.
-        files: every file with tests, in reading order, those that cannot be read among them.
-        empty: those of the paths that hold no test.
+        suites: the suites of the files without a fault.
+        diagnostics: the faults of the other files.
+        files: every file with tests or a fault, in reading order.
+        empty: the paths without a test.
     """
 
     suites: tuple[Suite, ...]
@@ -578,17 +581,17 @@ class SuiteFiles:
 
 
 def find(paths: Iterable[str | os.PathLike[str]]) -> SuiteFiles:
-    """Find the tests in files and directories; a directory is walked as for policies. A file counts once."""
+    """Find the tests in files and directories. Directories are searched as for policies; a file counts once."""
     finder = _Finder()
     empty: list[str] = []
-    # That it ends at too many is among the findings.
+    # If there are too many findings, the last one says so.
     with contextlib.suppress(TooManyFindingsError):
-        empty += [path for path in (os.fspath(path) for path in paths) if not finder.holds_tests(path)]
+        empty += [path for path in (os.fspath(path) for path in paths) if not finder.add(path)]
     return SuiteFiles(tuple(finder.suites), tuple(finder.findings.items), tuple(finder.files), tuple(empty))
 
 
 class _Finder:
-    """Gathers what paths hold."""
+    """Collects the tests at some paths."""
 
     def __init__(self) -> None:
         self.findings = Findings()
@@ -596,15 +599,15 @@ class _Finder:
         self.files: list[str] = []
         self._seen: set[str] = set()
 
-    def holds_tests(self, path: str) -> bool:
-        """Take in a path; tell whether it holds tests, or something is wrong with it."""
+    def add(self, path: str) -> bool:
+        """Add the tests at a path; return whether there is a test or a fault."""
         before = self.findings.errors
         if not os.path.exists(path):
             self.findings.about_path("SR001", "no such file or directory", path)
             return True
         names = list(walk(path, self.findings)) if os.path.isdir(path) else [path]
-        held = [self._file(name) for name in names]
-        return any(held) or self.findings.errors > before
+        with_tests = [self._file(name) for name in names]
+        return any(with_tests) or self.findings.errors > before
 
     def _file(self, path: str) -> bool:
         real = os.path.realpath(path)

@@ -27,10 +27,10 @@ from spyderresp.service.config.source_settings import (
     Tls,
     UnixSource,
 )
-from spyderresp.service.metrics import Counts, ServiceObserver, Watch
+from spyderresp.service.metrics import Counts, ServiceObserver, StateReader
 from spyderresp.service.sources.base import Source
 from spyderresp.service.sources.file import Followed, Positions, Stream
-from spyderresp.service.sources.sockets import LinesConnection, Listener, NetworkPlace, UnixPlace
+from spyderresp.service.sources.sockets import LinesConnection, Listener, NetworkAddress, UnixSocket
 
 
 def guard_of(settings: Settings) -> Guard:
@@ -116,7 +116,7 @@ class SourceFactory:
     positions: Positions
     observer: ServiceObserver
     counts: Counts
-    watch: Watch
+    watch: StateReader
 
     def sources(self) -> Sequence[Source]:
         """Return the sources.
@@ -143,7 +143,7 @@ class SourceFactory:
         limits = self.settings.limits
         lines = partial(LinesConnection, self.counts, source.kind, limits=limits)
         if isinstance(source, UnixSource):
-            socket = UnixPlace(source.path, source.mode)
+            socket = UnixSocket(source.path, source.mode)
             return Listener(f"unix {source.path}", socket, partial(lines, uids=source.uids), self.counts, limits)
         token = None
         if source.token is not None:
@@ -151,7 +151,7 @@ class SourceFactory:
                 token = read_secret(source.token, least=LEAST)
         if source.kind == "http":
             return self._http("http", source.address, token=token, tls=source.tls)
-        place = NetworkPlace(source.address)
+        place = NetworkAddress(source.address)
         return Listener("tcp {}", place, partial(lines, token=token), self.counts, limits, source.tls)
 
     def _broker(self, source: KafkaSource | NatsSource) -> Source:
@@ -180,4 +180,4 @@ class SourceFactory:
         pages = http.health_pages(self.counts, self.watch)
         site = http.HttpSettings(self.counts, pages, events, token, limits.body, limits.patience)
         connect = partial(http.HttpConnection, site)
-        return Listener(f"{name} {{}}", NetworkPlace(address), connect, self.counts, limits, tls)
+        return Listener(f"{name} {{}}", NetworkAddress(address), connect, self.counts, limits, tls)

@@ -90,9 +90,9 @@ class PendingMessage:
     """A message that was read and is not acknowledged.
 
     Attributes:
-        source: where it stands, for log lines: such as ``kafka events[0]@17``.
+        source: its place at the broker, for log lines, such as ``kafka events[0]@17``.
         value: its content.
-        arrived: when the broker received it, in epoch seconds; never later than now, whatever the broker reports.
+        arrived: when the broker received it, in epoch seconds; now, if the broker reports a later time.
         fault: why it is a dead letter; None: it is not one, or has no result yet.
         without_value: whether its dead letter leaves the value out, because with it the letter is too large.
         identity: equal for two deliveries of one message; by default each delivery is a message of its own.
@@ -136,14 +136,18 @@ class BrokerReader(ABC, Generic[M]):
         self._intake = Intake()
         self._pending: dict[Hashable, M] = {}
         self._bytes = 0
-        # Read and not in the intake; in the intake without a result; with a result; dead letters that are not written.
+        # Messages that were read and are not in the intake.
         self._backlog: deque[M] = deque()
+        # The number of messages in the intake without a result.
         self._undecided = 0
         self._results: queue.SimpleQueue[tuple[M, DeliveryResult]] = queue.SimpleQueue()
+        # Dead letters that are not written.
         self._letters: deque[M] = deque()
-        # No dead letter is written before this time; after so many failures in a row.
+        # No dead letter is written before this time.
         self._letters_due = 0.0
+        # The number of failures in a row.
         self._letter_failures = 0
+        # When waiting at the end is over.
         self._last: float | None = None
 
     @property
@@ -225,7 +229,7 @@ class BrokerReader(ABC, Generic[M]):
     def _letter_written(self, message: M) -> None:
         self._letter_failures = 0
         self._problems.solved("dead letters")
-        self._counts.dead_letter(self.kind)
+        self._counts.count_dead_letter(self.kind)
         self._acknowledge(message)
 
     def _letter_failed(self, message: M, reason: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 import httptools
 
 from spyderresp.service.intake import ClosedError, Delivery, DeliveryResult, Intake
-from spyderresp.service.metrics import Counts, Watch
+from spyderresp.service.metrics import Counts, StateReader
 from spyderresp.service.sources.sockets import Listener
 
 # The most bytes of a head.
@@ -267,18 +267,18 @@ class HttpConnection(asyncio.Protocol):
         scheme, _, token_sent = self._headers.get(b"authorization", b"").partition(b" ")
         same = hmac.compare_digest(token_sent.strip(), token)
         if scheme.lower() != b"bearer" or not same or self._repeated:
-            self._settings.counts.turn_away("unauthorized")
+            self._settings.counts.count_refusal("unauthorized")
             return _Refusal(401, "a bearer token is needed", (("WWW-Authenticate", "Bearer"),))
         return None
 
     def _too_large(self) -> _Refusal:
-        self._settings.counts.turn_away("too_large")
+        self._settings.counts.count_refusal("too_large")
         return _Refusal(
             413, f"the body is larger than {self._settings.max_body:,} bytes: send less at a time", close=True
         )
 
     def _overload(self) -> _Refusal:
-        self._settings.counts.turn_away("overload")
+        self._settings.counts.count_refusal("overload")
         return _Refusal(429, "too many events wait to be decided", (("Retry-After", _RETRY_AFTER),))
 
     def _take(self) -> None:
@@ -365,7 +365,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.write(data)
 
 
-def health_pages(counts: Counts, watch: Watch) -> dict[bytes, Page]:
+def health_pages(counts: Counts, watch: StateReader) -> dict[bytes, Page]:
     """Return the pages for health and metrics, by path."""
     try:
         from spyderresp.service import prometheus

@@ -203,7 +203,7 @@ class Nats(BrokerReader[NatsMessage]):
         while not self._stopped.is_set():
             self._hand_in()
             room = min(BATCH, self._most - len(self._pending))
-            # With little room, wait for more: otherwise each fetch would get a few messages.
+            # With little room, wait for more. Otherwise each fetch would get only a few messages.
             if self._full() or 2 * room < min(BATCH, self._most):
                 await asyncio.sleep(ROOM_CHECK)
             else:
@@ -328,12 +328,12 @@ class Nats(BrokerReader[NatsMessage]):
 
 
 class _Client(Client):
-    """A client that sends no login in the clear if TLS is wanted; the library would, if the server offers no TLS."""
+    """A client that refuses a server without TLS if TLS is required. The library would send the login unencrypted."""
 
-    wants_tls = False
+    requires_tls = False
 
     def _connect_command(self) -> Any:
-        if self.wants_tls and not self._server_info.get("tls_required"):
+        if self.requires_tls and not self._server_info.get("tls_required"):
             raise errors.SecureConnWantedError
         return super()._connect_command()
 
@@ -349,9 +349,9 @@ async def _open_client(connection: Mapping[str, Any], on_error: Callable[[Except
         nats.errors.Error, OSError, asyncio.TimeoutError: it fails.
     """
     client = _Client()
-    client.wants_tls = "tls" in connection
+    client.requires_tls = "tls" in connection
     try:
-        # The library's own reconnecting waits a fixed time, and sends what it buffered: `Nats._read` reconnects.
+        # The library would reconnect after a fixed time and send what it buffered. `Nats._read` reconnects instead.
         await client.connect(
             **connection,
             name="spyderresp",
@@ -382,8 +382,7 @@ async def _wait_for(event: asyncio.Event, seconds: float | None) -> None:
 async def _shielded(call: Coroutine[Any, Any, T]) -> T | None:
     """Return what a call of the library returns; None if the connection broke meanwhile.
 
-    If the connection breaks, the library cancels the task that waits for an answer. A task of its own for the call
-    keeps it from cancelling ours.
+    If the connection breaks, the library cancels the task that waits for an answer. So the call runs in its own task.
     """
     task = asyncio.get_running_loop().create_task(call)
     try:

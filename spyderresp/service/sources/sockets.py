@@ -53,7 +53,7 @@ class ListenAddress(Protocol):
             OSError: the address cannot be used.
         """
 
-    def leave(self) -> None:
+    def remove(self) -> None:
         """Remove what ``bind`` created."""
 
 
@@ -62,7 +62,7 @@ class Listener:
 
     Args:
         name: its name in log lines; ``{}`` stands for the bound address.
-        place: the address to listen on.
+        address: the address to listen on.
         connect: creates the protocol of a new connection.
         counts: counts refused connections.
         limits: the most connections at the same time, and the time that a TLS handshake may take.
@@ -72,14 +72,14 @@ class Listener:
     def __init__(
         self,
         name: str,
-        place: ListenAddress,
+        address: ListenAddress,
         connect: Callable[[Listener, Intake], asyncio.Protocol],
         counts: Counts,
         limits: SenderLimits,
         tls: Tls | None = None,
     ) -> None:
         self._name = name
-        self._listen_address = place
+        self._listen_address = address
         self._connect = connect
         self._counts = counts
         self._limits = limits
@@ -123,7 +123,7 @@ class Listener:
     def close(self) -> None:
         if self._socket is not None:
             self._socket.close()
-            self._listen_address.leave()
+            self._listen_address.remove()
 
     async def _serve(self, intake: Intake, stop: Stop) -> None:
         loop = asyncio.get_running_loop()
@@ -160,7 +160,7 @@ class Listener:
     def admit(self, connection: Connection) -> bool:
         """Add a connection and return True; return False if there are too many."""
         if self.ending or len(self._connections) >= self._limits.connections:
-            self._counts.turn_away("connections")
+            self._counts.count_refusal("connections")
             return False
         self._connections.add(connection)
         return True
@@ -170,7 +170,7 @@ class Listener:
         self._connections.discard(connection)
 
 
-class NetworkPlace:
+class NetworkAddress:
     """A host and a port to listen on."""
 
     def __init__(self, address: Address) -> None:
@@ -194,12 +194,12 @@ class NetworkPlace:
             raise
         return bound
 
-    def leave(self) -> None:
+    def remove(self) -> None:
         """Do nothing."""
 
 
-class UnixPlace:
-    """The path of a Unix socket. It replaces the socket of an ended process, but not one on which a process listens."""
+class UnixSocket:
+    """The path of a Unix socket. ``bind`` replaces the socket of an ended process, but not one that is in use."""
 
     def __init__(self, path: str, mode: int) -> None:
         self._path = path
@@ -240,7 +240,7 @@ class UnixPlace:
                 return
         raise OSError(0, "another process listens there")
 
-    def leave(self) -> None:
+    def remove(self) -> None:
         """Delete the socket, if it is still the one that ``bind`` created."""
         with contextlib.suppress(OSError):
             status = os.lstat(self._path)
@@ -354,7 +354,7 @@ class LinesConnection(asyncio.Protocol):
             self._refuse(f"user {uid} may not send events here")
 
     def _refuse(self, reason: str) -> None:
-        self._counts.turn_away("unauthorized")
+        self._counts.count_refusal("unauthorized")
         transport, self._transport = self._transport, None
         self._ended = True
         if transport is not None:
