@@ -65,12 +65,14 @@ class Protection:
         cgroups: tuple[str, ...] = (),
         users: frozenset[str | int] = frozenset(),
         namespaces: frozenset[str] = frozenset(),
+        unknown_namespaces: bool | None = None,
     ) -> Protection:
-        """Return a copy that protects these too. The arguments are the attributes of the class."""
+        """Return a copy that protects these too. The arguments are the attributes of the class; None: as before."""
         return replace(
             self,
             executables=(*self.executables, *executables),
             cgroups=(*self.cgroups, *cgroups),
             users=self.users | users,
             namespaces=self.namespaces | namespaces,
+            unknown_namespaces=self.unknown_namespaces if unknown_namespaces is None else unknown_namespaces,
         )

@@ -97,6 +97,7 @@ def test_everything_that_can_be_said(here):
                 cgroups=("/a.slice",),
                 users=frozenset({"postgres", 33}),
                 namespaces=frozenset({"payments"}),
+                unknown_namespaces=False,
             ),
             (
                 Silence(

@@ -69,6 +69,7 @@ class Protect(TypedDict, total=False):
     cgroups: Annotated[tuple[_AbsolutePath, ...], Listed]
     users: Annotated[frozenset[Annotated[int | str, PlainValidator(_user)]], Listed]
     namespaces: Annotated[frozenset[Text], Listed]
+    unknown_namespaces: Bool
 
 
 def _matchable(match: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
