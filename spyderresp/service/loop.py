@@ -22,7 +22,8 @@ from spyderresp.decision import ActionPlan
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
 from spyderresp.execution.execute import execute_many
-from spyderresp.execution.interfaces import Executor, StepGuard, StepJournal
+from spyderresp.execution.guards.guard import Guard
+from spyderresp.execution.interfaces import Executor, StepJournal
 from spyderresp.execution.report import ExecutionReport, StepOutcome
 from spyderresp.service.intake import BadRecord, Delivery, DeliveryResult, Intake, unpack
 from spyderresp.service.metrics import Counts, ServiceObserver
@@ -54,7 +55,7 @@ class ServiceContext:
 
     engine: Engine
     executors: tuple[Executor, ...]
-    guard: StepGuard
+    guard: Guard
     journal: StepJournal | None
     observer: ServiceObserver
     form: str | None = None

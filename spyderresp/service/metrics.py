@@ -95,8 +95,9 @@ class State:
         max_waiting: the most events that may wait.
         policies: the number of policies in force.
         digest: the digest of these policies.
-        breakers: the open breakers, by name, and for how many seconds they stay open.
+        breakers: the open breakers, by name, and for how many seconds they have been open.
         owed: the number of flags that are not delivered yet, by sink.
+        halted: why no agent action is taken, such as the kill switch; None: actions are taken.
     """
 
     ready: bool
@@ -107,6 +108,7 @@ class State:
     digest: str
     breakers: Mapping[str, float] = field(default_factory=dict)
     owed: Mapping[str, int] = field(default_factory=dict)
+    halted: str | None = None
 
 
 @dataclass
@@ -145,6 +147,7 @@ class StateReader:
             digest=policies.digest,
             breakers=self.guard.open_breakers(),
             owed=owed,
+            halted=self.guard.halted(),
         )
 
 

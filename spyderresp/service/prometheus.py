@@ -56,6 +56,8 @@ class _Metrics(Collector):
         yield _gauge("queue_events", "Events that wait to be decided.", (), {(): state.waiting})
         yield _gauge("queue_events_limit", "The most events that may wait.", (), {(): state.max_waiting})
         yield _gauge("breaker_open_seconds", "Open breakers, and for how long.", ("breaker",), state.breakers)
+        halted = int(state.halted is not None)
+        yield _gauge("halted", "Whether the kill switch or audit mode stops agent actions.", (), {(): halted})
         yield _gauge("journal_owed_flags", "Flags that are not delivered yet.", ("sink",), state.owed)
         yield _gauge("journal_working", "Whether the journal can be read and written.", (), {(): int(state.journal)})
         yield _gauge("ready", "Whether events are accepted.", (), {(): int(state.ready)})

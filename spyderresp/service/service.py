@@ -113,6 +113,8 @@ class Service:
                 monitoring.append(self._thread(self._run_monitor, self._monitor, last))
             if self._log_sources:
                 self._context.observer.say("info", f"events from {', '.join(source.name for source in opened)}")
+            if (reason := self._context.guard.halted()) is not None:
+                self._context.observer.say("warning", f"no agent action is taken: {reason}")
             return self._run(stop)
         finally:
             last.call()

@@ -63,6 +63,27 @@ def test_a_monitor_of_its_own(start, tmp_path, until):
     assert program.end() == 0
 
 
+def test_the_kill_switch_is_in_the_log_the_metric_and_readyz(start, tmp_path, until):
+    switch = tmp_path / "halt"
+    (tmp_path / "events.jsonl").write_bytes(line(1))
+    (tmp_path / "run.yaml").write_text(f"guard: {{kill_switch: {switch}}}\n")
+    for on in (True, False):
+        switch.touch() if on else switch.unlink()
+        program = start(
+            *("--policies", "policy.yaml", "--events", "events.jsonl", "--follow", "--config", "run.yaml"),
+            *("--monitor", "0"),
+        )
+        until(lambda program=program: any("events from" in said for said in program.err))
+        base = "http://127.0.0.1:" + re.search(r"monitor [\d.]+:(\d+)", "\n".join(program.err))[1]
+        until(lambda base=base: get(f"{base}/readyz")[0] == 200)
+        reason = f"the kill switch is on: {switch} exists" if on else None
+        assert json.loads(get(f"{base}/readyz")[1])["halted"] == reason
+        assert figures(get(f"{base}/metrics")[1].decode())["spyderresp_halted"] == on
+        assert any(f"no agent action is taken: {reason}" in said for said in program.err) == on
+        program.process.terminate()
+        assert program.end() == 0
+
+
 def test_open_breakers_are_told(context):
     counts, intake = Counts(), Intake()
     watch = StateReader(context.engine, context.guard, intake)

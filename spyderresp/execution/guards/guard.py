@@ -104,6 +104,13 @@ class Guard:
         """Return the epoch seconds of the guard's wall clock."""
         return self._clock.wall()
 
+    def halted(self) -> str | None:
+        """Return why no agent action is taken now: audit mode or the kill switch. None: actions are taken."""
+        if self._mode == "audit":
+            return "the guard is in audit mode"
+        refusal = self._switched_off()
+        return None if refusal is None else refusal.reason
+
     def before(self, step: Step) -> Result | None:
         """Return the refusal of a step by audit mode, kill switch, expiry or silence; None: it is not refused."""
         if self._mode == "audit":

@@ -386,6 +386,8 @@ def health_pages(counts: Counts, watch: StateReader) -> dict[bytes, Page]:
             "policies": state.policies,
             "policy_set": state.digest,
             "waiting": state.waiting,
+            "halted": state.halted,
+            "breakers": sorted(state.breakers),
         }
         return (200 if answer["ready"] else 503), "application/json", json.dumps(answer).encode()
 
