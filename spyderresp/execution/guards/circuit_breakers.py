@@ -20,6 +20,8 @@ OVERALL: Final = "overall"
 _NAMESPACE: Final = "namespace "
 _VERSION: Final = 2
 _HIGHEST: Final = 1_000_000_000
+#: Seconds after which a start is no restart, and warms up.
+_RESTART: Final = 600.0
 #: Targets of a flood that is assumed. A higher limit is as good as none.
 _FLOOD: Final = 10_000
 
@@ -34,6 +36,7 @@ class Limits:
         overall: by this guard.
         window: seconds.
         warm_up: in the first ``warm_up_seconds`` after start no limit of a policy or namespace is higher than this.
+            A restart whose journal holds a state of the last 10 minutes does not warm up.
         warm_up_seconds: seconds.
 
     Raises:
@@ -205,7 +208,7 @@ class Breakers:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Add what ``state`` returned in an earlier process.
+        """Add what ``state`` returned in an earlier process. If that was lately, there is no warm-up.
 
         Raises:
             AttributeError, KeyError, TypeError, ValueError: it is something else.
@@ -223,6 +226,8 @@ class Breakers:
                 raise ValueError(f"{moment!r} is no time")
             return min(now, float(moment) + shift)
 
+        if 0 <= (now - kept if same_boot else self._clock.wall() - float(state["wall"])) <= _RESTART:
+            self._started = -math.inf
         for name, held in state["breakers"].items():
             targets = [(str(target), moved(moment)) for target, moment in held["targets"]]
             opened, alarmed = (None if held[key] is None else moved(held[key]) for key in ("opened", "alarmed"))
