@@ -197,7 +197,8 @@ def test_a_configuration_at_work(start, tmp_path, log):
     # The command line wins.
     program = start("--config", "run.yaml", "--mode", "audit", "--journal", "other.sqlite")
     assert program.end() == 1
-    assert "audit makeRedFlag" in program.err[0]
+    assert "no agent action is taken: the guard is in audit mode" in program.err[0]
+    assert "audit makeRedFlag" in program.err[1]
 
 
 def test_errors_name_the_flag(start):
