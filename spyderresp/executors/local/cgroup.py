@@ -9,7 +9,7 @@ import contextlib
 import os
 import re
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -156,14 +156,21 @@ def _is_orphan(
     return orphan == "yes" or (orphan == "maybe" and root.ppid == 1 and target.ppid != 1)
 
 
-def is_frozen(process: ProcessStat, proc: Proc) -> bool:
-    """Return whether the version 2 cgroup of a process is frozen: the process is in state S, and runs no code."""
-    path, mount = proc.cgroup2(process.pid), _mount_point()
-    if path is None or mount is None:
-        return False
-    with contextlib.suppress(OSError):
-        return "frozen 1" in Path(f"{mount}{path}", "cgroup.events").read_text()
-    return False
+def frozen_processes(pids: Iterable[int], proc: Proc) -> set[int]:
+    """Return the pids whose version 2 cgroup is frozen: such a process is in state S, and runs no code."""
+    mount = _mount_point()
+    frozen: dict[str | None, bool] = {None: False}
+    found = set()
+    for pid in pids if mount is not None else ():
+        path = proc.cgroup2(pid)
+        if path not in frozen:
+            try:
+                frozen[path] = "frozen 1" in Path(f"{mount}{path}", "cgroup.events").read_text()
+            except OSError:
+                frozen[path] = False
+        if frozen[path]:
+            found.add(pid)
+    return found
 
 
 def _mount_point() -> str | None:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.execution.report import Result, Status
-from spyderresp.executors.local.cgroup import is_frozen
+from spyderresp.executors.local.cgroup import frozen_processes
 from spyderresp.executors.local.pidfd import Pidfd
 from spyderresp.executors.local.procfs import Proc, ProcessStat, os_reason
 from spyderresp.executors.local.protected_processes import ProtectedProcesses
@@ -163,16 +163,18 @@ class ProcessSet:
 
         A member in a frozen cgroup counts as stopped: it stops before it runs again.
         """
-        begun = time.monotonic()
         sleeping_since: float | None = None
+        next_look = time.monotonic() + _SLEEPING_SECONDS
         while True:
-            running = [member for member in self.members.values() if self._states(member) - _STOPPED]
+            running = {pid: left for pid, member in self.members.items() if (left := self._states(member) - _STOPPED)}
             now = time.monotonic()
-            if running and now - begun >= _SLEEPING_SECONDS:
-                running = [member for member in running if not is_frozen(member, self._proc)]
+            if running and now >= next_look:
+                next_look = now + _SLEEPING_SECONDS
+                frozen = frozen_processes(running, self._proc)
+                running = {pid: states for pid, states in running.items() if pid not in frozen}
             if not running:
                 return True
-            asleep = all(self._states(member) - _STOPPED <= {"D"} for member in running)
+            asleep = set().union(*running.values()) == {"D"}
             sleeping_since = (sleeping_since or now) if asleep else None
             if sleeping_since is not None and now - sleeping_since >= _SLEEPING_SECONDS:
                 return True

@@ -114,6 +114,7 @@ class ProtectedProcesses:
         self._inodes: Mapping[tuple[int, int], str] | None = None
         self._own: frozenset[int] | None = None
         self._sees_host_cgroups: bool | None = None
+        self._programs_seen: dict[tuple[str | None, str], tuple[int, int] | None] = {}
 
     def refusal(self, process: ProcessStat) -> Result | None:
         """Return why a held process must not be touched, or None. If a fact cannot be read, it must not."""
@@ -174,12 +175,28 @@ class ProtectedProcesses:
 
     def _program(self, pid: int) -> tuple[str | None, bool]:
         """Return the protected path of the program that a process runs, or None, and whether the file was replaced."""
-        inode = self._proc.exe_inode(pid)
+        inode = self._inode(pid)
         if self._inodes is None:
             self._inodes = self._programs.inodes(self._protection.executables)
         if inode is not None and inode in self._inodes:
             return self._inodes[inode], False
         return self._replaced_program(pid), True
+
+    def _inode(self, pid: int) -> tuple[int, int] | None:
+        """Return device and inode of the program of a process, or None.
+
+        Another thread asks for them, which may wait long while processes are stopped. So the answer for one path in one
+        mount namespace is kept for the step.
+        """
+        try:
+            place = self._proc.exe(pid), os.readlink(f"{self._proc.path}/{pid}/ns/mnt")
+        except OSError:
+            place = None, ""
+        if place[0] is None:
+            return self._proc.exe_inode(pid)
+        if place not in self._programs_seen:
+            self._programs_seen[place] = self._proc.exe_inode(pid)
+        return self._programs_seen[place]
 
     def _units(self, pid: int) -> set[str]:
         """Return the names of the system services that a process is in, without ``.service`` and instance."""
