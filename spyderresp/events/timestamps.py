@@ -1,4 +1,4 @@
-"""Times as other formats write them."""
+"""Writes times in other formats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def rfc3339(seconds: Any) -> str | None:
-    """Return epoch seconds as RFC 3339 text in UTC with microseconds; None where that has no year for them."""
+    """Return epoch seconds as an RFC 3339 text in UTC with microseconds; None if the year is out of range."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return None
     try:
@@ -18,7 +18,7 @@ def rfc3339(seconds: Any) -> str | None:
 
 
 def milliseconds(seconds: Any) -> int:
-    """Return epoch seconds as whole milliseconds; 0 where they are none."""
+    """Return epoch seconds as whole milliseconds; 0 if the value is not a number in range."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return 0
     try:

@@ -483,9 +483,9 @@ class TestTetragon:
             (
                 {"process_throttle": {"type": "THROTTLE_START"}},
                 "process_throttle",
-                "tetragon events of kind `process_throttle` hold no process",
+                "tetragon events of kind `process_throttle` have no process",
             ),
-            ({"rate_limit_info": {}}, "rate_limit_info", "tetragon events of kind `rate_limit_info` hold no process"),
+            ({"rate_limit_info": {}}, "rate_limit_info", "tetragon events of kind `rate_limit_info` have no process"),
         ],
     )
     def test_a_malformed_event_is_refused_by_its_path(self, record, path, reason):
