@@ -9,11 +9,12 @@ from dataclasses import asdict
 from typing import Any, Final
 
 from spyderresp.authoring import bench
-from spyderresp.cli.event_input import input_name, numbered_lines, open_input, to_event
+from spyderresp.cli.event_input import input_name, open_input
 from spyderresp.cli.options import add_options, engine_of, read_policies
 from spyderresp.cli.terminal import CommandError, Streams, safe
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import EventError
+from spyderresp.events.records import numbered_events
 
 _MOST_EVENTS: Final = 100_000
 _LABEL: Final = 16
@@ -86,11 +87,10 @@ def _texts(args: argparse.Namespace, name: str, engine: Engine, streams: Streams
     texts: list[bytes] = []
     bad = 0
     with open_input(args.events) as file:
-        for line, data in numbered_lines(file):
+        for line, event in numbered_events(file, args.form):
             try:
-                if isinstance(data, EventError):
-                    raise data
-                event = to_event(data.rstrip(b"\r\n"), args.form)
+                if isinstance(event, EventError):
+                    raise event
                 engine.evaluate(event)
                 texts.append(_encoded(event))
             except EventError as error:

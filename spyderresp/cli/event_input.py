@@ -12,11 +12,9 @@ from typing import IO, Any, Final, Protocol
 from spyderresp.cli.terminal import CommandError, Streams, reason_of, safe
 from spyderresp.errors import EventError, needs_extra
 from spyderresp.events.files import RecordedError, damage, files, open_recording
-from spyderresp.events.records import MAX_LINE, converted, numbered_lines, to_event
+from spyderresp.events.records import converted, numbered_lines
 
 # Opening files and standard input.
-
-__all__ = ["MAX_LINE", "input_name", "numbered_lines", "open_input", "to_event"]
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, Final
 
-from spyderresp.cli.event_input import MAX_LINE, input_name, open_input, to_event
+from spyderresp.cli.event_input import input_name, open_input
 from spyderresp.cli.options import add_options, make_engine
 from spyderresp.cli.plan import plan_text
 from spyderresp.cli.terminal import CommandError, Paint, Streams, safe
@@ -21,6 +21,7 @@ from spyderresp.decision.explain import (
     clause_text,
 )
 from spyderresp.errors import EventError
+from spyderresp.events.records import MAX_LINE, to_event
 from spyderresp.policies.diagnostics import quoted, suggestion
 
 # An explanation as text: every policy and entry, and the clause that decided.

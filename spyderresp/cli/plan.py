@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final, get_args
 
-from spyderresp.cli.event_input import input_name, numbered_lines, open_input, to_event
+from spyderresp.cli.event_input import input_name, open_input
 from spyderresp.cli.options import add_options, make_engine
 from spyderresp.cli.terminal import Paint, Streams, safe
 from spyderresp.decision import ActionPlan, PlannedAction
 from spyderresp.errors import EventError
+from spyderresp.events.records import numbered_events
 from spyderresp.policies.vocabulary import FLAG_TEXTS, NAMESPACE_NAME_LABEL, Disposition
 
 # A plan as text. `plan` and `explain` carry nothing out, so they show `execute` as "would execute".
@@ -194,11 +195,10 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     try:
         with open_input(args.events) as file:
             streams.live(file)
-            for line, data in numbered_lines(file):
+            for line, event in numbered_events(file, args.form):
                 try:
-                    if isinstance(data, EventError):
-                        raise data
-                    event = to_event(data.rstrip(b"\r\n"), args.form)
+                    if isinstance(event, EventError):
+                        raise event
                     plan = engine.evaluate(event)
                     text = json_line(plan, line) if args.format == "json" else plan_text(plan, event, paint, line)
                 except EventError as error:

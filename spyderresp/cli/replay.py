@@ -8,13 +8,12 @@ import importlib
 import json
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from spyderresp.authoring.replay.report import Line, Report, moment, width_text
 from spyderresp.cli.event_input import KINDS, EventReader, selected_files
 from spyderresp.cli.options import add_options, make_engine
-from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, reason_of, safe
+from spyderresp.cli.terminal import CommandError, Paint, Streams, plural, safe, write_file
 from spyderresp.decision.engine import Engine
 from spyderresp.errors import needs_extra
 from spyderresp.events.files import STDIN
@@ -160,7 +159,7 @@ def run(args: argparse.Namespace, streams: Streams) -> int:
     replay, bad = read(replaying, args, engine, paths, streams)
     report = replaying.report_of(replay, engine.policies.digest, bad=bad)
     if page is not None:
-        _write(args.html, page.report_page(report))
+        write_file(args.html, page.report_page(report))
     if args.format == "json":
         streams.write(json.dumps(report.to_dict(), indent=2))
     else:
@@ -179,13 +178,6 @@ def _module(name: str, extra: str, what: str) -> Any:
             return importlib.import_module(f"spyderresp.cli.{name}")
     except ImportError as error:
         raise CommandError(f"spyderresp: {safe(str(error))}") from None
-
-
-def _write(name: str, text: str) -> None:
-    try:
-        Path(name).write_text(text, "utf-8")
-    except OSError as error:
-        raise CommandError(f"spyderresp: {safe(name)}: cannot be written: {reason_of(error)}") from None
 
 
 def _read_here(

@@ -52,6 +52,19 @@ def reason_of(error: OSError) -> str:
     return reason[:1].lower() + reason[1:]
 
 
+def write_file(path: str, text: str) -> None:
+    """Write a text file.
+
+    Raises:
+        CommandError: the file cannot be written.
+    """
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise CommandError(f"spyderresp: {safe(path)}: cannot be written: {reason_of(error)}") from None
+
+
 class Streams:
     """Standard output and standard error of one command. Either may be closed."""
 

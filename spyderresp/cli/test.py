@@ -24,8 +24,8 @@ from spyderresp.cli.terminal import (
     diagnostic_text,
     pages,
     plural,
-    reason_of,
     safe,
+    write_file,
 )
 from spyderresp.policies.diagnostics import quoted
 
@@ -194,7 +194,7 @@ def _once(args: argparse.Namespace, streams: Streams) -> tuple[int, tuple[str, .
         required = f"the {args.min_coverage:g} % of `--min-coverage`"
         streams.complain(f"spyderresp test: {percent} is covered, less than {required}")
     if args.junit is not None:
-        _write(args.junit, junit_text(report, suite_files.diagnostics))
+        write_file(args.junit, junit_text(report, suite_files.diagnostics))
     inputs = [path for suite in suite_files.suites for path in (*suite.policies, *suite.inputs)]
     return code or int(not enough), (*args.paths, *dict.fromkeys(inputs))
 
@@ -219,11 +219,3 @@ def _text(args: argparse.Namespace, suite_files: SuiteFiles, report: Report, str
     failed, errors = report.count("failed"), report.count("error")
     colour = "red" if failed or errors else "green"
     streams.write(paint(colour, summary(report.count("passed"), failed, errors)))
-
-
-def _write(path: str, text: str) -> None:
-    try:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise CommandError(f"spyderresp test: {safe(path)}: {reason_of(error)}") from None

@@ -1,7 +1,11 @@
-"""A decision that travels: Arrow batch in, Arrow batch out, for engines that hand rows to workers. Extra ``arrow``.
+"""Decides Arrow batches on the workers of Spark, Dask, Ray and other engines. Extra ``arrow``.
 
-Nothing is executed here, nor could it be: what a worker returns are rows. Columns in are those of
-``Engine.evaluate_batch``; columns out are ``ACTIONS`` or ``PLANS``, after columns of the event that are kept.
+``Decide`` is a function that can be pickled: a batch of events in, a batch of decisions out. It carries nothing out.
+The columns of events are those of ``Engine.evaluate_batch``. The result has the kept columns of the events, then those
+of ``ACTIONS`` or ``PLANS``. An example::
+
+    decide = Decide(spyderresp.load("policies/"))
+    decisions = decide(pyarrow.parquet.read_table("events.parquet"))
 """
 
 from __future__ import annotations
@@ -21,8 +25,8 @@ from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import LABEL_SCOPES, SCOPES
 
 _TEXT: Final = pa.string()
-#: The columns of an action: those of ``BatchResult.table`` without ``row``, texts plain; ``place`` is its place in the
-#: plan, from 0: rows of a distributed table have no order.
+# The columns of an action: those of ``BatchResult.table`` without ``row``, and without dictionaries. ``place`` is the
+# position of the action in its plan, from 0, because the rows of a distributed table have no order.
 _ACTION: Final = (
     pa.field("place", pa.int32()),
     pa.field("action", _TEXT),
@@ -44,31 +48,34 @@ _ACTION: Final = (
     pa.field("index", pa.int32()),
     pa.field("sources", pa.int32()),
 )
-#: Why an event has no plan: the path in it and the reason; null where it has one.
+# Why an event cannot be decided: the path in the event, and the reason. Null if it was decided.
 _ERROR: Final = pa.field("error", _TEXT)
-#: Exploded: a row for each planned action; for an event that cannot be decided one row with an ``error`` and no action.
+#: The columns of exploded decisions: a row for each planned action. An event that cannot be decided gives one row with
+#: an ``error`` and without an action.
 ACTIONS: Final = pa.schema([*_ACTION, _ERROR])
-#: Nested: a row for each event, ``actions`` null where there is an ``error``.
+#: The columns of nested decisions: a row for each event; ``actions`` is null if there is an ``error``.
 PLANS: Final = pa.schema([pa.field("actions", pa.list_(pa.struct(_ACTION))), _ERROR])
 
-#: The most actions of one array: offsets have 32 bits.
+# The most actions of one array: offsets have 32 bits.
 _MOST: Final = (1 << 31) - 1
-#: The columns of an event that can decide.
+#: The columns of an event that can affect its plan.
 COLUMNS: Final = (*SCOPES, "policy_uid", "policy_name")
 
 
 class Decide:
-    """Decides every row of a batch. Pickles as policies and options; each process compiles them once.
+    """Decides every row of a batch. Its pickle holds the policies and options; each process compiles them once.
 
     Args:
-        policies: what ``load``, ``loads`` or ``from_documents`` returned.
-        explode: a row for each action (``ACTIONS``), or one for each event (``PLANS``).
-        keep: columns of the events that the result has too, first; None: ``id``, where there is one.
-        defaults, not_in, mode: as of ``Engine``.
+        policies: the policies, as ``load``, ``loads`` or ``from_documents`` return them.
+        explode: True: the result has a row for each action (``ACTIONS``); False: a row for each event (``PLANS``).
+        keep: the columns of the events that come first in the result; None: ``id``, if the events have it.
+        defaults: as for ``Engine``.
+        not_in: as for ``Engine``.
+        mode: as for ``Engine``.
 
     Raises:
-        TypeError: ``policies`` is not a PolicySet.
-        ValueError: an option has no such value, or a column to keep is named as one of the result's.
+        TypeError: ``policies`` is not a PolicySet, or ``keep`` is a str.
+        ValueError: an option has an unknown value, or a kept column has the name of a column of the result.
     """
 
     def __init__(
@@ -82,12 +89,12 @@ class Decide:
         mode: Literal["audit"] | None = None,
     ) -> None:
         if not isinstance(policies, PolicySet):
-            raise TypeError("a decision is made from a PolicySet: what load(), loads() or from_documents() return")
+            raise TypeError("`policies` must be a PolicySet, as load(), loads() and from_documents() return it")
         self._set(Shipped(policies.digest, (defaults, not_in, mode), policies), explode, keep)
 
     def _set(self, shipped: Shipped, explode: bool, keep: Sequence[str] | None) -> None:
         if isinstance(keep, str):
-            raise TypeError("`keep` is a list of names")
+            raise TypeError("`keep` must be a list of names")
         self._shipped = shipped
         self._engine = engine_of(shipped)
         self._explode = explode
@@ -95,7 +102,7 @@ class Decide:
         self._own = ACTIONS if explode else PLANS
         for name in self._keep or ():
             if name in self._own.names:
-                raise ValueError(f"a column of the result is called `{name}`: rename the one that is to be kept")
+                raise ValueError(f"the result has a column `{name}` of its own: rename the column to keep")
 
     @property
     def policy_set(self) -> str:
@@ -103,10 +110,10 @@ class Decide:
         return self._shipped.digest
 
     def kept(self, names: Sequence[str]) -> tuple[str, ...]:
-        """Return which columns of events with these columns the result has too.
+        """Return the columns to keep of events with these columns.
 
         Raises:
-            ValueError: one that is to be kept is missing.
+            ValueError: a column to keep is missing.
         """
         if self._keep is None:
             return ("id",) if "id" in names else ()
@@ -116,55 +123,54 @@ class Decide:
         return self._keep
 
     def reads(self, events: pa.Schema) -> dict[str, tuple[str, ...] | None]:
-        """Return the columns that decide or are kept, each with those of its fields that do; None for all of it.
+        """Return the columns that affect decisions or are kept, each with the fields that do; None: all fields.
 
-        Without all others every decision is the same: tests/integrations/test_batches.py.
+        Without other columns and fields the decisions are the same. tests/integrations/test_batches.py tests this.
 
         Raises:
-            ValueError: one that is to be kept is missing.
+            ValueError: a column to keep is missing.
         """
         kept = self.kept(events.names)
         named = _named(self._engine.policies)
-        found: dict[str, tuple[str, ...] | None] = {}
+        columns: dict[str, tuple[str, ...] | None] = {}
         for field in events:
             if field.name in named and field.name not in kept:
-                found[field.name] = _fields(field.type, named[field.name])
+                columns[field.name] = _fields(field.type, named[field.name])
             elif field.name in kept or field.name in COLUMNS:
-                found[field.name] = None
-        return found
+                columns[field.name] = None
+        return columns
 
     def schema(self, events: pa.Schema) -> pa.Schema:
         """Return the schema of the result.
 
         Raises:
-            EventError: a column that the policies check has the wrong type.
-            ValueError: a column that is to be kept is missing.
+            EventError: a column that the policies name has the wrong type.
+            ValueError: a column to keep is missing.
         """
-        nothing = [pa.array([], kind) for kind in events.types]
-        self._engine.evaluate_batch(pa.RecordBatch.from_arrays(nothing, schema=events))
+        empty = [pa.array([], kind) for kind in events.types]
+        self._engine.evaluate_batch(pa.RecordBatch.from_arrays(empty, schema=events))
         return self._schema(events)
 
     def _schema(self, events: pa.Schema) -> pa.Schema:
         return pa.schema([*(events.field(name) for name in self.kept(events.names)), *self._own])
 
     def __call__(self, events: Any) -> Any:
-        """Return the decisions for a RecordBatch or a Table, as the same.
+        """Return the decisions for a RecordBatch or a Table, as a RecordBatch or a Table.
 
-        A row that cannot be decided has its reason under ``error``; so has every row where a column has a type that
-        cannot be read: see ``schema``, which raises that.
+        A row that cannot be decided has the reason under ``error``. If a column has a wrong type, every row has that
+        reason; ``schema`` raises it instead.
 
         Raises:
-            ValueError: a column that is to be kept is missing.
+            ValueError: a column to keep is missing.
         """
-        if isinstance(events, pa.Table):
-            schema = self._schema(events.schema)
-            made = [part for batch in events.to_batches() for part in self._parts(batch, schema)]
-            return pa.Table.from_batches(made, schema)
         schema = self._schema(events.schema)
+        if isinstance(events, pa.Table):
+            tables = [part for batch in events.to_batches() for part in self._parts(batch, schema)]
+            return pa.Table.from_batches(tables, schema)
         parts = list(self._parts(events, schema))
         if len(parts) == 1:
             return parts[0]
-        columns = [pa.concat_arrays([part.column(place) for part in parts]) for place in range(len(schema))]
+        columns = [pa.concat_arrays([part.column(number) for part in parts]) for number in range(len(schema))]
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def _parts(self, batch: pa.RecordBatch, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
@@ -172,16 +178,16 @@ class Decide:
             yield self._decided(batch, schema)
             return
         except (EventError, pa.ArrowInvalid) as error:
-            if batch.num_rows < 2 or self._hopeless(batch):
-                yield self._failed(batch, schema, _why(error))
+            if batch.num_rows < 2 or self._columns_are_wrong(batch):
+                yield self._failed(batch, schema, _reason(error))
                 return
-        # Halved until what is wrong stands alone: rows like that are few, or this is slow.
+        # Halve the batch until the bad rows are alone. This is slow if there are many bad rows.
         half = batch.num_rows // 2
         for part in (batch.slice(0, half), batch.slice(half)):
             yield from self._parts(part, schema)
 
-    def _hopeless(self, batch: pa.RecordBatch) -> bool:
-        """Tell whether it is the columns that are wrong, not what some rows hold."""
+    def _columns_are_wrong(self, batch: pa.RecordBatch) -> bool:
+        """Return whether the columns themselves are wrong, and not only some rows."""
         try:
             self._engine.evaluate_batch(batch.slice(0, 0))
         except (EventError, pa.ArrowInvalid):
@@ -192,16 +198,16 @@ class Decide:
         actions, rows, starts = _actions(self._engine.evaluate_batch(batch))
         kept = batch.select(self.kept(batch.schema.names))
         if self._explode:
-            own = [*actions.flatten(), _nothing(len(rows))]
+            own = [*actions.flatten(), _null_texts(len(rows))]
             kept = kept.take(rows)
         else:
             own = [pa.ListArray.from_arrays(starts, actions, type=PLANS.field("actions").type)]
-            own.append(_nothing(batch.num_rows))
+            own.append(_null_texts(batch.num_rows))
         return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
 
-    def _failed(self, batch: pa.RecordBatch, schema: pa.Schema, why: str) -> pa.RecordBatch:
+    def _failed(self, batch: pa.RecordBatch, schema: pa.Schema, reason: str) -> pa.RecordBatch:
         own = [pa.nulls(batch.num_rows, field.type) for field in self._own]
-        own[-1] = pa.repeat(why, batch.num_rows)
+        own[-1] = pa.repeat(reason, batch.num_rows)
         kept = batch.select(self.kept(batch.schema.names))
         return pa.RecordBatch.from_arrays([*kept.columns, *own], schema=schema)
 
@@ -213,34 +219,37 @@ class Decide:
 
 
 def _named(policies: PolicySet) -> dict[str, set[str]]:
-    """Return what the policies name of each scope."""
+    """Return the fields of each scope that the policies name."""
     named = {scope: set(keys) for scope, keys in policies.named.items()}
     for scope in LABEL_SCOPES:
         named[scope] = {"labels"} if named[scope] else set()
-    # Where its label of the name is missing, the name itself stands for it.
+    # If a namespace lacks the label with its name, its name replaces the label.
     named["namespace"].add("name")
     return named
 
 
 def _fields(kind: pa.DataType, named: set[str]) -> tuple[str, ...] | None:
-    """Return which fields of an object are named; any one where none is, for whether it is there may decide."""
+    """Return the fields of a scope that are named; if there are none, any field, which shows whether it is present.
+
+    None: all fields.
+    """
     if not pa.types.is_struct(kind) or not kind.num_fields:
         return None
     names = tuple(field.name for field in kind)
-    # Of a field that stands twice it has to be said.
+    # The engine reports fields with the same name.
     if len(set(names)) < len(names):
         return None
     return tuple(name for name in names if name in named) or names[:1]
 
 
 def _rebuild(shipped: Shipped, explode: bool, keep: tuple[str, ...] | None) -> Decide:
-    made = Decide.__new__(Decide)
-    made._set(shipped, explode, keep)
-    return made
+    decide = Decide.__new__(Decide)
+    decide._set(shipped, explode, keep)
+    return decide
 
 
-def _why(error: Exception) -> str:
-    """Return what is wrong, without the number of a row: rows are counted otherwise here."""
+def _reason(error: Exception) -> str:
+    """Return the reason of an error, without the number of the row, which counts in the halved batch."""
     if isinstance(error, EventError):
         reason = re.sub(r"^row \d+: ", "", error.reason)
         return f"{error.path}: {reason}"
@@ -267,25 +276,27 @@ def _actions(result: BatchResult) -> tuple[pa.StructArray, pa.Array, pa.Array]:
     return pa.StructArray.from_arrays(columns, fields=list(_ACTION)), rows, starts
 
 
-def _nothing(count: int) -> pa.Array:
+def _null_texts(count: int) -> pa.Array:
     """Return a column of texts that are all null."""
-    # Zeroed pages that are never written cost no memory.
+    # Pages of zeros that are never written need no memory.
     empty = pa.py_buffer(bytes(4 * (count + 1)))
     return pa.Array.from_buffers(_TEXT, count, [empty, empty, empty])
 
 
-# Objects of which only some fields were sent, and beside them whether they were there at all.
+def with_absent_scopes(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
+    """Return events in which absent scopes are null again.
 
-
-def mended(batch: pa.RecordBatch, names: Sequence[str]) -> pa.RecordBatch:
-    """Return events whose objects are null where the last columns, one for each name, say so; without these."""
+    Args:
+        batch: the events. Its last columns, one for each name, say whether the scope is present in a row.
+        names: the scopes of which only some fields were sent.
+    """
     if not names:
         return batch
     columns, flags = batch.columns[: -len(names)], batch.columns[-len(names) :]
-    said = batch.schema.names[: len(columns)]
-    for name, here in zip(names, flags, strict=True):
-        place = said.index(name)
-        held = columns[place]
-        fields = [held.field(number) for number in range(held.type.num_fields)]
-        columns[place] = pa.StructArray.from_arrays(fields, fields=list(held.type), mask=pc.invert(here))
-    return pa.RecordBatch.from_arrays(columns, said)
+    all_names = batch.schema.names[: len(columns)]
+    for name, present in zip(names, flags, strict=True):
+        index = all_names.index(name)
+        scope = columns[index]
+        fields = [scope.field(number) for number in range(scope.type.num_fields)]
+        columns[index] = pa.StructArray.from_arrays(fields, fields=list(scope.type), mask=pc.invert(present))
+    return pa.RecordBatch.from_arrays(columns, all_names)

@@ -1,4 +1,4 @@
-"""Policies on their way to workers: what decides of them and no more; a process compiles each set once."""
+"""Sends policies to workers: only what affects decisions is sent, and each process compiles a set once."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from spyderresp.decision.engine import Engine
 from spyderresp.errors import Location
 from spyderresp.policies.policy_set import Clause, Entry, Policy, PolicySet, Selector
 
-#: How many policy sets a process keeps compiled.
-_KEPT: Final = 4
+# The most policy sets that a process keeps compiled.
+_MAX_SETS: Final = 4
 _COMPILING: Final = threading.Lock()
-#: The fastest level; policy texts repeat, so they still pack well.
+# The fastest level of compression. Policies repeat many texts, so it still compresses well.
 _LEVEL: Final = 1
 _NOWHERE: Final = Location("", 0, 0)
 Options = tuple[Defaults, NotIn, Literal["audit"] | None]
 
 
 class Shipped:
-    """Policies and options. Equal where digest and options are, so that a worker unpacks policies only once.
+    """Policies and options to send. Two are equal if digest and options are, so a worker unpacks equal policies once.
 
     Args:
-        digest: of the policies.
-        options: of the engine: ``defaults``, ``not_in``, ``mode``.
-        policies: themselves where they were loaded, packed where they arrived.
+        digest: the digest of the policies.
+        options: the options of the engine: ``defaults``, ``not_in``, ``mode``.
+        policies: the policies; packed if they were received.
     """
 
     def __init__(self, digest: str, options: Options, policies: PolicySet | bytes) -> None:
@@ -44,7 +44,7 @@ class Shipped:
 
     @property
     def policies(self) -> PolicySet:
-        """The policies; without places and metadata where they arrived packed."""
+        """The policies; without locations and metadata if they were received."""
         return unpack(self._policies) if isinstance(self._policies, bytes) else self._policies
 
     def __eq__(self, other: object) -> bool:
@@ -59,62 +59,77 @@ class Shipped:
 
 def engine_of(shipped: Shipped) -> Engine:
     """Return the engine of these policies, compiled once in this process."""
-    # One thread compiles, the others wait for it: tests/integrations/test_batches.py.
+    # One thread compiles while the others wait (tests/integrations/test_batches.py).
     with _COMPILING:
         return compiled(shipped)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_MAX_SETS)
 def compiled(shipped: Shipped) -> Engine:
-    """Return the engine of these policies. A function of its argument, remembered: docs/decisions/0050."""
+    """Return the engine of these policies. Cached; the result depends only on the argument (docs/decisions/0050)."""
     defaults, not_in, mode = shipped.options
     policies = shipped.policies
     if policies.digest != shipped.digest:
-        raise ValueError(f"policies arrived as others than were sent: `{policies.digest}`, not `{shipped.digest}`")
+        message = f"the policies changed on the way: their digest is `{policies.digest}`, not `{shipped.digest}`"
+        raise ValueError(message)
     return Engine(policies, defaults=defaults, not_in=not_in, mode=mode)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@functools.lru_cache(maxsize=_MAX_SETS)
 def packed(shipped: Shipped) -> bytes:
     """Return the packed policies. Cached, so that several jobs with the same policies pack them once."""
     return pack(shipped.policies)
 
 
 def pack(policies: PolicySet) -> bytes:
-    """Return all of the policies that their digest covers."""
-    # As tuples: objects that reduce themselves, each with its place, take several times as long.
+    """Return the content of policies that their digest covers, compressed."""
+    # Pickling tuples is several times as fast as pickling the objects with their locations.
     plain = tuple(
-        (one.name, one.uid, one.type, one.enabled, one.mode, _selectors(one.selectors), _entries(one.entries))
-        for one in policies
+        (
+            policy.name,
+            policy.uid,
+            policy.type,
+            policy.enabled,
+            policy.mode,
+            _selectors(policy.selectors),
+            _entries(policy.entries),
+        )
+        for policy in policies
     )
     return zlib.compress(pickle.dumps(plain, pickle.HIGHEST_PROTOCOL), _LEVEL)
 
 
 def _selectors(selectors: Iterable[Selector]) -> tuple[Any, ...]:
     return tuple(
-        (one.scope, tuple((clause.key, clause.operator, clause.values, clause.primitive) for clause in one.clauses))
-        for one in selectors
+        (
+            selector.scope,
+            tuple((clause.key, clause.operator, clause.values, clause.primitive) for clause in selector.clauses),
+        )
+        for selector in selectors
     )
 
 
 def _entries(entries: Iterable[Entry]) -> tuple[Any, ...]:
     return tuple(
-        (one.action, one.parameters, _selectors(one.selectors), one.enabled, one.section, one.index) for one in entries
+        (entry.action, entry.parameters, _selectors(entry.selectors), entry.enabled, entry.section, entry.index)
+        for entry in entries
     )
 
 
 def unpack(data: bytes) -> PolicySet:
-    """Return policies that were packed, with neither places nor metadata; their digest is the same."""
+    """Return packed policies, without locations and metadata. Their digest is the same."""
     plain = pickle.loads(zlib.decompress(data))  # noqa: S301 - part of a pickle that was being loaded anyway
     return PolicySet(
         [
-            Policy(name, uid, kind, enabled, mode, _made(selectors), _made_entries(entries), {}, _NOWHERE)
+            Policy(
+                name, uid, kind, enabled, mode, _unpacked_selectors(selectors), _unpacked_entries(entries), {}, _NOWHERE
+            )
             for name, uid, kind, enabled, mode, selectors, entries in plain
         ]
     )
 
 
-def _made(selectors: Iterable[Any]) -> tuple[Selector, ...]:
+def _unpacked_selectors(selectors: Iterable[Any]) -> tuple[Selector, ...]:
     return tuple(
         [
             Selector(
@@ -125,10 +140,10 @@ def _made(selectors: Iterable[Any]) -> tuple[Selector, ...]:
     )
 
 
-def _made_entries(entries: Iterable[Any]) -> tuple[Entry, ...]:
+def _unpacked_entries(entries: Iterable[Any]) -> tuple[Entry, ...]:
     return tuple(
         [
-            Entry(action, parameters, _made(selectors), enabled, section, index, _NOWHERE)
+            Entry(action, parameters, _unpacked_selectors(selectors), enabled, section, index, _NOWHERE)
             for action, parameters, selectors, enabled, section, index in entries
         ]
     )

@@ -1,7 +1,8 @@
-"""Decisions in Spark: a DataFrame of events in, one of actions or plans out. Extra ``spark``, PySpark 4.
+"""Decides events in Spark: a DataFrame of events in, a DataFrame of actions or plans out. Extra ``spark``, PySpark 4.
 
-``mapInArrow`` over ``batches.Decide``: on the JVM and on Spark Connect, in batch and in Structured Streaming. The
-package must be installed on the workers. Nothing is executed there, and no row fails a job: see ``error``.
+``decide`` applies ``Decide`` with ``mapInArrow``. It works on the JVM and on Spark Connect, in batch jobs and in
+Structured Streaming. The package must be installed on the workers. Nothing is carried out there. A row that cannot be
+decided does not fail the job: its ``error`` has the reason.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
-from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
+from pyspark.sql import functions as F  # noqa: N812 - the usual name
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import (
     ArrayType,
@@ -22,7 +23,7 @@ from pyspark.sql.types import (
 )
 
 from spyderresp.decision.compiler import Defaults, NotIn
-from spyderresp.distributed import ACTIONS, COLUMNS, PLANS, Decide, mended
+from spyderresp.distributed import ACTIONS, COLUMNS, PLANS, Decide, with_absent_scopes
 from spyderresp.policies.policy_set import PolicySet
 
 if TYPE_CHECKING:
@@ -39,35 +40,35 @@ def decide(
     not_in: NotIn = "kubernetes",
     mode: Literal["audit"] | None = None,
 ) -> DataFrame:
-    """Return what to do about each event, as a DataFrame; lazily, as Spark does.
+    """Return a DataFrame with the decisions for events. Like other Spark operations, it is lazy.
 
     Args:
-        events: columns of the normal form, the scopes as structs, labels as maps or structs; null and a missing column
-            are absence. May be streaming.
-        policies: what ``load``, ``loads`` or ``from_documents`` returned, here; workers need no files.
-        explode: a row for each action (``batches.ACTIONS``), or one for each event (``batches.PLANS``).
-        keep: columns of the events that the result has too, first; None: ``id``, where there is one.
-        defaults: as of ``Engine``.
-        not_in: as of ``Engine``.
-        mode: as of ``Engine``.
+        events: the events in the normal form, batch or streaming: scopes are structs, labels are maps or structs. Null
+            and a missing column mean absence.
+        policies: the policies, as ``load``, ``loads`` or ``from_documents`` return them. Workers need no policy files.
+        explode: True: a row for each action (``ACTIONS``); False: a row for each event (``PLANS``).
+        keep: the columns of the events that come first in the result; None: ``id``, if the events have it.
+        defaults: as for ``Engine``.
+        not_in: as for ``Engine``.
+        mode: as for ``Engine``.
 
     Raises:
-        EventError: a column that the policies check has the wrong type.
-        ValueError: a column that is to be kept is missing, or is named as one of the result's.
+        EventError: a column that the policies name has the wrong type.
+        ValueError: a column to keep is missing, or has the name of a column of the result.
     """
     function = Decide(policies, explode=explode, keep=keep, defaults=defaults, not_in=not_in, mode=mode)
     kept = function.kept(events.columns)
     # Columns that are not used are not read and not sent, so they may have any type.
     schema = StructType([field for field in events.schema if field.name in COLUMNS or field.name in kept])
-    said = to_arrow_schema(schema)
-    function.schema(said)
-    reads = function.reads(said)
+    arrow_schema = to_arrow_schema(schema)
+    function.schema(arrow_schema)
+    reads = function.reads(arrow_schema)
     cut = {name: fields for name, fields in reads.items() if fields is not None and fields != _names(schema[name])}
     columns = {name: events[_quoted(name)] for name in reads}
     sent = events.select(
         *(_cut(column, cut[name]).alias(name) if name in cut else column for name, column in columns.items()),
-        # A struct of nulls is present, not absent. A flag column says so: a CASE around the struct would make Parquet
-        # readers read all of its fields.
+        # A struct of nulls is present, not absent, so a column of its own shows whether the scope is present. A CASE
+        # around the struct would make Parquet readers read all fields.
         *(columns[name].isNotNull().alias(f"{name} is there") for name in cut),
     )
     fields = [schema[name] for name in kept]
@@ -89,9 +90,9 @@ def _quoted(name: str) -> str:
 
 
 def _each(function: Decide, cut: tuple[str, ...]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    # An inner function: one that could be imported would be sent by its name, and what it decides by not at all.
+    # An inner function is sent with the data that it uses. An importable function is sent only by its name.
     def decided(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return (function(mended(batch, cut)) for batch in batches)
+        return (function(with_absent_scopes(batch, cut)) for batch in batches)
 
     return decided
 

@@ -1,1 +1,1 @@
-"""Records of sensors in, events in the normal form out."""
+"""Reads records of sensors, and converts them into events in the normal form."""

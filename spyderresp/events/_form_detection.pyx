@@ -19,7 +19,7 @@ cdef bint _begins(const char* at, const char* end, const char* text, Py_ssize_t 
 def has_other_form(bytes data not None):
     """Return whether a JSON record may be in another form than the normal one.
 
-    Every other form has one of these keys or values. An escape could spell one of them.
+    Every other form has one of these keys or values, perhaps with a Unicode escape in it.
     """
     cdef const char* start = PyBytes_AS_STRING(data)
     cdef const char* end = start + PyBytes_GET_SIZE(data)

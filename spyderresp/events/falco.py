@@ -1,16 +1,16 @@
-"""Falco's alerts, as its JSON output writes them.
+"""Converts Falco alerts in its JSON output format.
 
 Sources: the table in docs/POLICY.md, section 2, and Falco's own field definitions (falcosecurity/libs,
-``sinsp_filtercheck_container.cpp``, ``sinsp_filtercheck_k8s.cpp``; the `container` plugin that follows them):
+``sinsp_filtercheck_container.cpp``, ``sinsp_filtercheck_k8s.cpp``; the ``container`` plugin follows them):
 
-- ``<NA>`` is Falco's mark for a value it does not know.
-- ``container.id`` is ``host``, and ``container.name`` with it, for a process outside every container.
-- ``k8s.pod.labels`` is ``a:b, c:d``, a label of empty value standing alone; ``k8s.pod.label`` takes its key after a
-  dot or in brackets; ``k8s.pod.id`` is the old name of ``k8s.pod.uid``.
-- ``proc.pid.ts`` is the start of the process in epoch nanoseconds, where a rule's output asks for it.
-- ``proc.exepath`` is the resolved path; ``proc.exe`` is argv[0], which the process chooses.
-- ``container.image.id`` (shortened) and ``container.image.digest`` (the registry's) are not the vendor's ``imageID``,
-  and are left out: a policy that names one would match by accident or never.
+- ``<NA>`` stands for an unknown value.
+- ``container.id`` and ``container.name`` are ``host`` for a process outside containers.
+- ``k8s.pod.labels`` has the form ``a:b, c:d``; a label with an empty value has no colon. The key of a
+  ``k8s.pod.label`` follows a dot or is in brackets. ``k8s.pod.id`` is the old name of ``k8s.pod.uid``.
+- ``proc.pid.ts`` is the start of the process in epoch nanoseconds, if the rule's output contains it.
+- ``proc.exepath`` is the resolved path. ``proc.exe`` is argv[0], which the process chooses itself.
+- ``container.image.id`` (shortened) and ``container.image.digest`` (from the registry) differ from the vendor's
+  ``imageID`` and are left out: a policy that names an ``imageID`` would match by accident or never.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _LISTED_LABEL = re.compile(r"\s*([^\s:,]+)(?::([^\s:,]*))?\s*")
 
 
 def is_alert(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record is an alert of Falco's."""
+    """Return whether a record is a Falco alert."""
     return "output_fields" in record
 
 
 def from_alert(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event of a Falco alert. Alerts from sources without processes or containers hold neither."""
+    """Return the event of a Falco alert. Alerts of some sources have no process or no container."""
     alert = Fields(record)
     output = alert.needed("output_fields")
     fields = Fields({key: value for key, value in output.values.items() if value != _UNKNOWN}, output.path)
@@ -82,7 +82,7 @@ def _image(fields: Fields) -> str | None:
 
 
 def _listed_labels(fields: Fields) -> dict[str, str]:
-    """Return the labels of ``k8s.pod.labels``; a text not in Falco's form is ignored whole, never guessed at."""
+    """Return the labels in ``k8s.pod.labels``. A text that is not completely in Falco's form is ignored."""
     value = fields.values.get(_LABELS)
     if not isinstance(value, str):
         return fields.labels(_LABELS)
@@ -92,10 +92,10 @@ def _listed_labels(fields: Fields) -> dict[str, str]:
 
 
 def _single_labels(fields: Fields) -> dict[str, str]:
-    """Return the labels that fields of their own hold.
+    """Return the labels in fields of their own.
 
-    Falco gives an empty text for a label that the pod does not have, so an empty one says nothing and is left out: to
-    an ``Exists`` it would be a label.
+    For a label that the pod does not have, Falco writes an empty text. So empty labels are left out: otherwise
+    ``Exists`` would match them.
     """
     labels = {}
     for key in fields.values:

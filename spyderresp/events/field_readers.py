@@ -1,6 +1,6 @@
-"""Reading one mapping of a record: the right type, or an ``EventError`` that names the path in the record.
+"""Reads typed values from a mapping in a record. A value of another type is an ``EventError`` with its path.
 
-Null and missing are the same, absent, and come back as None; an empty text is a value (docs/POLICY.md, section 2).
+Null and a missing key both mean absence, and are read as None. An empty text is a value (docs/POLICY.md, section 2).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from spyderresp.errors import EventError
 
 
 def json_kind(value: object) -> str:
-    """Name the kind of a JSON value, for a message."""
+    """Return the kind of a JSON value, for messages."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -30,46 +30,46 @@ def json_kind(value: object) -> str:
 
 
 def without_absent(**fields: Any) -> dict[str, Any]:
-    """Return the given fields without the absent ones (None) and the empty mappings, in the order given."""
+    """Return the fields without those that are None or an empty mapping, in the same order."""
     return {key: value for key, value in fields.items() if value is not None and value != {}}
 
 
 @dataclass(frozen=True, slots=True)
 class Fields:
-    """A mapping inside a record, and its path there (empty for the record itself)."""
+    """A mapping in a record, and its path (empty: the record itself)."""
 
     values: Mapping[str, Any]
     path: str = ""
 
     def at(self, key: str) -> str:
-        """Return the path of one key."""
+        """Return the path of a key."""
         return f"{self.path}.{key}" if self.path else key
 
-    def refusal(self, key: str, wanted: str) -> EventError:
+    def wrong_kind(self, key: str, expected: str) -> EventError:
         """Return the error for a value of the wrong kind."""
-        return EventError(self.at(key), f"must be {wanted}, not {json_kind(self.values.get(key))}")
+        return EventError(self.at(key), f"must be {expected}, not {json_kind(self.values.get(key))}")
 
     def text(self, *keys: str) -> str | None:
-        """Return the text under the first of the keys that is present."""
+        """Return the text of the first key that is present."""
         for key in keys:
             value = self.values.get(key)
             if isinstance(value, str):
                 return value
             if value is not None:
-                raise self.refusal(key, "text")
+                raise self.wrong_kind(key, "text")
         return None
 
     def only_text(self, key: str) -> str | None:
-        """Return a text, or the one text that a list holds; None where it holds several.
+        """Return a text, or the only text of a list; None if the list has several.
 
-        The vendor writes ``exe`` and ``euser`` as lists. One of several would be a guess, and a wrong guess can match
-        a kill's selector.
+        The vendor writes ``exe`` and ``euser`` as lists. To choose one of several texts would be a guess, and with a
+        wrong guess a selector of a kill may match.
         """
         value = self.values.get(key)
         if not isinstance(value, (list, tuple)):
             if value is None or isinstance(value, str):
                 return value
-            raise self.refusal(key, "text or a list of texts")
+            raise self.wrong_kind(key, "text or a list of texts")
         for index, item in enumerate(value):
             if not isinstance(item, str):
                 raise EventError(f"{self.at(key)}[{index}]", f"must be text, not {json_kind(item)}")
@@ -82,50 +82,50 @@ class Fields:
             return value
         if isinstance(value, float):
             raise EventError(self.at(key), "must be an integer")
-        raise self.refusal(key, "an integer")
+        raise self.wrong_kind(key, "an integer")
 
     def instant(self, key: str) -> str | int | float | None:
-        """Return a time as it stands: RFC 3339 text, or epoch seconds."""
+        """Return a time unchanged: an RFC 3339 text, or epoch seconds."""
         value = self.values.get(key)
         if value is None or (isinstance(value, (str, int, float)) and not isinstance(value, bool)):
             return value
-        raise self.refusal(key, "text or a number")
+        raise self.wrong_kind(key, "text or a number")
 
     def labels(self, key: str) -> dict[str, str]:
-        """Return a copy of a mapping of labels; a label whose value is null is absent."""
-        held = self.within(key)
-        for name in held.values:
+        """Return a copy of a mapping of labels, without labels whose value is null."""
+        labels = self.within(key)
+        for name in labels.values:
             if not isinstance(name, str):
-                raise EventError(held.path, "holds a label whose name is not text")
-        read = {name: held.text(name) for name in held.values}
-        return {name: value for name, value in read.items() if value is not None}
+                raise EventError(labels.path, "holds a label whose name is not text")
+        texts = {name: labels.text(name) for name in labels.values}
+        return {name: text for name, text in texts.items() if text is not None}
 
     def within(self, key: str) -> Fields:
-        """Return the mapping under a key; an empty one where it is absent."""
+        """Return the mapping of a key; an empty one if it is absent."""
         value = self.values.get(key)
         if value is None:
             return Fields({}, self.at(key))
         if not isinstance(value, Mapping):
-            raise self.refusal(key, "a mapping")
+            raise self.wrong_kind(key, "a mapping")
         return Fields(value, self.at(key))
 
     def needed(self, key: str) -> Fields:
-        """Return the mapping under a key that the form cannot do without."""
+        """Return the mapping of a key that must be present."""
         if self.values.get(key) is None:
             raise EventError(self.at(key), "is missing")
         return self.within(key)
 
     def mappings(self, key: str) -> list[Fields]:
-        """Return the mappings of a list; none where it is absent."""
+        """Return the mappings in a list; an empty list if it is absent."""
         value = self.values.get(key)
         if value is None:
             return []
         if not isinstance(value, (list, tuple)):
-            raise self.refusal(key, "a list")
-        held = []
+            raise self.wrong_kind(key, "a list")
+        mappings = []
         for index, item in enumerate(value):
             path = f"{self.at(key)}[{index}]"
             if not isinstance(item, Mapping):
                 raise EventError(path, f"must be a mapping, not {json_kind(item)}")
-            held.append(Fields(item, path))
-        return held
+            mappings.append(Fields(item, path))
+        return mappings

@@ -1,4 +1,4 @@
-"""Finds files of recorded events, and detects by its first bytes what each one holds."""
+"""Finds files of recorded events, and detects the kind of each by its first bytes."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RecordedError(SpyderrespError):
 
     Attributes:
         path: the file.
-        reason: for people, in lower case.
+        reason: the reason, for people, in lower case.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -40,13 +40,13 @@ class RecordedError(SpyderrespError):
 
 
 def files(words: Sequence[str]) -> Iterator[str]:
-    """Yield the files of a command line: each word is a file, a directory to walk, a glob, or ``-``.
+    """Yield the files that the words of a command line select: each word is a file, a directory, a glob, or ``-``.
 
-    Of a directory, files named as events are (``.jsonl``, ``.parquet``, ...), in order of their path parts; what begins
-    with a dot is passed over.
+    In a directory, the files with the suffix of a file of events (``.jsonl``, ``.parquet``, ...) are selected, sorted
+    by path; names that begin with a dot are skipped.
 
     Raises:
-        RecordedError: there is no file, or standard input is named twice.
+        RecordedError: a word selects no file, or standard input is named twice.
     """
     if words.count(STDIN) > 1:
         raise RecordedError(STDIN, "standard input can be read only once")
@@ -58,10 +58,10 @@ def files(words: Sequence[str]) -> Iterator[str]:
         elif any(mark in word for mark in "*?["):
             import glob
 
-            found = sorted(path for path in glob.glob(word, recursive=True) if os.path.isfile(path))
-            if not found:
+            matching = sorted(path for path in glob.glob(word, recursive=True) if os.path.isfile(path))
+            if not matching:
                 raise RecordedError(word, "no file matches")
-            yield from found
+            yield from matching
         elif os.path.exists(word):
             yield word
         else:
@@ -69,16 +69,16 @@ def files(words: Sequence[str]) -> Iterator[str]:
 
 
 def _walked(directory: str) -> Iterator[str]:
-    found = []
-    for root, names, leaves in os.walk(directory):
-        names[:] = [name for name in names if not name.startswith(".")]
-        found += [os.path.join(root, name) for name in leaves if _is_named_so(name)]
-    if not found:
+    paths = []
+    for root, folders, names in os.walk(directory):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths += [os.path.join(root, name) for name in names if _is_name_of_events(name)]
+    if not paths:
         raise RecordedError(directory, "no file of events in it")
-    yield from sorted(found, key=lambda path: path.split(os.sep))
+    yield from sorted(paths, key=lambda path: path.split(os.sep))
 
 
-def _is_named_so(name: str) -> bool:
+def _is_name_of_events(name: str) -> bool:
     for ending in _COMPRESSED:
         name = name.removesuffix(ending)
     return not name.startswith(".") and name.endswith(_SUFFIXES)
@@ -86,31 +86,31 @@ def _is_named_so(name: str) -> bool:
 
 @contextlib.contextmanager
 def open_recording(path: str) -> Iterator[tuple[IO[bytes], Kind]]:
-    """Open a file, decompressed where it is JSON lines; gives what it holds too.
+    """Open a file, and detect its kind. Compressed JSON lines are decompressed.
 
     Raises:
         OSError: it cannot be opened or read.
-        RecordedError: it is compressed with zstd, and nothing here can read that.
+        RecordedError: it is compressed with zstd, and the extra ``zstd`` is not installed.
     """
-    with contextlib.ExitStack() as held:
-        raw: Any = sys.stdin.buffer if path == STDIN else held.enter_context(open(path, "rb"))
+    with contextlib.ExitStack() as stack:
+        raw: Any = sys.stdin.buffer if path == STDIN else stack.enter_context(open(path, "rb"))
         file = raw if hasattr(raw, "peek") else io.BufferedReader(raw)
         first = file.peek(8)[:8]
         kind: Kind = next((kind for mark, kind in _TABLES if first.startswith(mark)), "lines")
         if kind in ("parquet", "ipc-file") and not file.seekable():
-            # Its index stands at its end.
+            # Reading begins at the end of the file, where its index is.
             file = io.BytesIO(file.read())
         elif first.startswith(_GZIP):
             import gzip
 
-            file = held.enter_context(gzip.GzipFile(fileobj=file))
+            file = stack.enter_context(gzip.GzipFile(fileobj=file))
         elif first.startswith(_ZSTD):
-            file = held.enter_context(_unzstd(file, path))
+            file = stack.enter_context(_unzstd(file, path))
         yield file, kind
 
 
 def damage() -> tuple[type[Exception], ...]:
-    """Return what reading a file raises where what it holds is damaged."""
+    """Return the exceptions that reading a damaged file raises."""
     try:
         import zstandard
     except ImportError:

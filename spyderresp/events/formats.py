@@ -1,7 +1,7 @@
-"""Other shapes of record, turned into the normal form of an event.
+"""Converts records of other forms into events in the normal form.
 
-``adapt`` recognises a record by its shape, or takes the form's name; ``BUILT_IN.extended`` adds one's own
-(docs/ADAPTERS.md). Nothing here is registered or changed after import: a collection of adapters is a value.
+``adapt`` recognises the form of a record by its keys, or takes the name of the form. ``BUILT_IN.extended`` returns a
+collection with an adapter of your own (docs/ADAPTERS.md). Collections of adapters are immutable.
 """
 
 from __future__ import annotations
@@ -16,20 +16,21 @@ from spyderresp.errors import EventError
 from spyderresp.events import falco, normal, spyderbat, tetragon
 from spyderresp.events.field_readers import json_kind
 
-_SHOWN_OF_A_KIND = 80
+# The most characters of a vendor's kind of record in a message.
+_MAX_KIND = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """One shape of record, and how to turn it into the normal form of an event.
+    """A form of records, and how to convert them into events in the normal form.
 
     Attributes:
         name: the name of the form, such as ``falco``.
-        description: one line about it, for people.
-        recognises: returns whether a record has the shape of this form. Never raises.
-        convert: returns the event of a record; raises ``EventError`` with the path in the record that is wrong.
-            Leaves the record as it is, and shares no mutable object with it. May be called by name on a record that
-            ``recognises`` would not take.
+        description: one line about the form, for people.
+        recognises: returns whether a record has this form. It never raises.
+        convert: returns the event of a record, or raises ``EventError`` with the path of what is wrong. It does not
+            change the record, and the event shares no mutable object with it. It may be called with any record, because
+            users can choose a form by name.
     """
 
     name: str
@@ -40,20 +41,23 @@ class Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """An immutable collection of adapters, asked in order: the first that recognises a record converts it.
+    """An immutable collection of adapters. The first one that recognises a record converts it.
 
     Attributes:
-        items: the adapters. No two may have one name (``ValueError``).
+        items: the adapters, in order.
+
+    Raises:
+        ValueError: two adapters have the same name.
     """
 
     items: tuple[Adapter, ...] = ()
 
     def __post_init__(self) -> None:
-        taken: set[str] = set()
+        names: set[str] = set()
         for adapter in self.items:
-            if adapter.name in taken:
+            if adapter.name in names:
                 raise ValueError(f"there is a form `{adapter.name}` already")
-            taken.add(adapter.name)
+            names.add(adapter.name)
 
     def __iter__(self) -> Iterator[Adapter]:
         return iter(self.items)
@@ -67,10 +71,10 @@ class Adapters:
         return tuple(adapter.name for adapter in self.items)
 
     def extended(self, adapter: Adapter) -> Adapters:
-        """Return a collection with one more adapter, tried before the others.
+        """Return a collection with one more adapter, which is tried first.
 
         Raises:
-            ValueError: a form of that name is here already.
+            ValueError: the collection has a form of that name already.
         """
         return Adapters((adapter, *self.items))
 
@@ -78,7 +82,7 @@ class Adapters:
         """Return the adapter of a form.
 
         Raises:
-            ValueError: no such form; the message suggests the nearest name.
+            ValueError: there is no such form; the message suggests the nearest name.
         """
         for adapter in self.items:
             if adapter.name == form:
@@ -88,10 +92,10 @@ class Adapters:
         raise ValueError(f"`{form}` is not a form of event; {hint}")
 
     def recognise(self, record: Mapping[str, Any]) -> Adapter:
-        """Return the adapter for a record, by its shape.
+        """Return the adapter that recognises a record.
 
         Raises:
-            EventError: no adapter takes it. A vendor record is named by its kind, under the path ``schema``.
+            EventError: no adapter does. For a record of the vendor, the message names its kind.
         """
         _check(record)
         for adapter in self.items:
@@ -100,20 +104,20 @@ class Adapters:
         schema = record.get("schema")
         if isinstance(schema, str):
             kind = schema.partition(":")[0]
-            shown = kind if len(kind) <= _SHOWN_OF_A_KIND else f"{kind[:_SHOWN_OF_A_KIND]}..."
+            shown = kind if len(kind) <= _MAX_KIND else f"{kind[:_MAX_KIND]}..."
             raise EventError("schema", f"records of kind `{shown}` hold no deviation")
-        raise EventError("", "the record has no form that is known")
+        raise EventError("", "the record has no known form")
 
     def adapt(self, record: Mapping[str, Any], form: str | None = None) -> dict[str, Any]:
         """Return the event of a record, in the normal form.
 
         Args:
-            record: left as it is; the event shares no mutable object with it.
-            form: the name of the form, or None to recognise it by its shape.
+            record: the record; it is not changed, and the event shares no mutable object with it.
+            form: the name of the form; None: it is recognised.
 
         Raises:
-            EventError: the record holds no event, or something in it is wrong; names the path in the record.
-            ValueError: no such form.
+            EventError: the record contains no event, or a wrong value; the error has the path in the record.
+            ValueError: there is no such form.
         """
         adapter = self.recognise(record) if form is None else self.named(form)
         _check(record)
@@ -177,13 +181,18 @@ def adapt(record: Mapping[str, Any], form: str | None = None, adapters: Adapters
     """Return the event of a record, in the normal form.
 
     Args:
-        record: a record of any form that the adapters know; left as it is. A record in the normal form comes back as
-            a copy, not checked: the engine does that.
-        form: the name of the form, or None to recognise it by its shape.
+        record: a record in any form of the adapters; it is not changed. A record in the normal form is copied and not
+            checked, because the engine checks events.
+        form: the name of the form; None: it is recognised.
         adapters: the adapters to choose from.
 
     Raises:
-        EventError: the record holds no event, or something in it is wrong; names the path in the record.
-        ValueError: no such form; suggests the nearest.
+        EventError: the record contains no event, or a wrong value; the error has the path in the record.
+        ValueError: there is no such form; the message suggests the nearest name.
+
+    An example::
+
+        event = spyderresp.adapt({"output_fields": {"proc.name": "nc", "proc.pid": 7}})
+        event["process"]  # {"name": "nc", "pid": 7}
     """
     return adapters.adapt(record, form)

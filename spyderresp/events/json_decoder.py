@@ -1,4 +1,4 @@
-"""Events out of JSON, by the standard decoder: its answers and its errors are the measure of any other (narrow.py)."""
+"""Decodes events from JSON with the standard decoder. Its results and errors are the reference for faster ones."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
     """Return the JSON value of a text. Byte order marks at its start are dropped, as the loader of policies does.
 
     Raises:
-        EventError: it is not JSON, or nests beyond what the decoder takes.
+        EventError: the text is not JSON, or is nested too deeply for the decoder.
     """
     try:
-        # Decoded here: the decoder would guess at UTF-16 and let coded surrogates through.
+        # Decode UTF-8 here: the JSON decoder also accepts UTF-16 and encoded surrogates.
         text = data if isinstance(data, str) else str(data, "utf-8")
         return _decode(text.lstrip("\ufeff"))
     except UnicodeDecodeError as error:
@@ -34,20 +34,20 @@ def decode_event(data: bytes | bytearray | memoryview | str) -> Any:
 
 
 class _NotJsonError(SpyderrespError, ValueError):
-    """A word that the decoder takes and JSON does not have."""
+    """A word that the decoder accepts and JSON does not allow, such as ``NaN``."""
 
 
 def _no_constant(word: str) -> NoReturn:
     raise _NotJsonError(f"{word} is no JSON value")
 
 
-# One for all: `json.loads` makes a decoder for each call that brings an argument, which costs a third of the decoding.
+# Made once: with an argument, `json.loads` makes a decoder in each call, which takes a third of the decoding time.
 _decode: Final = json.JSONDecoder(parse_constant=_no_constant).decode
 
 
 def lines(buffer: bytes | str) -> Iterator[bytes | str]:
     """Yield the lines of a text that are not blank."""
-    # Not splitlines(): JSON strings may hold U+2028 and its like raw, and only a newline ends a line.
+    # splitlines() would also split at characters such as U+2028, which JSON strings may contain.
     if isinstance(buffer, str):
         yield from (line for line in buffer.split("\n") if line and not line.isspace())
     else:

@@ -1,4 +1,4 @@
-"""Records that are in the normal form already."""
+"""Recognises and copies records that are in the normal form already."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from spyderresp.events.tetragon import is_event
 def is_normal(record: Mapping[str, Any]) -> bool:
     """Return whether a record has no key of another form.
 
-    Every object of the normal form may be missing and other keys are kept, so no key identifies it.
+    Every key of the normal form may be missing, and other keys are allowed, so no key identifies the normal form.
     """
     return not (isinstance(record.get("schema"), str) or is_guardian(record) or is_alert(record) or is_event(record))
 
 
 def copied(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of a record, down to the last mapping and list; what is in it is for the engine to check.
+    """Return a deep copy of a record. The engine checks its values.
 
-    Walked without recursion: a record may be nested deeper than the interpreter's stack. An object met twice is
-    copied once, so that aliases cost nothing and a cycle ends.
+    Without recursion, because a record may be nested deeper than the interpreter's stack. An object that occurs several
+    times is copied once, so that a cycle ends.
     """
-    whole: dict[str, Any] = {}
-    # The originals are kept beside their copies: an identity is only an identity while its object lives.
-    copies: dict[int, tuple[Any, Any]] = {id(record): (record, whole)}
-    waiting: list[tuple[Any, Any]] = [(record, whole)]
+    result: dict[str, Any] = {}
+    # The originals are kept with their copies: while an object lives, no other object has its ``id``.
+    copies: dict[int, tuple[Any, Any]] = {id(record): (record, result)}
+    waiting: list[tuple[Any, Any]] = [(record, result)]
 
     def copy_of(value: Any) -> Any:
         empty: Any
@@ -49,4 +49,4 @@ def copied(record: Mapping[str, Any]) -> dict[str, Any]:
                 copy[key] = copy_of(value)
         else:
             copy.extend(copy_of(value) for value in original)
-    return whole
+    return result

@@ -1,4 +1,4 @@
-"""Records: lines out of a stream, and events out of records."""
+"""Reads lines from streams, and events from records."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_event(data: bytes, form: str | None) -> Any:
     """Return the normal-form event of a JSON record.
 
     Raises:
-        EventError: it is not JSON in UTF-8, or no adapter recognises it.
+        EventError: the record is not JSON in UTF-8, or no adapter recognises it.
     """
     return converted(decode_event(data), form)
 
@@ -30,7 +30,7 @@ def converted(record: Any, form: str | None) -> Any:
         EventError: no adapter recognises it.
     """
     adapter = BUILT_IN.recognise(record) if form is None else BUILT_IN.named(form)
-    # The caller made this record for us, so a record in the normal form need not be copied.
+    # The caller does not use the record any more, so a record in the normal form need not be copied.
     return record if adapter.name == "normal" else BUILT_IN.adapt(record, adapter.name)
 
 
@@ -112,7 +112,7 @@ _NORMAL: Final = "normal"
 
 
 def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | EventError]]:
-    """Yield the numbers, from 1, and the bytes of lines that are not blank; for a too long line, an EventError."""
+    """Yield each line that is not blank with its number, from 1. A line that is too long is an EventError."""
     number = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
@@ -122,6 +122,16 @@ def numbered_lines(file: IO[bytes]) -> Iterator[tuple[int, bytes | EventError]]:
             yield number, too_long(MAX_LINE)
         elif line.strip():
             yield number, line
+
+
+def numbered_events(file: IO[bytes], form: str | None) -> Iterator[tuple[int, Any]]:
+    """Yield the event of each line that is not blank with the number of the line; an EventError for a bad line."""
+    for number, line in numbered_lines(file):
+        try:
+            event = line if isinstance(line, EventError) else to_event(line.rstrip(b"\r\n"), form)
+        except EventError as error:
+            event = error
+        yield number, event
 
 
 def is_surely_normal(data: bytes, form: str | None) -> bool:

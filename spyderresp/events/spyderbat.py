@@ -1,4 +1,4 @@
-"""The vendor's deviations: a bare ``GuardianDeviation``, and the ``event_deviation`` record that wraps one."""
+"""Converts records of the vendor: deviations, flags, processes and containers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any
 from spyderresp.errors import EventError
 from spyderresp.events.field_readers import Fields, without_absent
 
-# The process that a deviation adds to its policy's tree of processes.
+# The process that a deviation adds to the process tree of its policy.
 #
-# A ``processPolicy`` lists either new roots or ``policyNode`` entries, which name a node of the policy by ``id`` and
-# hang new ``children`` on it (spyctl ``schemas_v2.py``: ``GuardDeviationNodeModel``). The node that deviates is the
-# leaf: those above it lead to it.
+# A ``processPolicy`` lists new roots, or ``policyNode`` entries, which name a node of the policy by ``id`` and add new
+# ``children`` to it (spyctl ``schemas_v2.py``: ``GuardDeviationNodeModel``). The deviating process is the leaf; the
+# nodes above it are its ancestors.
 
-#: Far deeper than the ancestry of any real process. Walked without recursion, so that a hostile record is an error.
+#: The deepest tree; real processes have far fewer ancestors. The tree is read without recursion.
 MAX_DEPTH = 256
 
 
 def deviating_process(entries: list[Fields]) -> dict[str, Any]:
-    """Return name, exe and euser of the first leaf, in the order of the document; empty where there is none.
+    """Return name, exe and euser of the first leaf, in the order of the document; an empty mapping if there is none.
 
-    One deviation has one process, and so one leaf; of several the first is taken.
+    A deviation has one process and therefore one leaf. If there are several leaves, the first one counts.
     """
     leaf = _first_leaf(entries)
     if leaf is None:
@@ -30,18 +30,18 @@ def deviating_process(entries: list[Fields]) -> dict[str, Any]:
 
 
 def _first_leaf(entries: list[Fields]) -> Fields | None:
-    """Walk in the order of the document, down to the first node with a name or an exe that has none below it."""
+    """Return the first node, in the order of the document, with a name or an exe and no such node below it."""
     leaf: Fields | None = None
     leaf_depth = 0
     waiting = [(entry, 1) for entry in reversed(entries)]
     while waiting:
         node, depth = waiting.pop()
         if leaf is not None and depth <= leaf_depth:
-            break  # All below the leaf has been seen.
+            break  # All nodes below the leaf were visited.
         if depth > MAX_DEPTH:
             raise EventError(node.path, f"is nested more than {MAX_DEPTH} processes deep")
         if node.values.get("policyNode") is not None:
-            # Known to the policy by its id: it holds no process of its own.
+            # A node of the policy: the process of this node does not deviate.
             node = node.within("policyNode")
         elif node.values.get("name") is not None or node.values.get("exe") is not None:
             leaf, leaf_depth = node, depth
@@ -49,23 +49,23 @@ def _first_leaf(entries: list[Fields]) -> Fields | None:
     return leaf
 
 
-# From a cgroup to the ``service`` scope.
+# The ``service`` scope.
 
 _PREFIX = "systemd:"
 _SUFFIX = ".service"
 
 
 def service(cgroup: str | None, *, contained: bool = False, name: str | None = None) -> dict[str, Any]:
-    """Return the service of a process from its cgroup, or an empty mapping.
+    """Return the service of a process; an empty mapping if there is none.
 
-    The cgroup keeps or gains the ``systemd:`` prefix (docs/POLICY.md, section 2): the vendor's policies have it, and
-    its records come with and without. The name, unless given, is the last part of the path that ends in ``.service``,
-    so ``/system.slice/docker.service/abc`` belongs to ``docker.service``.
+    The cgroup of the result has the prefix ``systemd:`` (docs/POLICY.md, section 2), as in the vendor's policies; its
+    records may have the prefix or not. The default name is the last part of the cgroup that ends in ``.service``:
+    ``docker.service`` for ``/system.slice/docker.service/abc``.
 
     Args:
-        cgroup: the path, or None.
-        contained: the process runs in a container.
-        name: the service's name, where the record gives it.
+        cgroup: the cgroup of the process; None: it is unknown.
+        contained: whether the process runs in a container.
+        name: the name of the service, if the record gives it.
     """
     if not cgroup:
         return without_absent(name=name)
@@ -73,18 +73,18 @@ def service(cgroup: str | None, *, contained: bool = False, name: str | None = N
     if name is None:
         name = next((part for part in reversed(path.split("/")) if part.endswith(_SUFFIX)), None)
     if contained and name is None:
-        # This is the container's own scope, not a Linux service. As one, a serviceSelector with NotIn would take in
-        # every process of every container.
+        # The cgroup of a container is not a Linux service. Otherwise a serviceSelector with NotIn would match every
+        # process of every container.
         return {}
     return without_absent(name=name, cgroup=_PREFIX + path)
 
 
-# What the vendor's records have in common: a ``schema`` that begins with their kind, and the names of their scopes.
+# Common to the vendor's records: a ``schema`` that begins with the kind of record, and the keys of scopes.
 #
-# Sources: the table in docs/POLICY.md, section 2; the field names are those of the vendor's published records
-# (spydertop) and of its CLI's own test data (spyctl, ``tests/mock_functions.py``). ``clustername`` stands beside
-# ``cluster_name`` in real records. The vendor's ``container_uid`` (``cont:...``) has no place in the normal form: the
-# container runtime does not know it.
+# Sources: the table in docs/POLICY.md, section 2. The keys are those of the vendor's published records (spydertop) and
+# of the test data of its CLI (spyctl, ``tests/mock_functions.py``). Real records have ``clustername`` as well as
+# ``cluster_name``. The vendor's ``container_uid`` (``cont:...``) is left out, because the container runtime does not
+# have it.
 
 DEVIATION = "event_deviation"
 PROCESS = "model_process"
@@ -94,26 +94,26 @@ OPSFLAG = "event_opsflag"
 
 
 def is_of(kind: str, record: Mapping[str, Any]) -> bool:
-    """Tell whether a record is one of the vendor's, of this kind (``model_process::1.2.0`` is a `model_process`)."""
+    """Return whether a record is of a kind of the vendor: ``model_process::1.2.0`` is a ``model_process``."""
     schema = record.get("schema")
     return isinstance(schema, str) and schema.partition(":")[0] == kind
 
 
 def checked_fields(record: Mapping[str, Any], *kinds: str) -> Fields:
-    """Return the record's fields, having checked that a ``schema``, if there is one, is of one of the kinds.
+    """Return the fields of a record after checking that its ``schema``, if present, has one of the kinds.
 
-    A form may be chosen by name. Read as a process, a session would yield a process that does not exist.
+    Users can choose a form by name. For example, a session that is read as a process would give a wrong process.
     """
     fields = Fields(record)
     schema = fields.text("schema")
     if schema is not None and schema.partition(":")[0] not in kinds:
-        wanted = " or ".join(f"`{kind}`" for kind in kinds)
-        raise EventError("schema", f"must be of kind {wanted} for this form")
+        valid = " or ".join(f"`{kind}`" for kind in kinds)
+        raise EventError("schema", f"must be of kind {valid} for this form")
     return fields
 
 
 def surroundings(fields: Fields) -> dict[str, dict[str, Any]]:
-    """Return where a vendor record happened, outermost first: its cluster, machine, namespace and pod."""
+    """Return the scopes around the process or container of a record: cluster, machine, namespace and pod."""
     return {
         "cluster": without_absent(name=fields.text("cluster_name", "clustername"), uid=fields.text("cluster_uid")),
         "machine": without_absent(hostname=fields.text("hostname"), uid=fields.text("muid")),
@@ -128,7 +128,7 @@ def surroundings(fields: Fields) -> dict[str, dict[str, Any]]:
 
 
 def process_uid(fields: Fields) -> str | None:
-    """Return the process that ``ref`` names, if it names one: it may also be a connection, a machine, a container."""
+    """Return ``ref`` if it names a process; it may also name a connection, a machine or a container."""
     ref = fields.text("ref")
     return ref if ref is not None and ref.startswith("proc:") else None
 
@@ -137,12 +137,12 @@ _KIND = "GuardianDeviation"
 
 
 def is_guardian(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record is a bare ``GuardianDeviation``."""
+    """Return whether a record is a ``GuardianDeviation`` that is not in an ``event_deviation``."""
     return record.get("kind") == _KIND
 
 
 def from_guardian(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event of a bare ``GuardianDeviation``: its scopes, and the process its processPolicy adds."""
+    """Return the event of a ``GuardianDeviation``: its scopes, and the process that its ``processPolicy`` adds."""
     deviation = Fields(record)
     metadata = deviation.needed("metadata")
     scopes = _scopes(metadata.within("scopes"))
@@ -158,7 +158,7 @@ def from_guardian(record: Mapping[str, Any]) -> dict[str, Any]:
 def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of an ``event_deviation`` record.
 
-    What the record says of itself stands above what the deviation inside it says, which fills the gaps.
+    Values of the record take precedence over values of the deviation in it.
     """
     fields = checked_fields(record, DEVIATION)
     deviation = fields.needed("deviation")
@@ -192,9 +192,9 @@ def _first(*values: str | None) -> str | None:
 
 
 def _scopes(scopes: Fields) -> dict[str, dict[str, Any]]:
-    """Return every scope of the normal form, in its order, from ``metadata.scopes``; selectors not known are ignored.
+    """Return every scope of the normal form, in its order, from ``metadata.scopes``. Unknown selectors are ignored.
 
-    Keyed by selector, each holds the fields of the normal form (the sample ``guardian_deviation_cluster``).
+    Its keys are selectors, and each value has the fields of the normal form (sample: ``guardian_deviation_cluster``).
     """
     cluster = scopes.within("clusterSelector")
     machine = scopes.within("machineSelector")
@@ -229,7 +229,7 @@ def _texts(fields: Fields, *keys: str) -> dict[str, Any]:
 
 
 def from_flag(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the event of a flag. Severity, tactics and the like are the flag's, not the event's, and are dropped."""
+    """Return the event of a flag, without properties of the flag itself, such as its severity and tactics."""
     fields = checked_fields(record, REDFLAG, OPSFLAG)
     container = fields.text("container", "container_id")
     return without_absent(
@@ -243,7 +243,7 @@ def from_flag(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flagged_process(fields: Fields) -> dict[str, Any]:
-    """Return the flag's process; a flag about a connection or a machine has none, whatever else it holds."""
+    """Return the process of a flag; an empty mapping for a flag about a connection or a machine."""
     process = without_absent(
         name=fields.text("name"),
         exe=fields.text("exe"),
@@ -261,7 +261,7 @@ def _flagged_process(fields: Fields) -> dict[str, Any]:
 def from_process(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return the event of a ``model_process`` record.
 
-    The record's ``id`` (``proc:...``) is the vendor's uid of the process, and names the event too.
+    The ``id`` of the record (``proc:...``) is the vendor's uid of the process; it becomes the id of the event too.
     """
     fields = checked_fields(record, PROCESS)
     container = fields.text("container", "container_id")

@@ -1,4 +1,4 @@
-"""Record batches out of Parquet and Arrow IPC, only the columns that are needed (extra: ``arrow``)."""
+"""Reads record batches from Parquet and Arrow IPC: only the columns that are needed. Extra ``arrow``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from spyderresp.events.timestamps import epoch_seconds_of
 from spyderresp.policies.policy_set import PolicySet
 from spyderresp.policies.vocabulary import LABEL_SCOPES, NAMESPACE_NAME_LABEL, SCOPES
 
-# Parquet: columns of repeated texts are read as dictionaries, so that each distinct text is looked up once. Arrow reads
-# dictionaries inside structs only one row group at a time.
+# Parquet: columns with repeated texts are read as dictionaries, so that each distinct text is processed once. Arrow
+# reads dictionaries in structs only one row group at a time.
 
-#: Bytes of a value, in the file, up to which a column is taken for one of dictionaries.
-_SMALL: Final = 4
-#: Row groups that are looked at to tell that.
-_LOOKED_AT: Final = 8
-#: Rows of a row group, on average, from which reading them one by one pays.
-_LONG: Final = 8_192
+# A column with at most so many bytes for a value in the file repeats its texts.
+_MAX_BYTES: Final = 4
+# The number of row groups whose sizes are checked.
+_CHECKED_GROUPS: Final = 8
+# The fewest rows in a row group, on average, for which reading one group at a time is faster.
+_MIN_ROWS: Final = 8_192
 
 
 class ParquetTable:
@@ -45,49 +45,49 @@ class ParquetTable:
         """
         metadata = self._plain.metadata
         repeating = [] if columns is None else self._repeating(columns)
-        if not repeating or metadata.num_rows < _LONG * metadata.num_row_groups:
+        if not repeating or metadata.num_rows < _MIN_ROWS * metadata.num_row_groups:
             yield from self._plain.iter_batches(size, columns=columns, use_threads=False)
             return
-        short = pq.ParquetFile(self._file, metadata=metadata, read_dictionary=repeating)
+        file = pq.ParquetFile(self._file, metadata=metadata, read_dictionary=repeating)
         for group in range(metadata.num_row_groups):
-            yield from short.iter_batches(size, row_groups=[group], columns=columns, use_threads=False)
+            yield from file.iter_batches(size, row_groups=[group], columns=columns, use_threads=False)
 
     def never_null(self, path: str) -> bool:
         """Return whether the statistics of every row group say that a column has no null."""
         metadata, schema = self._plain.metadata, self._plain.schema
-        place = next((number for number in range(len(schema)) if schema.column(number).path == path), None)
-        if place is None:
+        column = next((number for number in range(len(schema)) if schema.column(number).path == path), None)
+        if column is None:
             return False
         for group in range(metadata.num_row_groups):
-            said = metadata.row_group(group).column(place).statistics
-            if said is None or not said.has_null_count or said.null_count:
+            statistics = metadata.row_group(group).column(column).statistics
+            if statistics is None or not statistics.has_null_count or statistics.null_count:
                 return False
         return True
 
     def _repeating(self, columns: Sequence[str]) -> list[str]:
-        """Return those columns whose texts stand in dictionaries, short ones."""
+        """Return the columns that repeat their texts."""
         metadata, schema = self._plain.metadata, self._plain.schema
-        groups = [metadata.row_group(number) for number in range(min(metadata.num_row_groups, _LOOKED_AT))]
-        found = []
+        groups = [metadata.row_group(number) for number in range(min(metadata.num_row_groups, _CHECKED_GROUPS))]
+        repeating = []
         for number in range(len(schema)):
             leaf = schema.column(number)
             if leaf.physical_type != "BYTE_ARRAY" or not _among(leaf.path, columns):
                 continue
             chunks = [group.column(number) for group in groups]
             size = sum(chunk.total_uncompressed_size for chunk in chunks)
-            if size <= _SMALL * sum(chunk.num_values for chunk in chunks):
-                found.append(leaf.path)
-        return found
+            if size <= _MAX_BYTES * sum(chunk.num_values for chunk in chunks):
+                repeating.append(leaf.path)
+        return repeating
 
 
 def _among(path: str, columns: Sequence[str]) -> bool:
     return any(path == column or path.startswith(f"{column}.") for column in columns)
 
 
-# The columns of a table to read: those that policies name, and those that the caller asks for.
+# The columns of a table to read: those that policies name, and those that the caller needs.
 
 _LABELS: Final = "labels"
-#: Read in any case: whether an event has these scopes decides which policies apply to it.
+# Always read, because the presence of these scopes affects which policies apply.
 _ALWAYS: Final = ("process", "pod")
 
 
@@ -96,58 +96,58 @@ class RequiredColumns:
     """The columns to read.
 
     Attributes:
-        own: names of columns that are not scopes.
-        fields: keys of each scope.
-        labels: keys of labels of each scope.
-        instead: for a path, the paths to read where it has no value.
+        own: the names of columns that are not scopes.
+        fields: the fields of each scope.
+        labels: the labels of each scope.
+        fallbacks: for a path, the paths to read if it has no value.
     """
 
     own: tuple[str, ...]
     fields: Mapping[str, frozenset[str]]
     labels: Mapping[str, frozenset[str]]
-    instead: Mapping[str, tuple[str, ...]]
+    fallbacks: Mapping[str, tuple[str, ...]]
 
     def paths(self, schema: pa.Schema, never_null: Callable[[str], bool]) -> list[str]:
-        """Return the paths of the columns to read. At least one of each scope: it shows whether the scope is present.
+        """Return the paths of the columns to read, at least one of each scope, to show whether the scope is present.
 
         Args:
-            schema: that of the table.
-            never_null: whether the column of a path is known to have a value in every row.
+            schema: the schema of the table.
+            never_null: returns whether the column of a path certainly has a value in every row.
         """
         fields = defaultdict(set, {scope: set(keys) for scope, keys in self.fields.items()})
-        for path, others in self.instead.items():
+        for path, others in self.fallbacks.items():
             for other in () if never_null(path) else others:
                 scope, _, key = other.partition(".")
                 fields[scope].add(key)
         return self._paths(schema, fields)
 
     def _paths(self, schema: pa.Schema, fields: Mapping[str, set[str]]) -> list[str]:
-        found = [name for name in self.own if name in schema.names]
+        paths = [name for name in self.own if name in schema.names]
         for scope in SCOPES:
-            places = schema.get_all_field_indices(scope)
-            if not places or not (fields.get(scope) or self.labels.get(scope) or scope in _ALWAYS):
+            indexes = schema.get_all_field_indices(scope)
+            if not indexes or not (fields.get(scope) or self.labels.get(scope) or scope in _ALWAYS):
                 continue
-            kind = schema.types[places[0]]
-            if len(places) == 1 and pa.types.is_struct(kind):
-                found += self._of_scope(scope, kind, fields.get(scope, set()))
+            kind = schema.types[indexes[0]]
+            if len(indexes) == 1 and pa.types.is_struct(kind):
+                paths += self._of_scope(scope, kind, fields.get(scope, set()))
             else:
-                found.append(scope)
-        return found
+                paths.append(scope)
+        return paths
 
     def _of_scope(self, scope: str, kind: pa.DataType, fields: set[str]) -> list[str]:
-        found = []
+        paths = []
         for field in kind:
             path = f"{scope}.{field.name}"
             if field.name == _LABELS and scope in LABEL_SCOPES:
                 keys = self.labels.get(scope, frozenset())
                 if pa.types.is_struct(field.type):
-                    found += [f"{path}.{inner.name}" for inner in field.type if inner.name in keys]
+                    paths += [f"{path}.{inner.name}" for inner in field.type if inner.name in keys]
                 elif keys:
-                    found.append(path)
+                    paths.append(path)
             elif field.name in fields:
-                found.append(path)
-        if found:
-            return found
+                paths.append(path)
+        if paths:
+            return paths
         flat = [field.name for field in kind if not pa.types.is_nested(field.type)]
         return [f"{scope}.{flat[0]}"] if flat else [scope]
 
@@ -156,25 +156,25 @@ def required_columns(
     policies: Iterable[PolicySet],
     own: Iterable[str],
     targets: Iterable[str],
-    instead: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    fallbacks: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
 ) -> RequiredColumns:
     """Return the columns of events to read.
 
     Args:
         policies: the policy sets that decide.
-        own: further columns, such as ``time``.
+        own: more columns, such as ``time``.
         targets: the paths that identify the target, such as ``pod.name``.
-        instead: for a path, the paths to read where it has no value.
+        fallbacks: for a path, the paths to read if it has no value.
     """
     fields: dict[str, set[str]] = defaultdict(set)
     labels: dict[str, set[str]] = defaultdict(set)
     for path in targets:
         scope, _, key = path.partition(".")
         fields[scope].add(key)
-    for held in policies:
-        for scope, keys in held.named.items():
+    for policy_set in policies:
+        for scope, keys in policy_set.named.items():
             (labels if scope in LABEL_SCOPES else fields)[scope].update(keys)
-    # A namespace's name and the label that it implies stand for each other.
+    # The name of a namespace and the label with the name can replace each other.
     if NAMESPACE_NAME_LABEL in labels["namespace"] or "name" in fields["namespace"]:
         labels["namespace"].add(NAMESPACE_NAME_LABEL)
         fields["namespace"].add("name")
@@ -182,31 +182,29 @@ def required_columns(
         (*own, "policy_uid", "policy_name"),
         {scope: frozenset(keys) for scope, keys in fields.items()},
         {scope: frozenset(keys) for scope, keys in labels.items()},
-        instead,
+        fallbacks,
     )
 
 
-__all__ = ["ROWS", "batches", "is_normal", "required_columns", "rows"]
-
-#: Rows of a batch: bounds the memory that one takes. What is said once for each batch is little for so many.
+#: The most rows of a batch, which limits its memory. It is large enough to make the cost of each batch small.
 ROWS: Final = 131_072
-#: Columns by which records of other forms are known; such a table holds no events in the normal form.
+# Columns of other forms: a table with one of them has no events in the normal form.
 _MARKS: Final = frozenset(
     {"schema", "kind", "output_fields", "rule", "process_exec", "process_exit", "process_kprobe", "apiVersion"}
 )
 
 
 def batches(file: IO[bytes], kind: Kind, columns: RequiredColumns) -> Iterator[pa.RecordBatch]:
-    """Yield a file's rows, at most ``ROWS`` at a time.
+    """Yield the rows of a file, at most ``ROWS`` at a time.
 
     Args:
         file: an open file.
-        kind: what it holds.
-        columns: what is looked at; of a table in another form all is.
+        kind: the kind of the file.
+        columns: the columns to read; of a table in another form, all are read.
 
     Raises:
-        RecordedError: it is damaged, or holds what Arrow does not read.
-        OSError: it cannot be read.
+        RecordedError: the file is damaged, or has content that Arrow does not read.
+        OSError: the file cannot be read.
     """
     try:
         yield from _batches(file, kind, columns)
@@ -235,9 +233,9 @@ def is_normal(schema: pa.Schema) -> bool:
 
 
 def rows(batch: pa.RecordBatch) -> Iterator[Any]:
-    """Yield every row as a mapping, nulls left out, maps as dicts; a time that is a timestamp in epoch seconds.
+    """Yield every row as a mapping without nulls: maps as dicts, and a timestamp under ``time`` as epoch seconds.
 
-    Of a row that holds what is no text, say so by an ``EventError`` in its place.
+    A row with a text that is not UTF-8 is an ``EventError``.
     """
     place = batch.schema.get_field_index("time")
     if place >= 0 and pa.types.is_timestamp(batch.schema.types[place]):
@@ -252,13 +250,13 @@ def rows(batch: pa.RecordBatch) -> Iterator[Any]:
 
 def _read(batch: pa.RecordBatch) -> list[Any]:
     try:
-        held: list[Any] = batch.to_pylist()
+        records: list[Any] = batch.to_pylist()
     except UnicodeDecodeError:
         if batch.num_rows == 1:
             return [EventError("", "a text is not valid UTF-8")]
     else:
-        return held
-    # Halved until what is wrong stands alone.
+        return records
+    # Halve the batch until the bad rows are alone.
     half = batch.num_rows // 2
     return [*_read(batch.slice(0, half)), *_read(batch.slice(half))]
 

@@ -1,10 +1,9 @@
-"""Tetragon's events, as its JSON export writes them.
+"""Converts Tetragon events in its JSON export format.
 
-Sources: the table in docs/POLICY.md, section 2, and Tetragon's protocol (cilium/tetragon ``api/v1/tetragon``: one key
-of ``GetEventsResponse`` names the kind of event and holds its ``process`` and ``parent``; ``exec_id`` names a process
-over time and across nodes). Image ids are references by digest (``name@sha256:...``), not the vendor's ``imageID``,
-and are left out. So is the user: ``uid`` is a number, and ``user.name`` is looked up in the host's user database
-after the fact.
+Sources: the table in docs/POLICY.md, section 2, and Tetragon's protocol (cilium/tetragon ``api/v1/tetragon``): one key
+of ``GetEventsResponse`` names the kind of event and holds its ``process`` and ``parent``; ``exec_id`` identifies a
+process over time and across nodes. Left out are image ids, which are references by digest (``name@sha256:...``) and not
+the vendor's ``imageID``; and users, because ``uid`` is a number, and Tetragon looks ``user.name`` up later.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Any, Final
 from spyderresp.errors import EventError
 from spyderresp.events.field_readers import Fields, without_absent
 
-#: The kinds of event that hold a process.
+#: The kinds of event with a process.
 KINDS: Final = (
     "process_exec",
     "process_exit",
@@ -26,13 +25,13 @@ KINDS: Final = (
     "process_loader",
     "process_usdt",
 )
-#: Tetragon's reports about itself.
+#: The kinds of event without a process: Tetragon's reports about itself.
 WITHOUT_PROCESS: Final = ("process_throttle", "rate_limit_info")
 _MARKS: Final = frozenset(KINDS + WITHOUT_PROCESS)
 
 
 def is_event(record: Mapping[str, Any]) -> bool:
-    """Tell whether a record is an event of Tetragon's."""
+    """Return whether a record is a Tetragon event."""
     return not _MARKS.isdisjoint(record)
 
 
@@ -43,10 +42,10 @@ def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
     if kind is None:
         other = next((kind for kind in WITHOUT_PROCESS if kind in record), None)
         if other is not None:
-            raise EventError(other, f"tetragon events of kind `{other}` hold no process")
+            raise EventError(other, f"tetragon events of kind `{other}` have no process")
         raise EventError(next((kind for kind in KINDS if kind in record), KINDS[0]), "is missing")
-    held = top.needed(kind)
-    process = held.needed("process")
+    content = top.needed(kind)
+    process = content.needed("process")
     pod = process.within("pod")
     binary = process.text("binary")
     return without_absent(
@@ -61,7 +60,7 @@ def from_event(record: Mapping[str, Any]) -> dict[str, Any]:
             name=None if binary is None else binary.rpartition("/")[2],
             exe=binary,
             pid=process.integer("pid"),
-            ppid=held.within("parent").integer("pid"),
+            ppid=content.within("parent").integer("pid"),
             start_time=process.instant("start_time"),
         ),
     )
@@ -72,6 +71,6 @@ def _container(container: Fields) -> dict[str, Any]:
     return without_absent(
         image=container.within("image").text("name"),
         containerName=container.text("name"),
-        # The runtime stands before the id, as Kubernetes writes it: containerd://, docker://, cri-o://.
+        # As in Kubernetes, the name of the runtime precedes the id: containerd://, docker://, cri-o://.
         containerID=None if identity is None else identity.rpartition("://")[2],
     )

@@ -80,7 +80,7 @@ def _of_texts(texts: Any, pa: Any, pc: Any) -> Any:
 
 
 def rfc3339(seconds: Any) -> str | None:
-    """Return epoch seconds as RFC 3339 text in UTC with microseconds; None where that has no year for them."""
+    """Return epoch seconds as an RFC 3339 text in UTC with microseconds; None if the year is out of range."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return None
     try:
@@ -91,7 +91,7 @@ def rfc3339(seconds: Any) -> str | None:
 
 
 def milliseconds(seconds: Any) -> int:
-    """Return epoch seconds as whole milliseconds; 0 where they are none."""
+    """Return epoch seconds as whole milliseconds; 0 if the value is not a number in range."""
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
         return 0
     try:

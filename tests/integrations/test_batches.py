@@ -262,7 +262,7 @@ def test_policies_arrive_with_all_that_their_digest_covers(case: tuple[list[dict
 
 def test_policies_that_arrive_as_others_are_refused() -> None:
     sent = serialised_engine.Shipped("sha256:0", ("always", "kubernetes", None), serialised_engine.pack(policies()))
-    with pytest.raises(ValueError, match="arrived as others"):
+    with pytest.raises(ValueError, match="changed on the way"):
         serialised_engine.engine_of(sent)
     with pytest.raises(TypeError, match="PolicySet"):
         Decide([POLICY])  # type: ignore[arg-type]

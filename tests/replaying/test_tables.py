@@ -91,8 +91,8 @@ def test_what_is_not_read_changes_nothing(
     wanted = tables.required_columns([policies], ("time",), target_paths(policies), fallback_paths(policies))
     with pytest.MonkeyPatch.context() as patch:
         if encoded:
-            patch.setattr("spyderresp.events.tables._LONG", 0)
-            patch.setattr("spyderresp.events.tables._SMALL", 1_000_000)
+            patch.setattr("spyderresp.events.tables._MIN_ROWS", 0)
+            patch.setattr("spyderresp.events.tables._MAX_BYTES", 1_000_000)
         read = list(tables.batches(file, "parquet", wanted))
     assert sum(batch.num_rows for batch in read) == table.num_rows
     found = of(engine, read)
@@ -163,7 +163,7 @@ def test_texts_that_repeat_are_read_as_dictionaries_and_all_others_plain(page: i
 
 
 def test_a_column_may_give_its_dictionary_up_within_a_row_group(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("spyderresp.events.tables._SMALL", 1_000)
+    monkeypatch.setattr("spyderresp.events.tables._MAX_BYTES", 1_000)
     rows = 20_000
     struct = pa.StructArray.from_arrays([pa.array([f"a name of its own, {n}" for n in range(rows)])], ["name"])
     file = io.BytesIO()
