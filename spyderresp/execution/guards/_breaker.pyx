@@ -9,7 +9,7 @@
 # the next does not count: a noisy policy uses up no limit but its own.
 
 cimport cython
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.mem cimport PyMem_Free, PyMem_Realloc
 from libc.math cimport NAN, isnan
 from libc.string cimport memmove
 
@@ -117,11 +117,9 @@ cdef class Breaker:
             self.drop(i, 1)
         if self.count == self.room:
             room = min(2 * self.room + 8, self.limit + 1)
-            grown = <Attempt*>PyMem_Malloc(room * sizeof(Attempt))
+            grown = <Attempt*>PyMem_Realloc(self.attempts, room * sizeof(Attempt))
             if not grown:
                 raise MemoryError
-            memmove(grown, self.attempts, self.count * sizeof(Attempt))
-            PyMem_Free(self.attempts)
             self.attempts, self.room = grown, room
         self.targets.append(target)
         self.attempts[self.count] = Attempt(now, hashed)
