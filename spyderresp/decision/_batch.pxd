@@ -102,9 +102,11 @@ cdef inline bint span_at(const Texts* texts, int64_t place, const char** data, P
     else:
         start = (<const int32_t*>texts.offsets)[texts.first + place]
         stop = (<const int32_t*>texts.offsets)[texts.first + place + 1]
+    if not 0 <= start <= stop <= texts.size:
+        return False
     data[0] = <const char*>texts.data + start
     size[0] = stop - start
-    return 0 <= start <= stop <= texts.size
+    return True
 
 
 cdef inline int64_t index_at(const Column* column, Py_ssize_t row) noexcept nogil:
