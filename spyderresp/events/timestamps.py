@@ -55,11 +55,12 @@ def epoch_seconds_of(column: Any) -> Any:
         return _of_texts(column.cast(pa.large_string()), pa, pc)
     if pa.types.is_timestamp(kind):
         micros = column.cast(pa.timestamp("us", kind.tz), safe=False).cast(pa.int64())
-        return pc.divide(pc.cast(micros, pa.float64(), safe=False), _MICROSECONDS)
-    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        seconds = pc.divide(pc.cast(micros, pa.float64(), safe=False), _MICROSECONDS)
+    elif pa.types.is_integer(kind) or pa.types.is_floating(kind):
         seconds = pc.cast(column, pa.float64(), safe=False)
-        return pc.if_else(pc.less(pc.abs(seconds), _HIGHEST), seconds, None)
-    return pa.nulls(len(column), pa.float64())
+    else:
+        return pa.nulls(len(column), pa.float64())
+    return pc.if_else(pc.less(pc.abs(seconds), _HIGHEST), seconds, None)
 
 
 def _of_texts(texts: Any, pa: Any, pc: Any) -> Any:

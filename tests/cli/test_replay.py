@@ -145,6 +145,23 @@ def test_text(run, recorded):
     assert said[-1].startswith("  2026-11-24T01:19:00Z          1        2 kills  #")
 
 
+@pytest.mark.parametrize("key", ["uid", "name"])
+def test_a_target_that_is_no_text_is_a_bad_row_and_no_death(run, recorded, key):
+    texts = {"uid": ["a", "b", "c"], "name": ["n"] * 3}
+    columns = [pa.array(values) for values in texts.values()]
+    columns[list(texts).index(key)] = pa.array([b"a", b"\xff", b"c"]).view(pa.string())
+    process = pa.StructArray.from_arrays(columns, list(texts))
+    cluster = pa.StructArray.from_arrays([pa.array(["c"] * 3)], ["name"])
+    pq.write_table(pa.table({"process": process, "cluster": cluster}), "bad.parquet")
+    spec = {"mode": "enforce", "clusterSelector": {"name": "c"}, "response": {"default": [{"agentKillProcess": None}]}}
+    policy = {"apiVersion": "spyderbat/v1", "kind": "SpyderbatPolicy", "metadata": {"name": "p", "type": "cluster"}}
+    Path("kill.json").write_text(json.dumps({**policy, "spec": spec}))
+    result = run("replay", "--policies", "kill.json", "--format", "json", "bad.parquet")
+    said = json.loads(result.out)
+    assert (result.code, said["events"], said["deaths"]["processes"]["executed"]) == (1, 2, 2)
+    assert result.err == "bad.parquet:2: error: a text is not valid UTF-8\n"
+
+
 def test_a_damaged_arrow_file_is_an_error_and_no_crash(run, recorded):
     texts = ["a name that is long enough not to be inline"] * 100
     names = pa.StructArray.from_arrays([pa.array(texts, pa.string_view())], ["name"])

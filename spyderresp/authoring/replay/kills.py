@@ -68,7 +68,7 @@ class Kills:
         self._waiting: list[pa.Table] = []
         self._unknown = 0
         self._pods, self._processes, self._namespaces = _Targets(), _Targets(), _Numbers()
-        # `target` is 0 where it is unknown, else twice its number in pods or processes, plus 1, plus 1 for pods.
+        # `target` is null if it is not known, else from 1: 1, 3, 5, ... for processes, 2, 4, 6, ... for pods.
         self._attempts = _ATTEMPTS.empty_table()
 
     def add_outcome(self, kills: Sequence[Kill]) -> None:
@@ -90,6 +90,9 @@ class Kills:
             outcomes: the number of each event's outcome, int32.
             seconds: epoch seconds, double or null.
             rows: function from a path and the numbers of rows to the texts of those rows, binary or null.
+
+        Raises:
+            ValueError: a text cannot be read; nothing is counted.
         """
         kinds = pa.ListArray.from_arrays(_ints(self._ends), _counting(self._ends[-1]).cast(pa.int32()))
         kills = kinds.take(outcomes)
@@ -98,15 +101,18 @@ class Kills:
             return
         pod, executed = (_ints(self._kinds[name]).take(kind).cast(pa.bool_()) for name in ("pod", "executed"))
         asked = _ints(self._kinds["asked"]).take(kind)
-        self._waiting.append(pa.table([pod, executed, asked, seconds.take(events)], list(_WAITING)))
-        for targets, chosen, read in ((self._pods, pod, _pod), (self._processes, pc.invert(pod), _process)):
+        # Read all targets before anything is counted, because reading may fail.
+        tables = []
+        for chosen, read in ((pod, _pod), (pc.invert(pod), _process)):
             wanted = events.filter(chosen)
             one = executed.filter(chosen).cast(pa.int64())
             key, name = read(rows, wanted)
             key = pc.if_else(pc.equal(key, pa.scalar(b"", _TEXT)), None, key)
-            targets.waiting.append(
-                pa.table([key, name, rows(_NAMESPACE, wanted), one, pc.subtract(1, one)], list(_TARGET))
-            )
+            columns = [key, name, rows(_NAMESPACE, wanted), one, pc.subtract(1, one)]
+            tables.append(pa.table(columns, list(_TARGET)))
+        self._waiting.append(pa.table([pod, executed, asked, seconds.take(events)], list(_WAITING)))
+        for targets, table in zip((self._pods, self._processes), tables, strict=True):
+            targets.waiting.append(table)
         if sum(map(len, self._waiting)) > max(_MOST_WAITING, self._pods.count + self._processes.count):
             self._merge()
 
@@ -120,9 +126,8 @@ class Kills:
             waiting, known.waiting = pa.concat_tables(known.waiting), []
             numbers = known.add(waiting)
             self._unknown += numbers.null_count
-            target = pc.replace_with_mask(target, chosen, _coded(numbers, pods).fill_null(0))
-            spaces = self._namespaces.of(waiting["namespace"]).fill_null(-1)
-            namespace = pc.replace_with_mask(namespace, chosen, spaces)
+            target = pc.replace_with_mask(target, chosen, _coded(numbers, pods))
+            namespace = pc.replace_with_mask(namespace, chosen, self._namespaces.of(waiting["namespace"]))
         attempts = pa.table([kills["second"], kills["asked"], target, namespace], schema=_ATTEMPTS)
         attempted = pc.and_(_one(kills["executed"]), pc.is_valid(_one(kills["second"])))
         self._attempts = pa.concat_tables([self._attempts, attempts.filter(attempted)])
@@ -176,7 +181,10 @@ class Kills:
             limits,
             list(self._asked),
             [_text(name) for name in self._namespaces.texts.to_pylist()],
-            *(_memory(_one(attempts[name])) for name in _ATTEMPTS.names),
+            _memory(_one(attempts["second"])),
+            _memory(_one(attempts["asked"])),
+            _memory(_one(attempts["target"]).fill_null(0)),
+            _memory(_one(attempts["namespace"]).fill_null(-1)),
         )
         return BreakerReplay(tuple(BreakerTrip(*alarm) for alarm in alarms), refused, len(attempts) - refused)
 
@@ -191,22 +199,18 @@ class Kills:
         self._merge()
         unknown, asked, pods, processes, namespaces, attempts = part
         self._unknown += unknown
-        coded = {1: _coded(self._processes.add(processes), False), 0: _coded(self._pods.add(pods), True)}
-        target = _one(attempts["target"])
-        place = pc.shift_right(pc.subtract(target, 1), 1)
-        target, mine = pc.if_else(pc.equal(target, 0), 0, None), target
-        for odd, numbers in coded.items():
-            chosen = pc.and_(pc.equal(pc.bit_wise_and(mine, 1), odd), pc.greater(mine, 0))
-            target = pc.coalesce(target, numbers.take(pc.if_else(chosen, place, None)))
-        namespace = _one(attempts["namespace"])
-        namespace = self._namespaces.of(namespaces).take(pc.if_else(pc.less(namespace, 0), None, namespace))
         numbers = pa.array([self._asked.setdefault(one, len(self._asked)) for one in asked], pa.int32())
-        columns = [
-            attempts["second"],
-            numbers.take(attempts["asked"]),
-            target.cast(pa.int32()),
-            namespace.fill_null(-1),
-        ]
+        pod_numbers, process_numbers = self._pods.add(pods), self._processes.add(processes)
+        # The part's numbers, replaced by ours.
+        target = _one(attempts["target"])
+        pod, number = pc.equal(pc.bit_wise_and(target, 1), 0), pc.shift_right(pc.subtract(target, 1), 1)
+        target = pc.if_else(
+            pod,
+            _coded(pod_numbers.take(pc.if_else(pod, number, None)), True),
+            _coded(process_numbers.take(pc.if_else(pod, None, number)), False),
+        )
+        namespace = self._namespaces.of(namespaces).take(_one(attempts["namespace"]))
+        columns = [attempts["second"], numbers.take(attempts["asked"]), target, namespace]
         self._attempts = pa.concat_tables([self._attempts, pa.table(columns, schema=_ATTEMPTS)])
 
 
@@ -239,7 +243,7 @@ class _Targets:
     def __init__(self) -> None:
         self.waiting: list[pa.Table] = []
         self._keys = _Numbers()
-        self._told = pa.table({"name": pa.array([], _TEXT), "namespace": pa.array([], _TEXT)})
+        self._first = pa.table({"name": pa.array([], _TEXT), "namespace": pa.array([], _TEXT)})
         kinds = [("number", pa.int32()), ("executed", pa.int64()), ("audited", pa.int64())]
         self._counts = pa.schema(kinds).empty_table()
 
@@ -256,7 +260,7 @@ class _Targets:
         highest = pc.cumulative_max(numbers.fill_null(-1))
         before = pa.concat_arrays([pa.array([known - 1], pa.int32()), highest])[:-1]
         first = pc.greater(numbers, pc.max_element_wise(before, pa.scalar(known - 1, pa.int32())))
-        self._told = pa.concat_tables([self._told, kills.select(["name", "namespace"]).filter(first)])
+        self._first = pa.concat_tables([self._first, kills.select(["name", "namespace"]).filter(first)])
         counts = pa.table([numbers, kills["executed"], kills["audited"]], schema=self._counts.schema)
         # In one thread, the order of the groups is that in which they are met.
         counts = pa.concat_tables([self._counts, counts.filter(pc.is_valid(numbers))])
@@ -266,7 +270,7 @@ class _Targets:
 
     def table(self) -> pa.Table:
         """Return the columns ``key``, ``name``, ``namespace``, ``executed`` and ``audited``."""
-        columns = [self._keys.texts, *self._told.columns, self._counts["executed"], self._counts["audited"]]
+        columns = [self._keys.texts, *self._first.columns, self._counts["executed"], self._counts["audited"]]
         return pa.table(columns, list(_TARGET))
 
 
@@ -294,7 +298,8 @@ def rows_of_plans(plans: Sequence[ActionPlan]) -> Any:
 def rows_of_batch(batch: pa.RecordBatch, plans: Sequence[ActionPlan]) -> Any:
     """Return the function that gives the texts of a batch's rows, as ``Kills.add`` takes it.
 
-    Texts and integers are read from the columns; all else from the plans of the rows.
+    Texts and integers are read from the columns; all else from the plans of the rows. If a text is not UTF-8, the
+    function raises ``ValueError``.
     """
     by_plans = rows_of_plans(plans)
     labels = _column(batch, "namespace.labels")
@@ -308,7 +313,9 @@ def rows_of_batch(batch: pa.RecordBatch, plans: Sequence[ActionPlan]) -> Any:
         else:
             # Arrow has no `take` of string views.
             column = column.cast(pa.string()) if pa.types.is_string_view(column.type) else column
-            texts = column.take(wanted).cast(pa.large_string()).cast(_TEXT)
+            texts = column.take(wanted).cast(pa.large_string())
+            texts.validate(full=True)
+            texts = texts.cast(_TEXT)
         if path == _NAMESPACE and labels is not None:
             # A label may name the namespace.
             unnamed = pc.and_(pc.is_null(texts), pc.is_valid(labels.take(wanted)))

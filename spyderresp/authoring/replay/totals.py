@@ -89,7 +89,7 @@ class Replay:
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits(warm_up_seconds=0)
         self._events = 0
-        self._outcomes: dict[tuple[Any, Any], int] = {}
+        self._outcomes: dict[Outcome, int] = {}
         self._numbers: dict[PlanShape, int] = {}
         self._shapes = ShapeMemo()
         self._histogram = Histogram()
@@ -116,7 +116,7 @@ class Replay:
         if any(map(self._kills.kills_by, numbers)):
             try:
                 self._kills.add(outcomes, seconds, rows_of_batch(batch, result))
-            except (UnicodeDecodeError, ValueError, pa.ArrowInvalid) as error:
+            except ValueError as error:
                 raise EventError("", f"a target cannot be read: {error}") from None
         self._histogram.add(outcomes, seconds)
         self._events += len(outcomes)
@@ -131,10 +131,9 @@ class Replay:
         return number
 
     def _number_of(self, outcome: Outcome) -> int:
-        key = outcome.policies, outcome.actions
-        number = self._outcomes.get(key)
+        number = self._outcomes.get(outcome)
         if number is None:
-            number = self._outcomes[key] = len(self._outcomes)
+            number = self._outcomes[outcome] = len(self._outcomes)
             self._kills.add_outcome(outcome.kills)
         return number
 
@@ -180,8 +179,8 @@ class Replay:
         """Yield the distinct outcomes, and how many events each has."""
         totals = self._counts().group_by("outcome").aggregate([("events", "sum")])
         events = dict(zip(totals["outcome"].to_pylist(), totals["events_sum"].to_pylist(), strict=True))
-        for number, (policies, actions) in enumerate(self._outcomes):
-            yield Outcome(policies, actions), events.get(number, 0)
+        for outcome, number in self._outcomes.items():
+            yield outcome, events.get(number, 0)
 
     def broken(self) -> BreakerReplay:
         """Return what breakers would have done."""
@@ -193,8 +192,8 @@ class Replay:
         # Many outcomes differ only in the policies that ask.
         known: dict[tuple[tuple[str, str], ...], int] = {}
         kinds = [
-            known.setdefault(tuple(sorted((action.name, action.disposition) for action in actions)), len(known))
-            for _, actions in self._outcomes
+            known.setdefault(tuple(sorted((action.name, action.disposition) for action in outcome.actions)), len(known))
+            for outcome in self._outcomes
         ]
         kind = pa.array(kinds, pa.int32()).take(counts["outcome"].combine_chunks())
         table = counts.append_column("kind", kind).group_by(["start", "kind"]).aggregate([("events", "sum")])
@@ -212,8 +211,7 @@ class Replay:
     def part(self) -> Part:
         """Return everything that was counted."""
         counts = self._counts()
-        outcomes = tuple(Outcome(policies, actions) for policies, actions in self._outcomes)
-        return Part(outcomes, counts, self.width, self.kills.part())
+        return Part(tuple(self._outcomes), counts, self.width, self.kills.part())
 
     def add_part(self, part: Part) -> None:
         """Add what another replay counted, of events that come after those counted here."""
@@ -236,7 +234,7 @@ def report_of(replay: Replay, policy_set: str, *, bad: int) -> Report:
     """Return the report of a replay.
 
     Args:
-        replay: what was gathered.
+        replay: the totals.
         policy_set: the digest of the policies.
         bad: how many events could not be decided.
     """

@@ -1,9 +1,10 @@
-# Circuit breakers, one step at a time: the guard admits one kill by them, replay all kills of a recording.
+# Circuit breakers. The guard attempts one kill at a time, and replay attempts all kills of a recording.
 #
 # A breaker counts the distinct targets that were attempted in the last window, allowed or refused. A target beyond the
 # limit is refused. So a flood has at most `limit` targets killed in any window, a rate within the limit is never cut,
 # and refusals end within a window of the flood's end. Only the latest `limit` + 1 targets of the window need to be
-# kept: more cannot change a verdict. tests/unit/test_breaker.py walks the states and holds them equal to that rule.
+# kept: more cannot change a verdict. tests/unit/test_breaker.py holds this equal to the rule as computed from every
+# attempt that was ever made.
 #
 # A kill meets the breakers of its policies first, then that of its namespace, then `overall`. What one level refuses,
 # the next does not count: a noisy policy uses up no limit but its own.
@@ -33,7 +34,7 @@ cdef class Breaker:
 
     Attributes:
         opened: when it began to refuse; None while the latest attempt was allowed.
-        alarmed: when people were last to be told that it is open; None: never.
+        alarmed: when it last asked for an ops flag; None: never.
     """
     cdef readonly str name
     cdef readonly int limit
@@ -127,7 +128,7 @@ cdef class Breaker:
         return 0
 
     cdef int step(self, target, double now, int limit, double window) except -1:
-        """Attempt a target; return 0 where it is allowed, 1 where it is refused, 2 where people are to be told so."""
+        """Attempt a target; return 0: allowed, 1: refused, 2: refused, and an ops flag is due."""
         self.record(target, now, self.count - self.within(now, window))
         if self.within(now, window) <= limit:
             self._opened = NAN
@@ -141,7 +142,7 @@ cdef class Breaker:
 
 
 cdef list _refusing(tuple met, target, double now, double window, int warm_up):
-    """Attempt a target on breakers of one level; return what refused it: breaker, limit, whether people are told."""
+    """Attempt a target on the breakers of one level; return those that refuse it, as ``admit`` does, or None."""
     cdef Breaker breaker
     cdef int limit, verdict
     cdef list refusing = None
@@ -155,7 +156,7 @@ cdef list _refusing(tuple met, target, double now, double window, int warm_up):
 
 
 def admit(tuple levels not None, target, double now, double window, int warm_up):
-    """Attempt a kill; return what refused it, or None where nothing did.
+    """Attempt a kill; return the breakers that refuse it, or None.
 
     Args:
         levels: the breakers that it meets, a tuple for each level, narrow to wide.
@@ -165,7 +166,7 @@ def admit(tuple levels not None, target, double now, double window, int warm_up)
         warm_up: the limit while warming up; -1 otherwise.
 
     Returns:
-        Breaker, its limit now, and whether people are to be told, for each that refused it.
+        For each breaker that refuses it: the breaker, its limit now, and whether an ops flag is due.
     """
     cdef list refusing
     for level in levels:
@@ -191,11 +192,12 @@ def replay(
         warm_up: the limit in the first ``warm_up_seconds`` after the first kill.
 
     Returns:
-        Time, breaker and limit of each alarm, with the kills refused by that breaker until its next; kills refused.
+        Time, breaker and limit of each ops flag, with the kills that this breaker refuses until its next flag; and how
+        many kills are refused.
     """
     cdef Py_ssize_t row
     cdef Breaker breaker
-    cdef list alarms = [], refusing
+    cdef list flags = [], refusing
     cdef dict latest = {}
     cdef long long refused = 0
     cdef int warm
@@ -210,9 +212,9 @@ def replay(
         if refusing is None:
             continue
         refused += 1
-        for breaker, limit, told in refusing:
-            if told:
-                latest[breaker.name] = alarm = [times[row], breaker.name, limit, 0]
-                alarms.append(alarm)
+        for breaker, limit, due in refusing:
+            if due:
+                latest[breaker.name] = [times[row], breaker.name, limit, 0]
+                flags.append(latest[breaker.name])
             latest[breaker.name][3] += 1
-    return alarms, refused
+    return flags, refused

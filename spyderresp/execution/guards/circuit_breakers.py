@@ -20,10 +20,10 @@ OVERALL: Final = "overall"
 _NAMESPACE: Final = "namespace "
 _VERSION: Final = 2
 _HIGHEST: Final = 1_000_000_000
-#: Seconds after which a start is no restart, and warms up.
-_RESTART: Final = 600.0
-#: Targets of a flood that is assumed. A higher limit is as good as none.
-_FLOOD: Final = 10_000
+#: A start within so many seconds after the saved state is a restart, without a warm-up.
+_RESTART_SECONDS: Final = 600.0
+#: How many targets are assumed if the saved state cannot be read. A limit above it stays as it is.
+_ASSUMED_TARGETS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class Breakers:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Add what ``state`` returned in an earlier process. If that was lately, there is no warm-up.
+        """Add the state that ``state`` returned in an earlier process. After a restart there is no warm-up.
 
         Raises:
             AttributeError, KeyError, TypeError, ValueError: it is something else.
@@ -226,7 +226,7 @@ class Breakers:
                 raise ValueError(f"{moment!r} is no time")
             return min(now, float(moment) + shift)
 
-        if 0 <= (now - kept if same_boot else self._clock.wall() - float(state["wall"])) <= _RESTART:
+        if 0 <= (now - kept if same_boot else self._clock.wall() - float(state["wall"])) <= _RESTART_SECONDS:
             self._started = -math.inf
         for name, held in state["breakers"].items():
             targets = [(str(target), moved(moment)) for target, moment in held["targets"]]
@@ -242,4 +242,4 @@ class Breakers:
         """Refuse every kill for a window: the state of an earlier process cannot be read, so it counts as a flood."""
         now = self._clock.steady()
         (breaker,) = self._known.overall()
-        breaker.restore([("", now)] * (min(self._limits.overall, _FLOOD) + 1), now, None)
+        breaker.restore([("", now)] * (min(self._limits.overall, _ASSUMED_TARGETS) + 1), now, None)
