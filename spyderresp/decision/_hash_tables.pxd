@@ -29,8 +29,8 @@ cdef extern from *:
 # Hashes, comparisons and a growing array of int32.
 
 
-# Random numbers of this process, which every hash depends on. So nobody can prepare an event whose texts, or combinations
-# of texts, collide. tests/native/test_hashes.py holds that.
+# Random numbers of this process, which every hash depends on. So nobody can prepare an event whose texts, or
+# combinations of texts, collide. tests/native/test_hashes.py holds that.
 cdef struct Secrets:
     uint64_t first        # that every hash begins with
     uint64_t word         # mixed into each word of a text

@@ -24,8 +24,8 @@ from spyderresp.executors import LocalHost
 from spyderresp.executors.local.identity_check import Identity
 from spyderresp.executors.local.pidfd import Pidfd, opened_by_syscall, sent_by_syscall
 from spyderresp.executors.local.process_set import ProcessSet, kill_result
-from spyderresp.executors.local.procfs import Proc, ProcessStat
-from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, _unit_names, inode_at
+from spyderresp.executors.local.procfs import Proc, ProcessStat, within
+from spyderresp.executors.local.protected_processes import Programs, ProtectedProcesses, inode_at
 from spyderresp.executors.local.tree import HeldForTree
 
 ENGINE = engine_for("agentKillProcess")
@@ -268,18 +268,67 @@ def test_a_protected_program_shields_only_root_and_its_own_service(
     assert answer is None or (answer.status, answer.rule) == ("refused", "protected:executable")
 
 
-def test_the_service_of_a_daemon_may_lack_its_last_letter() -> None:
-    assert {"sshd", "ssh"} <= _unit_names("/usr/sbin/sshd")
-    assert "dbus" in _unit_names("/usr/bin/dbus-daemon")
+@pytest.mark.parametrize(
+    ("program", "service"), [("sshd", "ssh"), ("sshd", "sshd"), ("dbus-daemon", "dbus"), ("x", "x"), ("x", "y")]
+)
+def test_a_service_may_be_named_for_less_than_its_program(
+    child: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str, service: str
+) -> None:
+    exe = PROC.exe(child)
+    assert exe is not None
+    (tmp_path / program).symlink_to(exe)
+    changed(monkeypatch, uids="101 101 101 101", cgroup=f"/system.slice/{service}.service")
+    answer = resolved(event_of(child), protection=Protection((str(tmp_path / program),), (), frozenset(), frozenset()))
+    assert (answer is None) == (service == "y")
+
+
+def test_where_the_hosts_cgroups_do_not_show_a_service_is_found_by_its_members(
+    child: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exe = PROC.exe(child)
+    assert exe is not None
+    changed(monkeypatch, uids="101 101 101 101", cgroup="/../x")
+    monkeypatch.setattr(Proc, "same_cgroups", lambda self: False)
+    members: dict[str, set[int]] = {}
+    monkeypatch.setattr(Programs, "in_cgroup", lambda self, path: members.get(path, set()))
+    protection = Protection((exe,), (), frozenset(), frozenset())
+    assert resolved(event_of(child), protection=protection) is None
+    members[f"/system.slice/{exe.rpartition('/')[2]}.service"] = {child}
+    answer = resolved(event_of(child), protection=protection)
+    assert answer is not None
+    assert answer.rule == "protected:executable"
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_a_protected_path_needs_no_answer_of_its_file_system_in_the_mounts_of_the_host(
+    child: int, monkeypatch: pytest.MonkeyPatch, same: bool
+) -> None:
+    exe, readlink = PROC.exe(child), os.readlink
+    assert exe is not None
+
+    def mounts(path: Any, *arguments: Any, **more: Any) -> str:
+        if str(path).endswith("/ns/mnt"):
+            return "mnt:[1]" if same or str(path) == "/proc/1/ns/mnt" else "mnt:[2]"
+        return readlink(path, *arguments, **more)
+
+    changed(monkeypatch)
+    monkeypatch.setattr(os, "readlink", mounts)
+    monkeypatch.setattr(Proc, "exe_inode", lambda self, pid: None)
+    answer = resolved(event_of(child), protection=Protection((exe,), (), frozenset(), frozenset()))
+    assert (answer is not None) == same
+    assert answer is None or answer.rule == "protected:executable"
 
 
 @pytest.mark.parametrize("error", [None, PermissionError(13, "denied"), OSError(107, "not connected")])
 def test_a_file_system_that_does_not_answer_shields_nothing(
-    child: int, monkeypatch: pytest.MonkeyPatch, error: OSError | None
+    child: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: OSError | None
 ) -> None:
     """As of a FUSE mount of the process's own: it hangs (None), or lets nobody else in."""
     exe, stat, hung = PROC.exe(child), os.stat, threading.Event()
     assert exe is not None
+    # The same file by another path than the kernel shows.
+    link = tmp_path / "link"
+    link.symlink_to(exe)
 
     def slow(path: Any, *arguments: Any, **more: Any) -> os.stat_result:
         if str(path).endswith("/exe"):
@@ -290,10 +339,25 @@ def test_a_file_system_that_does_not_answer_shields_nothing(
 
     changed(monkeypatch)
     monkeypatch.setattr(os, "stat", slow)
+    protection = Protection((str(link),), (), frozenset(), frozenset())
     # More than may hang at a time.
     for _ in range(70 if error is None else 1):
-        assert resolved(event_of(child), protection=Protection((exe,), (), frozenset(), frozenset())) is None
+        assert resolved(event_of(child), protection=protection) is None
     hung.set()
+    monkeypatch.setattr(os, "stat", stat)
+    answer = resolved(event_of(child), protection=protection)
+    assert answer is not None
+    assert answer.rule == "protected:executable"
+
+
+def test_without_another_thread_there_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        assert [within(1.0, lambda: 7) for _ in range(100)] == [None] * 100
+    assert within(1.0, lambda: 7) == 7
 
 
 def test_what_may_not_be_seen_is_refused(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -331,8 +395,18 @@ def test_processes_of_protected_and_of_unknown_namespaces_are_refused(
     assert resolved(event_of(child), protection=replace(none, unknown_namespaces=False)) is None
 
 
-def test_processes_of_a_host_need_no_namespace(child: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    changed(monkeypatch, cgroup="/system.slice/docker-0a1b2c3d4e5f.scope")
+@pytest.mark.parametrize(
+    "cgroup",
+    [
+        "/system.slice/docker-0a1b2c3d4e5f.scope",
+        # Names that a user can make to be spared.
+        "/user.slice/user-1000.slice/user@1000.service/kubepods/x",
+        "/../../user.slice/user-1000.slice/pod0a1b2c3d-0a1b-0a1b-0a1b-0a1b2c3d4e5f",
+        "/system.slice/app.service/kubepods.slice/x",
+    ],
+)
+def test_processes_of_a_host_need_no_namespace(child: int, monkeypatch: pytest.MonkeyPatch, cgroup: str) -> None:
+    changed(monkeypatch, cgroup=cgroup)
     assert resolved(event_of(child), protection=Protection((), (), frozenset())) is None
     answer = resolved({**event_of(child), "namespace": {"name": "kube-system"}}, protection=Protection((), ()))
     assert answer is not None

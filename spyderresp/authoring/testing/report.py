@@ -61,7 +61,7 @@ class Problem:
         location: the location of the expectation.
         event: the event; None: the problem concerns no event.
         layout: for ``actions``, all actions.
-        expected: the expected value, as JSON data, if it tells more than the message.
+        expected: the expected value, as JSON data; None: the message has it.
         got: the actual value, likewise.
     """
 

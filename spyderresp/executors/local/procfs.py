@@ -257,7 +257,11 @@ def within(seconds: float, ask: Callable[[], _Answer]) -> _Answer | None:
     if not _asking.acquire(blocking=False):
         return None
     thread = threading.Thread(target=run, daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # no further thread can be started
+        _asking.release()
+        return None
     thread.join(seconds)
     return answer[0] if answer else None
 

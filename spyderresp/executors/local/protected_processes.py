@@ -27,8 +27,11 @@ _MAX_LINKS: Final = 40
 _INTERVAL: Final = 1.0
 # The cgroup of a system service, which only root can make. Below a user's slice anyone can make one.
 _SERVICE: Final = re.compile(r"/system\.slice/(?:[^/]+\.slice/)*([^/]+)\.service(?:/|$)")
-# A cgroup of a Kubernetes pod, by the folder of all pods or by the pod's uid.
-_OF_POD: Final = re.compile(r"/kubepods|[/-]pod[0-9a-f]{8}[-_]?[0-9a-f]{4}[-_]?[0-9a-f]{4}")
+# A cgroup of a Kubernetes pod: below the folder of all pods, which only root can make, or seen from another cgroup
+# namespace (`/..`), where that folder may not show, by the pod's uid. A user can make such a name below his own slice.
+_OF_POD: Final = re.compile(
+    r"(?:/\.\.)*(?:/kubelet(?:\.slice)?)?/(?:(?:kubelet-)?kubepods(?:[-./]|$)|pod[0-9a-f]{8}-[0-9a-f]{4}-)"
+)
 
 
 class Programs:
@@ -114,7 +117,8 @@ class ProtectedProcesses:
         self._inodes: Mapping[tuple[int, int], str] | None = None
         self._own: frozenset[int] | None = None
         self._sees_host_cgroups: bool | None = None
-        self._programs_seen: dict[tuple[str | None, str], tuple[int, int] | None] = {}
+        # Inodes of executables, by path and mount namespace.
+        self._exe_inodes: dict[tuple[str | None, str], tuple[int, int] | None] = {}
 
     def refusal(self, process: ProcessStat) -> Result | None:
         """Return why a held process must not be touched, or None. If a fact cannot be read, it must not."""
@@ -135,23 +139,25 @@ class ProtectedProcesses:
 
     def _protected(self, pid: int, name: str) -> Result | None:
         """Return the refusal if a process is protected, or None. Raise ``OSError`` if a fact cannot be read."""
-        if (cgroup := self._protected_cgroup(pid)) is not None:
+        if self._sees_host_cgroups is None:
+            self._sees_host_cgroups = self._proc.same_cgroups()
+        cgroups = [path for _, path in self._proc.cgroups(pid)]
+        if (cgroup := self._protected_cgroup(pid, cgroups)) is not None:
             return refused("protected:cgroup", f"{name} is in {shown(cgroup)}, which is protected")
         uids = {int(word) for word in self._proc.status(pid).get("Uid", "").split()}
-        units = self._units(pid)
-        # Any user can run a protected program: then it shields nothing, and nothing of the user's is looked up.
-        if uids == {0} or units:
+        # Any user can run a protected program: then it is not protected, and no file of the user is looked up.
+        root = uids == {0}
+        if root or not self._sees_host_cgroups or any(map(_SERVICE.match, cgroups)):
             path, replaced = self._program(pid)
-            if path is not None and (uids == {0} or not units.isdisjoint(_unit_names(path))):
-                what = f"the replaced file of {path}" if replaced else path
-                return refused("protected:executable", f"{name} runs {what}, which is protected")
-        if self._protection.users:
-            for user in self._protection.users:
-                uid = self._programs.uid(user)
-                if uid is None:
-                    return refused("protected:unknown", f"the protected user `{user}` does not exist on this host")
-                if uid in uids:
-                    return refused("protected:user", f"{name} runs as `{user}`, who is protected")
+            if path is not None and (root or self._in_own_service(pid, cgroups, path)):
+                program = f"the replaced file of {path}" if replaced else path
+                return refused("protected:executable", f"{name} runs {program}, which is protected")
+        for user in self._protection.users:
+            uid = self._programs.uid(user)
+            if uid is None:
+                return refused("protected:unknown", f"the protected user `{user}` does not exist on this host")
+            if uid in uids:
+                return refused("protected:user", f"{name} runs as `{user}`, who is protected")
         return None
 
     def namespace_refusal(self, process: ProcessStat, namespace: str | None) -> Result | None:
@@ -168,69 +174,67 @@ class ProtectedProcesses:
                 cgroups = self._proc.cgroups(process.pid)
             except OSError as error:
                 return refused("protected:unknown", f"the cgroup of pid {process.pid} cannot be read: {error.strerror}")
-            if any(_OF_POD.search(path) for _, path in cgroups):
+            if any(_OF_POD.match(path) for _, path in cgroups):
                 reason = f"pid {process.pid} `{process.shown}` is in a pod whose namespace the event does not name"
                 return refused("protected:namespace", reason)
         return None
 
     def _program(self, pid: int) -> tuple[str | None, bool]:
         """Return the protected path of the program that a process runs, or None, and whether the file was replaced."""
-        inode = self._inode(pid)
+        exe = self._proc.exe(pid)
+        path = (exe or "").removesuffix(" (deleted)")
+        if path in self._protection.executables:
+            try:
+                # Any user can make another mount namespace, with another file at the path.
+                if self._mounts(pid) == self._mounts(1):
+                    return path, path != exe
+            except OSError:
+                if path != exe:
+                    raise
         if self._inodes is None:
             self._inodes = self._programs.inodes(self._protection.executables)
-        if inode is not None and inode in self._inodes:
-            return self._inodes[inode], False
-        return self._replaced_program(pid), True
+        inode = self._exe_inode(pid, exe)
+        return (None if inode is None else self._inodes.get(inode)), False
 
-    def _inode(self, pid: int) -> tuple[int, int] | None:
-        """Return device and inode of the program of a process, or None.
+    def _mounts(self, pid: int) -> str:
+        return os.readlink(f"{self._proc.path}/{pid}/ns/mnt")
 
-        Another thread asks for them, which may wait long while processes are stopped. So the answer for one path in one
-        mount namespace is kept for the step.
+    def _exe_inode(self, pid: int, exe: str | None) -> tuple[int, int] | None:
+        """Return device and inode of the executable of a process, or None.
+
+        They are asked for in a thread, which waits long beside a fork bomb. So the answer for one path in one mount
+        namespace is kept for the step.
         """
         try:
-            place = self._proc.exe(pid), os.readlink(f"{self._proc.path}/{pid}/ns/mnt")
+            key = exe, self._mounts(pid)
         except OSError:
-            place = None, ""
-        if place[0] is None:
+            key = None, ""
+        if key[0] is None:
             return self._proc.exe_inode(pid)
-        if place not in self._programs_seen:
-            self._programs_seen[place] = self._proc.exe_inode(pid)
-        return self._programs_seen[place]
+        if key not in self._exe_inodes:
+            self._exe_inodes[key] = self._proc.exe_inode(pid)
+        return self._exe_inodes[key]
 
-    def _units(self, pid: int) -> set[str]:
-        """Return the names of the system services that a process is in, without ``.service`` and instance."""
-        if self._sees_host_cgroups is None:
-            self._sees_host_cgroups = self._proc.same_cgroups()
+    def _in_own_service(self, pid: int, cgroups: list[str], program: str) -> bool:
+        """Return whether a process is in the system service of a program, such as ``ssh.service`` for ``sshd``."""
+        names = _service_names(program)
         if not self._sees_host_cgroups:
-            return set()
-        matches = (_SERVICE.match(path) for _, path in self._proc.cgroups(pid))
-        return {match[1].partition("@")[0] for match in matches if match is not None}
+            return any(pid in self._programs.in_cgroup(f"/system.slice/{name}.service") for name in names)
+        matches = map(_SERVICE.match, cgroups)
+        return any(match[1].partition("@")[0] in names for match in matches if match is not None)
 
-    def _protected_cgroup(self, pid: int) -> str | None:
+    def _protected_cgroup(self, pid: int, cgroups: list[str]) -> str | None:
         """Return the protected cgroup that a process is in, or None."""
-        if self._sees_host_cgroups is None and self._protection.cgroups:
-            self._sees_host_cgroups = self._proc.same_cgroups()
         for cgroup in self._protection.cgroups:
             if self._sees_host_cgroups:
-                if any(f"{path}/".startswith(f"{cgroup.rstrip('/')}/") for _, path in self._proc.cgroups(pid)):
+                if any(f"{path}/".startswith(f"{cgroup.rstrip('/')}/") for path in cgroups):
                     return cgroup
             elif pid in self._programs.in_cgroup(cgroup):
                 return cgroup
         return None
 
-    def _replaced_program(self, pid: int) -> str | None:
-        """Return the protected path if a process runs a file that was at this path before, else None."""
-        exe = self._proc.exe(pid) or ""
-        path = exe.removesuffix(" (deleted)")
-        if path == exe or path not in self._protection.executables:
-            return None
-        # Any user can make another mount namespace, with another file at the path.
-        theirs, hosts = (os.readlink(f"{self._proc.path}/{whose}/ns/mnt") for whose in (pid, 1))
-        return path if theirs == hosts else None
 
-
-def _unit_names(path: str) -> set[str]:
+def _service_names(path: str) -> set[str]:
     """Return how the service of a program may be called: ``sshd`` runs in ``ssh``, ``dbus-daemon`` in ``dbus``."""
     name = path.rpartition("/")[2]
     return {name, name.removesuffix("d"), name.removesuffix("-daemon")}
