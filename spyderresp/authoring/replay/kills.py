@@ -147,8 +147,11 @@ class Kills:
         )
         targets = targets.set_column(1, "name", pc.coalesce(targets["name"], targets["key"]))
         order = targets.append_column("space", targets["namespace"].fill_null(b""))
-        keys = [("executed", "descending"), ("audited", "descending"), ("pod", "descending")]
-        places = pc.sort_indices(order, [*keys, ("space", "ascending"), ("name", "ascending")])[:most]
+        # The row number last: of equal targets, those that were met first.
+        order = order.append_column("row", _counting(len(order)))
+        keys = [(name, "descending") for name in ("executed", "audited", "pod")]
+        keys += [(name, "ascending") for name in ("space", "name", "row")]
+        places = pc.select_k_unstable(order, most, keys)
         return [
             KillTarget(row["pod"], _text(row["name"]), _text(row["namespace"]), row["executed"], row["audited"])
             for row in targets.take(places).to_pylist()
